@@ -1,0 +1,93 @@
+//! The catalog as meant: what can be booted, and how. Parsing never touches a file or the network; whether this
+//! machine can boot an entry is `plan`'s to say.
+
+use std::time::Duration;
+
+use crate::fetch::Location;
+use crate::verify::Trust;
+
+/// A catalog, version 1, with the entries that stand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Catalog {
+    /// `menu.title`, "bootjack" if absent.
+    pub title: String,
+    /// `menu.timeout`; absent: wait for a person.
+    pub timeout: Option<Duration>,
+    /// Index into `entries` of `menu.default`, or of the first entry; absent only if there is no entry at all,
+    /// or the default was refused.
+    pub default: Option<usize>,
+    /// `menu.idle`, 5 minutes if absent.
+    pub idle: Duration,
+    /// `menu.retry_for`, 10 minutes if absent.
+    pub retry_for: Duration,
+    /// `menu.on_failure`, reboot if absent.
+    pub on_failure: Action,
+    /// In the order written, without the refused ones.
+    pub entries: Vec<Entry>,
+}
+
+/// What is done at an end: of retrying, of a job.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    Reboot,
+    PowerOff,
+    Hold,
+    /// Back to the menu; only at the end of a job.
+    Menu,
+    /// Boot the entry with this id.
+    Entry(String),
+}
+
+/// One thing that can be booted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub id: String,
+    pub title: String,
+    pub help: Option<String>,
+    pub group: Option<String>,
+    pub boot: Boot,
+}
+
+/// How an entry boots.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Boot {
+    SwitchRoot(Root),
+    Shell,
+    Reboot,
+    PowerOff,
+    /// The next boot entry of the firmware.
+    Local,
+}
+
+/// The root of an entry and what starts in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Root {
+    pub archive: Artifact,
+    pub size: RootSize,
+    /// Absolute path of the init; absent: the usual ones are looked for.
+    pub init: Option<String>,
+    pub init_args: Vec<String>,
+}
+
+/// A thing that is fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Artifact {
+    /// Mirrors, in the order they are tried; never empty.
+    pub locations: Vec<Location>,
+    pub trust: Trust,
+    /// Exact bytes as fetched.
+    pub size: Option<u64>,
+    /// Bytes and members in the tmpfs.
+    pub unpacked: Option<u64>,
+    pub entries: Option<u64>,
+}
+
+/// Limit of the tmpfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootSize {
+    /// Of the machine's memory; 1 to 100.
+    Percent(u8),
+    Bytes(u64),
+}

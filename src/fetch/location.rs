@@ -1,0 +1,204 @@
+//! [`Location`]: a place bytes come from, as text and as meant. Opening one is `fetch`'s.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+/// A place bytes come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Location {
+    /// `http://` or `https://`.
+    Http(Url),
+    /// `file:/path`, `file:///path` or a path.
+    File(PathBuf),
+    /// `initramfs:/path`: a file that came with the initrd. Read once: see the memory rules of `load`.
+    Initramfs(PathBuf),
+}
+
+/// Why a text is not a location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocationError {
+    Empty,
+    /// The URL parser's own words.
+    Url(String),
+    /// `initramfs:` and `file:` want an absolute path.
+    NotAbsolute,
+    /// A prefix that is known and comes with a later version.
+    NotInThisVersion(String),
+    UnknownScheme(String),
+}
+
+/// Prefixes that are decided and not built yet.
+const LATER: &[&str] = &[
+    "oci",
+    "nfs",
+    "nfs4",
+    "dev",
+    "LABEL",
+    "UUID",
+    "PARTLABEL",
+    "PARTUUID",
+    "virtiofs",
+    "ftp",
+    "tftp",
+    "NFS",
+];
+
+impl fmt::Display for LocationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a location is empty"),
+            Self::Url(why) => write!(f, "not a URL: {why}"),
+            Self::NotAbsolute => f.write_str("the path must begin with '/'"),
+            Self::NotInThisVersion(what) => write!(f, "'{what}' locations are not in this version"),
+            Self::UnknownScheme(what) => {
+                write!(f, "'{what}' is no known kind of location (http://, https://, file:/, initramfs:/)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LocationError {}
+
+impl Location {
+    /// A location that stands alone: `http://…`, `https://…`, `file:/…`, `initramfs:/…`, or a path.
+    ///
+    /// # Errors
+    /// [`LocationError`], in words for a person.
+    pub fn parse(text: &str) -> Result<Self, LocationError> {
+        if text.is_empty() {
+            return Err(LocationError::Empty);
+        }
+        match scheme(text) {
+            None => Ok(Self::File(PathBuf::from(text))),
+            Some("http" | "https") => {
+                let url = Url::parse(text).map_err(|e| LocationError::Url(e.to_string()))?;
+                match url.host_str() {
+                    Some(host) if !host.is_empty() => Ok(Self::Http(url)),
+                    _ => Err(LocationError::Url("no host".into())),
+                }
+            }
+            Some("file") => absolute(&text["file:".len()..]).map(Self::File),
+            Some("initramfs") => absolute(&text["initramfs:".len()..]).map(Self::Initramfs),
+            Some(other) if LATER.contains(&other) => Err(LocationError::NotInThisVersion(other.into())),
+            Some(other) => Err(LocationError::UnknownScheme(other.into())),
+        }
+    }
+
+    /// A location that may be relative to `self`, the place of the text it stands in (RFC 3986, section 5).
+    ///
+    /// # Errors
+    /// As [`Location::parse`].
+    pub fn join(&self, text: &str) -> Result<Self, LocationError> {
+        if text.is_empty() {
+            return Err(LocationError::Empty);
+        }
+        if scheme(text).is_some() {
+            return Self::parse(text);
+        }
+        match self {
+            Self::Http(base) => {
+                base.join(text).map(Self::Http).map_err(|e| LocationError::Url(e.to_string()))
+            }
+            Self::File(base) => Ok(Self::File(sibling(base, text))),
+            Self::Initramfs(base) => Ok(Self::Initramfs(sibling(base, text))),
+        }
+    }
+
+    /// Whether opening it needs the network.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::Http(_))
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(url) => f.write_str(url.as_str()),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Initramfs(path) => write!(f, "initramfs:{}", path.display()),
+        }
+    }
+}
+
+impl serde::Serialize for Location {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Location {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The word before the first `:` or `=` if a location could begin so; a path with either in a later part has none.
+fn scheme(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')))?;
+    let word = &text[..end];
+    let known_volume = matches!(word, "LABEL" | "UUID" | "PARTLABEL" | "PARTUUID" | "NFS");
+    match text.as_bytes()[end] {
+        b':' if word.starts_with(|c: char| c.is_ascii_alphabetic()) => Some(word),
+        b'=' if known_volume => Some(word),
+        _ => None,
+    }
+}
+
+/// `//host/path` is no local file; `///path` and `/path` are.
+fn absolute(path: &str) -> Result<PathBuf, LocationError> {
+    let path = match path.strip_prefix("//") {
+        Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+        None => path,
+    };
+    if path.starts_with('/') { Ok(PathBuf::from(path)) } else { Err(LocationError::NotAbsolute) }
+}
+
+fn sibling(base: &Path, text: &str) -> PathBuf {
+    base.parent().unwrap_or(Path::new("/")).join(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        Location::parse(text).map_or_else(|e| e.to_string(), |l| format!("{l:?}"))
+    }
+
+    #[test]
+    fn every_kind_reads_back_as_written() {
+        for text in ["http://a/b.tar", "https://[::1]:8443/x?y=z", "/srv/root.tar", "initramfs:/root.tar"] {
+            assert_eq!(Location::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(parsed("file:/a"), r#"File("/a")"#);
+        assert_eq!(parsed("file:///a"), r#"File("/a")"#);
+        assert_eq!(parsed("file://localhost/a"), r#"File("/a")"#);
+        assert_eq!(parsed("dir/with:colon"), r#"File("dir/with:colon")"#);
+    }
+
+    #[test]
+    fn what_is_no_location_says_why() {
+        assert_eq!(parsed(""), "a location is empty");
+        assert_eq!(parsed("file:a"), "the path must begin with '/'");
+        assert_eq!(parsed("file://host/a"), "the path must begin with '/'");
+        assert_eq!(parsed("oci://host/a"), "'oci' locations are not in this version");
+        assert_eq!(parsed("LABEL=x:/a"), "'LABEL' locations are not in this version");
+        assert!(parsed("gopher://a/").starts_with("'gopher' is no known kind"));
+        assert!(parsed("http:///a").starts_with("Http") || parsed("http:///a").starts_with("not a URL"));
+    }
+
+    #[test]
+    fn relative_locations_resolve_against_the_text_they_stand_in() {
+        let joined = |base: &str, text: &str| Location::parse(base).unwrap().join(text).unwrap().to_string();
+        assert_eq!(joined("http://a/b/catalog.toml?x=1", "root.tar"), "http://a/b/root.tar");
+        assert_eq!(joined("http://a/b/catalog.toml", "/root.tar"), "http://a/root.tar");
+        assert_eq!(joined("http://a/b/catalog.toml", "../c/root.tar"), "http://a/c/root.tar");
+        assert_eq!(joined("http://a/b/catalog.toml", "https://c/d"), "https://c/d");
+        assert_eq!(joined("/srv/catalog.toml", "root.tar"), "/srv/root.tar");
+        assert_eq!(joined("initramfs:/etc/bootjack/catalog.toml", "r.tar"), "initramfs:/etc/bootjack/r.tar");
+        assert_eq!(joined("initramfs:/etc/bootjack/catalog.toml", "/r.tar"), "initramfs:/r.tar");
+    }
+}

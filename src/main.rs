@@ -1,0 +1,3 @@
+//! The binary: process id 1 means `boot`, otherwise the first word names the command.
+
+fn main() {}

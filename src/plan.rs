@@ -1,0 +1,188 @@
+//! (Entry, Params, Machine) → [`Plan`], or the reason why not: memory, architecture, a missing digest. Pure; doing
+//! what a plan says is `load`'s.
+
+use crate::catalog::{Artifact, Boot, Entry, Root, RootSize};
+use crate::machine::Machine;
+
+/// Everything that is decided before the first byte is fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The entry's id, or `root=` for a root given on the kernel command line.
+    pub id: String,
+    pub title: String,
+    pub step: Step,
+}
+
+/// What a plan does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    SwitchRoot(RootPlan),
+    Shell,
+    Reboot,
+    PowerOff,
+    Local,
+}
+
+/// A root to fetch into a tmpfs and to start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RootPlan {
+    pub archive: Artifact,
+    /// Limit of the tmpfs in bytes.
+    pub limit: u64,
+    /// Memory: what is known to be needed, and what there is.
+    pub memory: Memory,
+    /// Inits to look for in the root, in order.
+    pub inits: Vec<String>,
+    /// Whether `inits` was named (then nothing else is tried) or is the usual list.
+    pub init_named: bool,
+    pub init_args: Vec<String>,
+}
+
+/// The arithmetic that comes before the first byte (bytes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Memory {
+    /// The tree in the tmpfs with 1 KiB an entry, and bootjack's own buffers; absent: the catalog does not say.
+    pub needed: Option<u64>,
+    pub available: u64,
+}
+
+/// Why a plan cannot be made: shown in the menu beside the entry, and as a failure when chosen all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub cause: String,
+    pub hint: Option<String>,
+}
+
+/// What one member of an archive costs in a tmpfs beside its data: an inode with its directory entry (measured on
+/// Linux 6.1: 32 MiB of slab for 35,000 small files).
+const BYTES_PER_ENTRY: u64 = 1024;
+
+/// bootjack's own buffers and decoder windows while it unpacks (`docs/performance.md`).
+const OWN_BUFFERS: u64 = 32 << 20;
+
+/// The inits that are looked for when none is named, as the kernel and initramfs-tools do.
+const USUAL_INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+
+/// Decides what booting `entry` on `machine` means, before anything is fetched.
+///
+/// # Errors
+/// [`Refusal`] with the numbers when the memory cannot hold it.
+pub fn plan(entry: &Entry, machine: &Machine) -> Result<Plan, Refusal> {
+    let step = match &entry.boot {
+        Boot::SwitchRoot(root) => Step::SwitchRoot(root_plan(root, machine)?),
+        Boot::Shell => Step::Shell,
+        Boot::Reboot => Step::Reboot,
+        Boot::PowerOff => Step::PowerOff,
+        Boot::Local if machine.efi => Step::Local,
+        Boot::Local => {
+            return Err(Refusal {
+                cause: "the firmware is not UEFI: it has no next boot entry to ask for".into(),
+                hint: Some("use boot = \"reboot\" and the firmware's own boot order".into()),
+            });
+        }
+    };
+    Ok(Plan { id: entry.id.clone(), title: entry.title.clone(), step })
+}
+
+fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
+    let limit = match root.size {
+        // Divided first: no memory size is near 2^64 / 100, but nothing depends on that then.
+        RootSize::Percent(percent) => machine.memory_total / 100 * u64::from(percent),
+        RootSize::Bytes(bytes) => bytes,
+    };
+    let archive = &root.archive;
+    let tree = archive
+        .unpacked
+        .map(|b| b.saturating_add(archive.entries.unwrap_or(0).saturating_mul(BYTES_PER_ENTRY)));
+    let memory =
+        Memory { needed: tree.map(|t| t.saturating_add(OWN_BUFFERS)), available: machine.memory_available };
+    match (archive.unpacked, memory.needed) {
+        (Some(unpacked), _) if unpacked > limit => Err(Refusal {
+            cause: format!("the root needs {}, its tmpfs may grow to {}", mib(unpacked), mib(limit)),
+            hint: Some("raise root_size, or use a machine with more memory".into()),
+        }),
+        (_, Some(needed)) if needed > memory.available => Err(Refusal {
+            cause: format!("needs {} of memory, {} are available", mib(needed), mib(memory.available)),
+            hint: Some("choose a smaller root, or use a machine with more memory".into()),
+        }),
+        _ => Ok(RootPlan {
+            archive: archive.clone(),
+            limit,
+            memory,
+            inits: match &root.init {
+                Some(init) => vec![init.clone()],
+                None => USUAL_INITS.iter().map(ToString::to_string).collect(),
+            },
+            init_named: root.init.is_some(),
+            init_args: root.init_args.clone(),
+        }),
+    }
+}
+
+/// Bytes as a person reads them: whole MiB, rounded up, so that what is needed never looks smaller than it is.
+pub fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::Location;
+    use crate::verify::Trust;
+
+    const GIB: u64 = 1 << 30;
+
+    fn machine() -> Machine {
+        Machine { memory_total: 2 * GIB, memory_available: GIB, ..Machine::default() }
+    }
+
+    fn entry(unpacked: Option<u64>, entries: Option<u64>, size: RootSize) -> Entry {
+        let archive = Artifact {
+            locations: vec![Location::parse("http://a/root.tar").unwrap()],
+            trust: Trust::Unverified,
+            size: None,
+            unpacked,
+            entries,
+        };
+        let root = Root { archive, size, init: None, init_args: vec![] };
+        Entry { id: "a".into(), title: "A".into(), help: None, group: None, boot: Boot::SwitchRoot(root) }
+    }
+
+    #[test]
+    fn a_root_that_fits_is_planned_with_its_arithmetic() {
+        let plan = plan(&entry(Some(100 << 20), Some(10_240), RootSize::Percent(80)), &machine()).unwrap();
+        let Step::SwitchRoot(root) = plan.step else { panic!("a switch-root plan") };
+        assert_eq!(root.memory.needed, Some((100 << 20) + (10 << 20) + OWN_BUFFERS));
+        assert_eq!(root.limit, 2 * GIB / 100 * 80);
+        assert_eq!(root.inits, USUAL_INITS);
+    }
+
+    #[test]
+    fn too_little_memory_is_refused_with_both_numbers() {
+        let refusal = plan(&entry(Some(GIB), None, RootSize::Percent(80)), &machine()).unwrap_err();
+        assert_eq!(refusal.cause, "needs 1056 MiB of memory, 1024 MiB are available");
+    }
+
+    #[test]
+    fn a_root_beyond_its_own_limit_is_refused_with_both_numbers() {
+        let refusal = plan(&entry(Some(100 << 20), None, RootSize::Bytes(64 << 20)), &machine()).unwrap_err();
+        assert_eq!(refusal.cause, "the root needs 100 MiB, its tmpfs may grow to 64 MiB");
+    }
+
+    #[test]
+    fn an_unknown_size_is_planned_as_unknown() {
+        let Step::SwitchRoot(root) =
+            plan(&entry(None, None, RootSize::Percent(80)), &machine()).unwrap().step
+        else {
+            panic!("a switch-root plan")
+        };
+        assert_eq!(root.memory.needed, None);
+    }
+
+    #[test]
+    fn the_firmwares_next_entry_needs_a_firmware_that_has_one() {
+        let local = Entry { boot: Boot::Local, ..entry(None, None, RootSize::Percent(80)) };
+        assert!(plan(&local, &machine()).is_err());
+        assert!(plan(&local, &Machine { efi: true, ..machine() }).is_ok());
+    }
+}

@@ -1,0 +1,142 @@
+//! SHA-256 as a value and as a stream adapter. What a mismatch leads to is decided in `verify`.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::str::FromStr;
+
+use sha2::Digest as _;
+
+/// A SHA-256 digest (FIPS 180-4), written as 64 hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Sha256([u8; 32]);
+
+/// Why a text is not a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParseDigestError {
+    Length(usize),
+    NotHex(char),
+}
+
+impl Sha256 {
+    /// The digest of bytes that are all in memory.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for ParseDigestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(n) => {
+                write!(f, "a SHA-256 digest has 64 hexadecimal digits, this has {n} characters")
+            }
+            Self::NotHex(c) => write!(f, "{c:?} is not a hexadecimal digit"),
+        }
+    }
+}
+
+impl std::error::Error for ParseDigestError {}
+
+impl FromStr for Sha256 {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDigestError> {
+        if let Some(c) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
+            return Err(ParseDigestError::NotHex(c));
+        }
+        if text.len() != 64 {
+            return Err(ParseDigestError::Length(text.len()));
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let nibble = |c: u8| (c as char).to_digit(16).unwrap_or(0) as u8;
+            *byte = nibble(pair[0]) << 4 | nibble(pair[1]);
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sha256({self})")
+    }
+}
+
+impl serde::Serialize for Sha256 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Sha256 {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Counts and hashes every byte that is read through it.
+pub struct Hashing<R> {
+    inner: R,
+    hasher: sha2::Sha256,
+    bytes: u64,
+}
+
+impl<R: Read> Hashing<R> {
+    pub fn new(inner: R) -> Self {
+        Self { inner, hasher: sha2::Sha256::new(), bytes: 0 }
+    }
+
+    /// Bytes read so far.
+    pub fn count(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The digest of what was read.
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.hasher.finalize().into())
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.hasher.update(&buf[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // FIPS 180-4 example: SHA-256("abc").
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn hashing_gives_the_published_digest() {
+        let mut reader = Hashing::new(&b"abc"[..]);
+        io::copy(&mut reader, &mut io::sink()).unwrap();
+        assert_eq!(reader.count(), 3);
+        assert_eq!(reader.finish().to_string(), ABC);
+    }
+
+    #[test]
+    fn a_digest_reads_back_in_either_case() {
+        assert_eq!(ABC.parse::<Sha256>().unwrap().to_string(), ABC);
+        assert_eq!(ABC.to_uppercase().parse::<Sha256>().unwrap().to_string(), ABC);
+    }
+
+    #[test]
+    fn a_wrong_digest_text_says_what_is_wrong() {
+        assert_eq!("abc".parse::<Sha256>(), Err(ParseDigestError::Length(3)));
+        assert_eq!(ABC.replace('b', "g").parse::<Sha256>(), Err(ParseDigestError::NotHex('g')));
+    }
+}

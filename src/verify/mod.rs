@@ -1,0 +1,116 @@
+//! Nothing unverified gets out: `through` drains a stream, compares its digest and only then hands out
+//! what was made of it, wrapped in [`Verified`]. Where the expected digest comes from is the catalog's business.
+
+pub mod digest;
+
+use std::io::Read;
+
+pub use digest::{Hashing, ParseDigestError, Sha256};
+
+/// What was made from a stream whose digest matched, or that was allowed to go unverified.
+///
+/// Only [`through`] makes one, so a handover that asks for it cannot be given anything else.
+#[derive(Debug)]
+pub struct Verified<T> {
+    value: T,
+    trust: Trust,
+}
+
+/// What an artifact's bytes are held against.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// SHA-256 over the bytes as fetched.
+    Sha256(Sha256),
+    /// Nothing: asked for by name in the catalog or on the kernel command line, shown as UNVERIFIED.
+    Unverified,
+}
+
+/// Why a stream did not become a [`Verified`] value.
+#[derive(Debug)]
+pub enum Refused<E> {
+    /// The consumer failed; its own error.
+    Consume(E),
+    /// The stream broke after the consumer was done with it.
+    Drain(std::io::Error),
+    /// The bytes are not the ones that were asked for.
+    Digest { expected: Sha256, got: Sha256, bytes: u64 },
+}
+
+impl<T> Verified<T> {
+    /// How the bytes were held against what was expected.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+    /// The value and its trust.
+    pub fn into_parts(self) -> (T, Trust) {
+        (self.value, self.trust)
+    }
+    /// The value, to look at.
+    pub fn get(&self) -> &T {
+        &self.value
+    }
+    /// The same trust for something derived from the value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Verified<U> {
+        Verified { value: f(self.value), trust: self.trust }
+    }
+}
+
+/// Lets `consume` read `source`, reads the rest, compares the digest over every byte, and only then hands
+/// out what `consume` made, with the digest that was seen.
+pub fn through<R: Read, T, E>(
+    source: R,
+    trust: &Trust,
+    consume: impl FnOnce(&mut Hashing<R>) -> Result<T, E>,
+) -> Result<(Verified<T>, Sha256), Refused<E>> {
+    let mut source = Hashing::new(source);
+    let value = consume(&mut source).map_err(Refused::Consume)?;
+    std::io::copy(&mut source, &mut std::io::sink()).map_err(Refused::Drain)?;
+    let bytes = source.count();
+    let got = source.finish();
+    match trust {
+        Trust::Sha256(expected) if *expected != got => {
+            Err(Refused::Digest { expected: expected.clone(), got, bytes })
+        }
+        _ => Ok((Verified { value, trust: trust.clone() }, got)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trust_of(bytes: &[u8]) -> Trust {
+        let mut all = Hashing::new(bytes);
+        std::io::copy(&mut all, &mut std::io::sink()).unwrap();
+        Trust::Sha256(all.finish())
+    }
+
+    #[test]
+    fn a_matching_stream_is_handed_out() {
+        let (made, _) = through(&b"root"[..], &trust_of(b"root"), |r| std::io::read_to_string(r))
+            .expect("digest matches");
+        assert_eq!(made.get(), "root");
+    }
+
+    #[test]
+    fn a_wrong_digest_hands_out_nothing() {
+        let refused = through(&b"r00t"[..], &trust_of(b"root"), |r| std::io::read_to_string(r));
+        assert!(matches!(refused, Err(Refused::Digest { bytes: 4, .. })));
+    }
+
+    #[test]
+    fn bytes_the_consumer_left_behind_are_part_of_the_digest() {
+        let refused = through(&b"root, and more"[..], &trust_of(b"root"), |r| {
+            let mut four = [0; 4];
+            r.read_exact(&mut four)
+        });
+        assert!(matches!(refused, Err(Refused::Digest { bytes: 14, .. })));
+    }
+
+    #[test]
+    fn the_consumers_error_comes_before_the_digest() {
+        let refused = through(&b"x"[..], &trust_of(b"y"), |_| Err::<(), _>("damaged"));
+        assert!(matches!(refused, Err(Refused::Consume("damaged"))));
+    }
+}

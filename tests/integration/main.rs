@@ -1,0 +1,1 @@
+//! The second floor: the real binary against loopback servers, temporary directories and ptys.
