@@ -10,7 +10,9 @@
 pub mod archive;
 pub mod catalog;
 pub mod fetch;
+pub mod handover;
 pub mod load;
 pub mod machine;
 pub mod plan;
+pub mod sys;
 pub mod verify;

@@ -1,0 +1,81 @@
+//! The end of the story. A worker finishes with a [`Handover`], which can only be made from a verified root; the
+//! supervisor receives it as an [`Order`] and performs it, which never returns unless it failed.
+
+mod firmware;
+pub mod init;
+pub mod root;
+mod switch_root;
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use nix::sys::reboot::{RebootMode, reboot};
+
+use crate::verify::Verified;
+use init::Init;
+use root::Root;
+
+/// What a finished load leads to.
+#[derive(Debug)]
+pub struct Handover(Order);
+
+/// The same on its way from the worker to the supervisor, who performs it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The running kernel stays; `init` of the tree mounted at `root` becomes process 1.
+    SwitchRoot {
+        root: PathBuf,
+        init: Init,
+    },
+    Reboot,
+    PowerOff,
+    /// Reboot into the next boot entry of the firmware.
+    Local,
+}
+
+impl Handover {
+    /// Into a root whose bytes matched their digest, or were allowed to go unverified.
+    pub fn switch_root(root: Verified<Root>, init: Init) -> Self {
+        let (root, _) = root.into_parts();
+        Self(Order::SwitchRoot { root: root.keep(), init })
+    }
+    pub fn reboot() -> Self {
+        Self(Order::Reboot)
+    }
+    pub fn power_off() -> Self {
+        Self(Order::PowerOff)
+    }
+    pub fn local() -> Self {
+        Self(Order::Local)
+    }
+    /// For the way to the supervisor.
+    pub fn into_order(self) -> Order {
+        self.0
+    }
+}
+
+impl Order {
+    /// Does it. The point of no return lies inside: before it an error comes back with everything as it was.
+    ///
+    /// # Errors
+    /// What the kernel refused, and on what.
+    pub fn perform(&self) -> anyhow::Result<Infallible> {
+        match self {
+            Self::SwitchRoot { root, init } => switch_root::switch_root(root, init),
+            Self::Reboot => restart(RebootMode::RB_AUTOBOOT),
+            Self::PowerOff => restart(RebootMode::RB_POWER_OFF),
+            Self::Local => {
+                firmware::choose_next_entry().context("choosing the next boot entry of the firmware")?;
+                restart(RebootMode::RB_AUTOBOOT)
+            }
+        }
+    }
+}
+
+/// reboot(2), with dirty pages written back first.
+fn restart(mode: RebootMode) -> anyhow::Result<Infallible> {
+    rustix::fs::sync();
+    Ok(reboot(mode)?)
+}

@@ -1,0 +1,178 @@
+//! From the initramfs into the new root, keeping the kernel: move the mounts, give back the initramfs' memory, become
+//! the new init. What the new root holds was verified before.
+
+use std::convert::Infallible;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, fstatfs, open, openat, statat, unlinkat};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
+use rustix::process::{chdir, chroot, pivot_root};
+
+use super::init::Init;
+
+/// What moves into the new root: the kernel's views, and `/run` with the report. `/tmp` too where it is a mount.
+const MOVED: &[&str] = &["/dev", "/proc", "/sys", "/run", "/tmp"];
+
+/// Magic numbers of statfs(2): only these file systems give memory back when their files go.
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// Makes the tree mounted at `root` the root and `init` process 1.
+///
+/// # Errors
+/// Before the point of no return: what failed, with every mount back in its place. After it (the old root is gone)
+/// there is nowhere to go back to; the error says so.
+pub fn switch_root(root: &Path, init: &Init) -> anyhow::Result<Infallible> {
+    ensure!(std::process::id() == 1, "only process 1 can switch root");
+    let mut moved = Vec::new();
+    for &from in MOVED {
+        if let Err(e) = move_into(root, from, &mut moved) {
+            for back in moved.iter().rev() {
+                let there = root.join(back.trim_start_matches('/'));
+                if let Err(e) = mount_move(&there, *back) {
+                    log::error!("moving {} back: {e}", there.display());
+                }
+            }
+            return Err(e);
+        }
+    }
+    leave_old_root(root)?;
+    become_init(init)
+}
+
+fn move_into(root: &Path, from: &'static str, moved: &mut Vec<&'static str>) -> anyhow::Result<()> {
+    if !is_mount_point(Path::new(from)) {
+        return Ok(());
+    }
+    let target = root.join(from.trim_start_matches('/'));
+    // A link here could lead the mount out of the root.
+    if !target.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+        fs::create_dir(&target).with_context(|| format!("making {} in the new root", from))?;
+    }
+    mount_move(from, &target).with_context(|| format!("moving {from} into the new root"))?;
+    moved.push(from);
+    Ok(())
+}
+
+fn is_mount_point(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |p: &Path| p.symlink_metadata().map(|m| m.dev()).ok();
+    device(path).is_some() && device(path) != device(Path::new("/"))
+}
+
+/// Puts `root` in the place of `/`. Kernels from 7.0 pivot out of the initramfs; older ones answer EINVAL, and the
+/// initramfs has to be emptied by hand, or its memory is lost to the new system.
+fn leave_old_root(root: &Path) -> anyhow::Result<()> {
+    let old = open("/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .context("opening the old root")?;
+    chdir(root).with_context(|| format!("entering {}", root.display()))?;
+    match pivot_root(".", ".") {
+        Ok(()) => {
+            unmount(".", UnmountFlags::DETACH).context("unmounting the old root")?;
+            chdir("/").context("entering the new root")?;
+            return Ok(());
+        }
+        Err(e) => log::debug!("pivot_root: {e}; emptying the initramfs instead"),
+    }
+    // ---- the point of no return ----
+    give_back_memory(old);
+    mount_move(".", "/").context("moving the new root to / (the old one is gone)")?;
+    chroot(".").context("entering the new root (the old one is gone)")?;
+    chdir("/").context("entering the new root (the old one is gone)")?;
+    Ok(())
+}
+
+/// Deletes what the initramfs holds. What cannot be deleted costs memory, not the boot.
+fn give_back_memory(old: OwnedFd) {
+    match fstatfs(&old).map(|s| s.f_type as u64) {
+        Ok(RAMFS_MAGIC | TMPFS_MAGIC) => {}
+        Ok(other) => return log::warn!("the old root is no ramfs or tmpfs (0x{other:x}): left as it is"),
+        Err(e) => return log::warn!("statfs of the old root: {e}: left as it is"),
+    }
+    let device = match fstat(&old) {
+        Ok(stat) => stat.st_dev,
+        Err(e) => return log::warn!("stat of the old root: {e}: left as it is"),
+    };
+    if let Err(e) = empty(old.as_fd(), device) {
+        log::warn!("emptying the old root: {e}");
+    }
+}
+
+/// Removes everything below `dir` that lies on the file system `device`; never goes into a mount.
+fn empty(dir: BorrowedFd<'_>, device: u64) -> io::Result<()> {
+    let names: Vec<_> = Dir::read_from(dir)?.collect::<Result<_, _>>()?;
+    for entry in names {
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if stat.st_dev != device {
+            continue;
+        }
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let child = openat(dir, name, flags, Mode::empty())?;
+            empty(child.as_fd(), device)?;
+            // A directory that something is mounted on stays (EBUSY), and so do those above it (ENOTEMPTY).
+            let _ = unlinkat(dir, name, AtFlags::REMOVEDIR);
+        } else {
+            unlinkat(dir, name, AtFlags::empty())?;
+        }
+    }
+    Ok(())
+}
+
+fn become_init(init: &Init) -> anyhow::Result<Infallible> {
+    if !Path::new("/dev/console").exists() {
+        // A root whose /dev could not be moved into: systemd and busybox both want a console at once.
+        let _ = mount("devtmpfs", "/dev", "devtmpfs", MountFlags::NOSUID, Some(c"mode=0755"));
+    }
+    let mut command = Command::new(&init.path);
+    command.args(&init.args).env_clear().envs(kernels_environment());
+    if let Ok(console) = File::options().read(true).write(true).open("/dev/console") {
+        command.stdin(console.try_clone()?).stdout(console.try_clone()?).stderr(Stdio::from(console));
+    }
+    nix::sys::signal::SigSet::empty().thread_set_mask().context("unblocking signals")?;
+    Err(command.exec()).with_context(|| format!("starting {} (the old root is gone)", init.path))
+}
+
+/// The environment the kernel gave to process 1, without what is only meant for bootjack.
+fn kernels_environment() -> impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)> {
+    std::env::vars_os().filter(|(name, _)| {
+        let ours = |prefix: &str| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+        !ours("bootjack.") && !ours("rd.tmpfs.") && name != OsStr::new("BOOT_IMAGE")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emptying_takes_all_that_is_not_a_mount() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        fs::create_dir_all(at.join("a/b")).unwrap();
+        fs::create_dir_all(at.join("mounted/on")).unwrap();
+        fs::write(at.join("a/b/file"), "x").unwrap();
+        std::os::unix::fs::symlink("/etc", at.join("link")).unwrap();
+        mount("none", at.join("mounted/on"), "tmpfs", MountFlags::empty(), None).unwrap();
+        fs::write(at.join("mounted/on/kept"), "x").unwrap();
+        let fd = open(at, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        empty(fd.as_fd(), fstat(&fd).unwrap().st_dev).unwrap();
+        let left: Vec<_> = fs::read_dir(at).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let kept = at.join("mounted/on/kept").exists();
+        unmount(at.join("mounted/on"), UnmountFlags::DETACH).unwrap();
+        assert_eq!(left, ["mounted"]);
+        assert!(kept, "a mount was not entered");
+        assert!(Path::new("/etc/passwd").exists(), "a link was not followed");
+    }
+}

@@ -1,0 +1,63 @@
+//! The few things only raw system calls do; the only `unsafe` of the program. What they are for is decided elsewhere.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command};
+
+/// Starts `command` as the leader of a session of its own with `tty` as its controlling terminal and standard
+/// streams, so that job control works in it (credentials(7), tty(4)). Takes the command whole, so that no copy of the
+/// terminal stays open here.
+///
+/// # Errors
+/// Of opening the terminal (which must be a real one: the kernel gives `/dev/console` to nobody as a controlling
+/// terminal) or of starting the program.
+pub fn spawn_on_tty(mut command: Command, tty: &Path) -> io::Result<Child> {
+    let terminal = open_tty(tty)?;
+    command.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(terminal);
+    // SAFETY: between fork and exec only async-signal-safe functions may run. The closure makes three plain system
+    // calls (setsid, ioctl, rt_sigprocmask) on values it owns, allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(|| {
+            nix::unistd::setsid()?;
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+            nix::sys::signal::SigSet::empty().thread_set_mask()?;
+            Ok(())
+        });
+    }
+    command.spawn()
+}
+
+fn open_tty(tty: &Path) -> io::Result<File> {
+    let noctty = rustix::fs::OFlags::NOCTTY.bits() as i32;
+    OpenOptions::new().read(true).write(true).custom_flags(noctty).open(tty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_program_on_a_tty_has_it_as_its_controlling_terminal() {
+        let master =
+            rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+        rustix::pty::grantpt(&master).unwrap();
+        rustix::pty::unlockpt(&master).unwrap();
+        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "tty; : > /dev/tty && echo controlling"]);
+        let mut child = spawn_on_tty(shell, Path::new(&name)).unwrap();
+        let mut seen = String::new();
+        let mut master = File::from(master);
+        let mut buffer = [0; 256];
+        // The read fails with EIO once the last descriptor of the other side is closed.
+        while let Ok(n @ 1..) = master.read(&mut buffer) {
+            seen.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+        assert!(child.wait().unwrap().success());
+        assert_eq!(seen, format!("{name}\r\ncontrolling\r\n"));
+    }
+}
