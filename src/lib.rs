@@ -9,6 +9,7 @@
 
 pub mod archive;
 pub mod catalog;
+pub mod drivers;
 pub mod early;
 pub mod fetch;
 pub mod load;
