@@ -14,5 +14,6 @@ pub mod early;
 pub mod fetch;
 pub mod load;
 pub mod machine;
+pub mod net;
 pub mod plan;
 pub mod verify;
