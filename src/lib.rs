@@ -9,10 +9,13 @@
 
 pub mod archive;
 pub mod catalog;
+pub mod drivers;
+pub mod early;
 pub mod fetch;
 pub mod handover;
 pub mod load;
 pub mod machine;
+pub mod net;
 pub mod plan;
 pub mod sys;
 pub mod verify;
