@@ -1,7 +1,17 @@
-//! Where bytes come from: [`Location`] names a place, `Fetcher::open` makes a reader of it.
-//! What the bytes mean, and whether they may be trusted, is for others to say.
+//! Where bytes come from: [`Location`] names a place, [`Fetcher::open`] makes a reader of it, once; [`drive`] tries
+//! again, over all mirrors, until the budget is spent. What the bytes mean, and whether they may be trusted, is for
+//! others to say.
 
+pub mod date;
+mod dns;
+mod drive;
+mod error;
+mod file;
+mod flow;
+mod http;
 mod location;
+pub mod retry;
+mod tls;
 
 use std::io::Read;
 use std::net::IpAddr;
@@ -9,6 +19,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use drive::{Attempt, Exhausted, drive};
+pub use error::FetchError;
+pub use flow::Flow;
 pub use location::{Location, LocationError};
 
 /// What a fetcher needs to know of the world.
@@ -32,6 +45,31 @@ pub struct Source {
     pub length: Option<u64>,
     /// Where the bytes come from in the end (redirects followed): the base of relative locations in them.
     pub location: Location,
+    /// To stop the reader, and to learn what broke it, after it was given away.
+    pub flow: Flow,
+}
+
+/// How long one try may wait for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Resolving, connecting and TLS together.
+    pub connect: Duration,
+    /// Each wait for the next byte; the head of the answer may take `connect` + `stall`.
+    pub stall: Duration,
+}
+
+/// What a try may wait for each of its steps unless the budget is small.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Timing {
+    /// 10 s for each, or a third of the budget where that is less. No budget at all means one try on each mirror, and
+    /// that one has its 10 s.
+    pub fn for_budget(retry_for: Duration) -> Self {
+        let each = if retry_for.is_zero() { PATIENCE } else { PATIENCE.min(retry_for / 3) };
+        // A timer of nothing would fail each try before it began.
+        let each = each.max(Duration::from_millis(50));
+        Self { connect: each, stall: each }
+    }
 }
 
 /// What happens while bytes are waited for; the answer to each may be "stop".
@@ -45,3 +83,32 @@ pub enum Event {
 
 /// `Break` stops the fetch.
 pub type OnEvent<'a> = &'a (dyn Fn(Event) -> ControlFlow<()> + Sync);
+
+/// Opens locations. Clones are cheap and share what was read once.
+#[derive(Clone)]
+pub struct Fetcher {
+    config: Config,
+    tls: rustls::ClientConfig,
+}
+
+impl Fetcher {
+    /// Reads the certificate authorities; name servers and the clock are looked at anew by each try.
+    ///
+    /// # Errors
+    /// A CA file that cannot be read or holds no certificate.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self { config: config.clone(), tls: tls::config(config)? })
+    }
+
+    /// One try to open `location`; `on` is asked at least four times a second. Redirects are followed (10 at most, never
+    /// from https to http); a `Content-Encoding` is not undone.
+    ///
+    /// # Errors
+    /// [`FetchError`]. A reader that breaks later says so in the error of `read`, and in [`Source::flow`].
+    pub fn open(&self, location: &Location, timing: &Timing, on: OnEvent<'_>) -> Result<Source, FetchError> {
+        match location {
+            Location::Http(url) => http::open(&self.config, &self.tls, url, timing, on),
+            Location::File(path) | Location::Initramfs(path) => file::open(path, location),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Files of this machine: `file:` and `initramfs:` locations.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::{FetchError, Flow, Location, Source};
+
+/// Opens a regular file; anything else (a directory, a FIFO that would wait for ever) is refused.
+pub(super) fn open(path: &Path, location: &Location) -> Result<Source, FetchError> {
+    let opened = || -> anyhow::Result<(File, u64)> {
+        let what = std::fs::metadata(path).context("opening")?;
+        if what.is_dir() {
+            anyhow::bail!("opening: it is a directory");
+        }
+        if !what.is_file() {
+            anyhow::bail!("opening: it is not a regular file");
+        }
+        let file = File::open(path).context("opening")?;
+        let length = file.metadata().context("opening")?.len();
+        Ok((file, length))
+    };
+    let (file, length) = opened().map_err(|e| FetchError::Permanent(format!("{location}: {e:#}")))?;
+    let flow = Flow::default();
+    let reader = Reading { file, left: length, length, name: location.to_string(), flow: flow.clone() };
+    Ok(Source { reader: Box::new(reader), length: Some(length), location: location.clone(), flow })
+}
+
+/// Reads exactly as many bytes as the file had when it was opened.
+struct Reading {
+    file: File,
+    left: u64,
+    length: u64,
+    name: String,
+    flow: Flow,
+}
+
+impl Read for Reading {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Some(error) = self.flow.broken() {
+            return Err(error);
+        }
+        let most = buf.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if most == 0 {
+            return Ok(0);
+        }
+        let n = match self.file.read(&mut buf[..most]) {
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Err(e),
+            Err(e) => return Err(self.fail(&e.to_string(), e.kind())),
+        };
+        if n == 0 {
+            return Err(self.fail("the file became shorter", io::ErrorKind::UnexpectedEof));
+        }
+        self.left -= n as u64;
+        self.flow.passed(n);
+        Ok(n)
+    }
+}
+
+impl Reading {
+    fn fail(&self, why: &str, kind: io::ErrorKind) -> io::Error {
+        let had = self.length - self.left;
+        let text = format!("{}: reading: {why} after {had} of {} bytes", self.name, self.length);
+        self.flow.fail(FetchError::Permanent(text), kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(path: &Path) -> Result<Source, FetchError> {
+        open(path, &Location::File(path.into()))
+    }
+
+    #[test]
+    fn a_file_is_read_whole_and_its_length_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, b"hello").unwrap();
+        let mut source = opened(&path).unwrap();
+        assert_eq!(source.length, Some(5));
+        assert_eq!(io::read_to_string(&mut source.reader).unwrap(), "hello");
+        assert_eq!(source.flow.bytes(), 5);
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = |path: &Path| match opened(path) {
+            Err(FetchError::Permanent(text)) => text,
+            other => panic!("{:?}", other.map(|s| s.location)),
+        };
+        assert!(text(dir.path()).ends_with("opening: it is a directory"));
+        assert!(text(&dir.path().join("none")).ends_with("opening: No such file or directory (os error 2)"));
+        assert!(text(Path::new("/dev/null")).ends_with("opening: it is not a regular file"));
+    }
+
+    #[test]
+    fn a_file_that_shrinks_and_a_stop_are_errors_of_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, b"hello").unwrap();
+        let mut source = opened(&path).unwrap();
+        std::fs::write(&path, b"he").unwrap();
+        let error = io::read_to_string(&mut source.reader).unwrap_err();
+        assert!(error.to_string().ends_with("the file became shorter after 2 of 5 bytes"), "{error}");
+        assert!(matches!(source.flow.failure(), Some(FetchError::Permanent(_))));
+
+        let mut source = opened(&path).unwrap();
+        source.flow.stop();
+        let error = source.reader.read(&mut [0; 9]).unwrap_err();
+        assert_eq!(FetchError::of(&error), Some(&FetchError::Stopped));
+    }
+}

@@ -1,0 +1,63 @@
+//! [`Flow`]: the other end of a reader that was given away: how far it came, what broke it, and a way to stop it.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::FetchError;
+
+/// Shared with the reader of a [`super::Source`]; clones are the same flow.
+///
+/// A decoder wraps the errors of its reader in its own words. Whoever has to know whether the place broke (try again)
+/// or the bytes are bad (do not) asks [`Flow::failure`].
+#[derive(Clone, Debug, Default)]
+pub struct Flow(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    stop: AtomicBool,
+    bytes: AtomicU64,
+    failure: Mutex<Option<FetchError>>,
+}
+
+impl Flow {
+    /// Ends the flow: a `read` under way returns within a quarter of a second, each later one at once, with an error
+    /// that holds [`FetchError::Stopped`].
+    pub fn stop(&self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Flow::stop`] was called.
+    pub fn stopped(&self) -> bool {
+        self.0.stop.load(Ordering::Relaxed)
+    }
+
+    /// Bytes the reader has handed out.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// What broke the reader, if it broke.
+    pub fn failure(&self) -> Option<FetchError> {
+        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn passed(&self, bytes: usize) {
+        self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Keeps the first failure and gives the error for `read`.
+    pub(super) fn fail(&self, error: FetchError, kind: io::ErrorKind) -> io::Error {
+        let mut failure = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| error.clone());
+        error.into_io(kind)
+    }
+
+    /// The error a reader that already broke, or was stopped, must give again.
+    pub(super) fn broken(&self) -> Option<io::Error> {
+        if self.stopped() {
+            return Some(self.fail(FetchError::Stopped, io::ErrorKind::Other));
+        }
+        self.failure().map(|error| error.into_io(io::ErrorKind::Other))
+    }
+}
