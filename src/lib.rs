@@ -11,6 +11,7 @@ pub mod archive;
 pub mod catalog;
 pub mod drivers;
 pub mod early;
+pub mod commands;
 pub mod fetch;
 pub mod handover;
 pub mod load;
