@@ -10,6 +10,8 @@
 pub mod archive;
 pub mod catalog;
 pub mod commands;
+pub mod drivers;
+pub mod early;
 pub mod fetch;
 pub mod load;
 pub mod machine;

@@ -1,0 +1,186 @@
+//! Where log lines go: a record each into the kernel's log, and a bounded file from which a failure screen shows the
+//! last lines. What is worth logging is everybody's own business.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Where a boot keeps its log.
+pub const LOG_FILE: &str = "/run/bootjack/log";
+
+/// The kernel cuts longer records (`PRINTKRB_RECORD_MAX` less its own prefix in kernel/printk/printk.c).
+const RECORD_MAX: usize = 976;
+
+/// A log file never holds more than this (bytes); then the older half goes.
+const FILE_MAX: u64 = 1 << 20;
+
+/// Turns logging on for this process.
+///
+/// `kmsg`: into the kernel's log, unlimited by its rate limit; `file`: appended to, opened for each line, so that
+/// several processes may share it. Libraries are heard only from a warning on.
+///
+/// # Errors
+/// When `/dev/kmsg` cannot be opened, or logging was turned on before.
+pub fn log_to(kmsg: bool, file: Option<&Path>, level: LevelFilter) -> io::Result<()> {
+    let kmsg = if kmsg {
+        // Its absence costs lines under load, not the log: no reason to fail.
+        let _ = fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
+        Some(OpenOptions::new().write(true).open("/dev/kmsg")?)
+    } else {
+        None
+    };
+    let logger = Logger { kmsg, file: file.map(Path::to_owned), level };
+    log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
+    log::set_max_level(level);
+    Ok(())
+}
+
+/// The last `lines` lines of a log file, oldest first; nothing if it cannot be read.
+pub fn log_tail(path: &Path, lines: usize) -> Vec<String> {
+    let Ok(bytes) = fs::read(path) else { return Vec::new() };
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].iter().map(ToString::to_string).collect()
+}
+
+struct Logger {
+    kmsg: Option<File>,
+    file: Option<PathBuf>,
+    level: LevelFilter,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata) -> bool {
+        let ours = metadata.target() == "bootjack" || metadata.target().starts_with("bootjack::");
+        metadata.level() <= if ours { self.level } else { self.level.min(LevelFilter::Warn) }
+    }
+
+    fn log(&self, record: &Record) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let text = record.args().to_string();
+        for line in text.lines() {
+            // A log that cannot be written has nowhere to say so.
+            if let Some(mut kmsg) = self.kmsg.as_ref() {
+                for record in records(record.level(), line) {
+                    let _ = kmsg.write_all(record.as_bytes());
+                }
+            }
+            if let Some(file) = &self.file {
+                let _ = append(file, &stamped(record.level(), line), FILE_MAX);
+            }
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The priorities of syslog(2).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+/// A line as records for `/dev/kmsg`, none longer than it takes; each is one write.
+fn records(level: Level, line: &str) -> Vec<String> {
+    let head = format!("<{}>bootjack: ", priority(level));
+    let room = RECORD_MAX - head.len() - 1;
+    let mut rest = line;
+    let mut records = Vec::new();
+    loop {
+        let end = boundary(rest, room);
+        records.push(format!("{head}{}\n", &rest[..end]));
+        rest = &rest[end..];
+        if rest.is_empty() {
+            return records;
+        }
+    }
+}
+
+/// The last character boundary of `text` not beyond `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
+}
+
+/// With the time since boot, as the kernel's log has it.
+fn stamped(level: Level, line: &str) -> String {
+    let now = clock_gettime(ClockId::Monotonic);
+    let mark = match level {
+        Level::Error => "error: ",
+        Level::Warn => "warning: ",
+        _ => "",
+    };
+    format!("[{:5}.{:03}] {mark}{line}\n", now.tv_sec, now.tv_nsec / 1_000_000)
+}
+
+fn append(path: &Path, line: &str, most: u64) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(line.as_bytes())?;
+    if file.metadata()?.len() > most { halve(path, most) } else { Ok(()) }
+}
+
+/// Keeps the newer half, from the beginning of a line on.
+fn halve(path: &Path, most: u64) -> io::Result<()> {
+    let mut from = BufReader::new(File::open(path)?);
+    let length = from.get_ref().metadata()?.len();
+    from.seek(SeekFrom::Start(length.saturating_sub(most / 2)))?;
+    from.skip_until(b'\n')?;
+    let newer = path.with_extension("new");
+    io::copy(&mut from, &mut File::create(&newer)?)?;
+    fs::rename(newer, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_fits_the_kernel_and_nothing_of_a_line_is_lost() {
+        let line = "é".repeat(1500);
+        let records = records(Level::Warn, &line);
+        assert!(records.len() > 3);
+        assert!(records.iter().all(|r| r.len() <= RECORD_MAX && r.starts_with("<4>bootjack: ")));
+        let joined: String =
+            records.iter().map(|r| r.strip_prefix("<4>bootjack: ").unwrap().trim_end()).collect();
+        assert_eq!(joined, line);
+        assert_eq!(super::records(Level::Info, ""), ["<6>bootjack: \n"]);
+    }
+
+    #[test]
+    fn libraries_are_heard_from_a_warning_on() {
+        let logger = Logger { kmsg: None, file: None, level: LevelFilter::Debug };
+        let asks = |target, level| logger.enabled(&Metadata::builder().target(target).level(level).build());
+        assert!(asks("bootjack::net", Level::Debug));
+        assert!(asks("mozim::dhcpv4", Level::Warn));
+        assert!(!asks("mozim::dhcpv4", Level::Info));
+        assert!(!asks("bootjacket", Level::Info));
+    }
+
+    #[test]
+    fn a_full_file_loses_its_older_half_and_keeps_whole_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        for n in 0..1000 {
+            append(&path, &format!("line {n}\n"), 1000).unwrap();
+        }
+        assert!(fs::metadata(&path).unwrap().len() <= 1000);
+        let tail = log_tail(&path, 3);
+        assert_eq!(tail, ["line 997", "line 998", "line 999"]);
+        assert!(log_tail(&path, 10_000).iter().all(|l| l.starts_with("line ")));
+        assert_eq!(log_tail(&dir.path().join("none"), 3), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_line_carries_time_and_weight() {
+        let line = stamped(Level::Error, "no lease");
+        assert!(line.starts_with('[') && line.ends_with("] error: no lease\n"), "{line}");
+    }
+}
