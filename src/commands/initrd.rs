@@ -19,8 +19,12 @@ use crate::verify::{Hashing, Sha256};
 use modules::Kernel;
 use newc::{Content, Tree};
 
-/// zstd's level: 19 is 12 % smaller than 9 and takes 4 s longer; an initrd is built once and sent to every machine.
+/// zstd's level. An initrd is built once and sent to every machine: 19 is 12 % smaller than 9 and takes 4 s for 10 MB,
+/// 23 s for the 50 MB of a generic kernel's network drivers.
 const ZSTD_LEVEL: i32 = 19;
+
+/// The level for all modules of a kernel, up to 400 MB: 19 would take minutes.
+const ZSTD_LEVEL_MODULES: i32 = 9;
 
 /// Builds an initrd: this program as /init, with the modules, certificates and catalog it will need.
 #[derive(Debug, clap::Args)]
@@ -205,7 +209,8 @@ fn write_to(path: &Path, args: &InitrdArgs, tree: &Tree) -> Result<()> {
     }
     match args.compress {
         Compress::Zstd => {
-            let mut zstd = zstd::Encoder::new(&mut out, ZSTD_LEVEL)?;
+            let level = if args.modules_only { ZSTD_LEVEL_MODULES } else { ZSTD_LEVEL };
+            let mut zstd = zstd::Encoder::new(&mut out, level)?;
             tree.write(&mut zstd, mtime)?;
             zstd.finish()?;
         }

@@ -100,8 +100,8 @@ fn it_reads_back_as_what_went_in() {
     let inside = |name: &str| String::from_utf8(found[&format!("lib/modules/{RELEASE}/{name}")].1.clone());
     assert_eq!(inside("kernel/drivers/net/virtio_net.ko").unwrap(), "module virtio_net");
     assert_eq!(inside("kernel/drivers/net/failover.ko").unwrap(), "module failover");
-    let dep = "kernel/drivers/net/failover.ko:\n\
-               kernel/drivers/net/virtio_net.ko: kernel/drivers/net/failover.ko\n";
+    let dep = "kernel/drivers/net/virtio_net.ko: kernel/drivers/net/failover.ko\n\
+               kernel/drivers/net/failover.ko:\n";
     assert_eq!(inside("modules.dep").unwrap(), dep);
     assert_eq!(inside("modules.alias").unwrap(), "alias virtio:d01 virtio_net\n");
     assert!(!found.keys().any(|name| name.contains("wild")));

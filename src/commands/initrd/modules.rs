@@ -1,7 +1,7 @@
 //! Which modules of a kernel go into an initrd: the lists in `initrd/` and names, with all they depend on, and the
 //! tables that find them again. Loading them for the hardware found is `drivers`'.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::newc::{Content, Tree};
+use crate::drivers::{Index, Module, Texts, module_name};
 
 /// What `--drivers` knows by one word. The lists are data: a driver is added there.
 const LISTS: &[(&str, &str)] = &[
@@ -17,24 +18,24 @@ const LISTS: &[(&str, &str)] = &[
     ("input", include_str!("../../../initrd/input.list")),
 ];
 
-/// The modules of one kernel, as its `modules.*` tables tell (modules.dep(5)).
+/// The modules of one kernel.
 pub struct Kernel {
     /// `…/lib/modules/RELEASE`.
     directory: PathBuf,
     /// The kernel release, the last part of the directory's name.
     pub release: String,
-    /// Module name → its path below the directory, and the names it cannot do without.
-    modules: BTreeMap<String, Module>,
-    /// Names that are built in.
-    builtin: BTreeSet<String>,
-    /// The lines of modules.alias and modules.softdep.
-    aliases: Vec<String>,
-    softdeps: Vec<String>,
+    tables: Tables,
+    index: Index,
 }
 
-struct Module {
-    path: String,
-    needs: Vec<String>,
+/// What depmod(8) wrote about them, as text (modules.dep(5)).
+#[derive(Default)]
+struct Tables {
+    dep: String,
+    alias: String,
+    softdep: String,
+    builtin: String,
+    builtin_modinfo: String,
 }
 
 impl Kernel {
@@ -50,127 +51,127 @@ impl Kernel {
             let path = directory.join(name);
             fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
         };
-        let lines = |name: &str| Ok::<_, anyhow::Error>(table(name)?.lines().map(str::to_owned).collect());
-        Ok(Self {
-            modules: table("modules.dep")?.lines().filter_map(dependency).collect(),
-            builtin: table("modules.builtin")?.lines().map(name_of).collect(),
-            aliases: lines("modules.alias")?,
-            softdeps: lines("modules.softdep")?,
-            directory,
-            release,
-        })
+        let tables = Tables {
+            dep: table("modules.dep")?,
+            alias: table("modules.alias")?,
+            softdep: table("modules.softdep")?,
+            builtin: table("modules.builtin")?,
+            // Since Linux 5.2.
+            builtin_modinfo: table("modules.builtin.modinfo").unwrap_or_default(),
+        };
+        Ok(Self { index: tables.index(), directory, release, tables })
     }
 
-    /// The names of all modules that `wanted` asks for (lists, paths, names), and of what they need.
+    /// All modules that `wanted` asks for (lists, paths, names), with what they need.
     ///
     /// # Errors
     /// A name that was asked for by itself is unknown to this kernel.
-    pub fn select(&self, wanted: &[String]) -> Result<BTreeSet<String>> {
-        let mut chosen = BTreeSet::new();
+    pub fn select(&self, wanted: &[String]) -> Result<Vec<Module>> {
+        let mut names = Vec::new();
         for word in wanted {
             match LISTS.iter().find(|(list, _)| list == word) {
-                _ if word == "all" => chosen.extend(self.modules.keys().cloned()),
-                Some((_, list)) => self.follow(list, &mut chosen),
+                _ if word == "all" => names.extend(self.below("")),
+                Some((_, list)) => names.extend(self.follow(list)),
                 None => {
                     let found = self.named(word);
                     ensure!(
-                        !found.is_empty() || self.builtin.contains(&name_of(word)),
+                        found.is_some(),
                         "kernel {} has no module {word}, and not built in either",
                         self.release
                     );
-                    chosen.extend(found);
+                    names.extend(found.unwrap_or_default());
                 }
             }
         }
-        Ok(self.with_needs(chosen))
+        Ok(self.index.closure(&names).modules)
     }
 
     /// Puts the modules and the tables about them into an initrd.
     ///
     /// # Errors
     /// A place in the tree is taken.
-    pub fn add(&self, chosen: &BTreeSet<String>, tree: &mut Tree) -> Result<()> {
+    pub fn add(&self, chosen: &[Module], tree: &mut Tree) -> Result<()> {
         let base = format!("lib/modules/{}", self.release);
-        let mut dependencies = String::new();
-        for module in chosen.iter().filter_map(|name| self.modules.get(name)) {
-            let place = plain_name(&module.path);
-            tree.file(&format!("{base}/{place}"), 0o644, Content::Module(self.directory.join(&module.path)))?;
-            let needs = module.needs.iter().filter_map(|name| self.modules.get(name));
-            let needs: String = needs.map(|m| format!(" {}", plain_name(&m.path))).collect();
-            dependencies.push_str(&format!("{place}:{needs}\n"));
+        for module in chosen {
+            let place = format!("{base}/{}", plain_name(&module.path));
+            tree.file(&place, 0o644, Content::Module(self.directory.join(&module.path)))?;
         }
-        // `alias PATTERN MODULE` and `softdep MODULE pre: …`.
-        let last = |line: &&String| line.split_whitespace().last().is_some_and(|m| chosen.contains(m));
-        let second = |line: &&String| line.split_whitespace().nth(1).is_some_and(|m| chosen.contains(m));
-        let text = |lines: Vec<&String>| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-        let builtin = fs::read(self.directory.join("modules.builtin")).context("reading modules.builtin")?;
-        let tables = [
-            ("modules.alias", text(self.aliases.iter().filter(last).collect()).into_bytes()),
-            ("modules.builtin", builtin),
-            ("modules.dep", dependencies.into_bytes()),
-            ("modules.softdep", text(self.softdeps.iter().filter(second).collect()).into_bytes()),
-        ];
-        for (name, bytes) in tables {
-            tree.file(&format!("{base}/{name}"), 0o644, Content::Bytes(bytes))?;
+        let tables = self.tables.about(chosen);
+        for (name, text) in [
+            ("modules.alias", tables.alias),
+            ("modules.builtin", tables.builtin),
+            ("modules.builtin.modinfo", tables.builtin_modinfo),
+            ("modules.dep", tables.dep),
+            ("modules.softdep", tables.softdep),
+        ] {
+            tree.file(&format!("{base}/{name}"), 0o644, Content::Bytes(text.into_bytes()))?;
         }
         Ok(())
     }
 
     /// What a list asks for; what this kernel lacks is passed over.
-    fn follow(&self, list: &str, chosen: &mut BTreeSet<String>) {
-        let mut here = BTreeSet::new();
+    fn follow(&self, list: &str) -> Vec<String> {
+        let mut names = Vec::new();
         for line in list.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
             match line.strip_prefix('-') {
-                Some(unwanted) => self.named(unwanted).iter().for_each(|name| {
-                    here.remove(name);
-                }),
-                None => here.extend(self.named(line)),
+                Some(unwanted) => {
+                    let unwanted = self.named(unwanted).unwrap_or_default();
+                    names.retain(|name| !unwanted.contains(name));
+                }
+                None => names.extend(self.named(line).unwrap_or_default()),
             }
         }
-        chosen.extend(here);
+        names
     }
 
-    /// The modules that a name, or a path of a module or a folder, stands for.
-    fn named(&self, word: &str) -> Vec<String> {
+    /// The modules that a name, or a path of a module or a folder, stands for: none if it is built in; nothing if
+    /// this kernel does not know it.
+    fn named(&self, word: &str) -> Option<Vec<String>> {
         if !word.contains('/') {
-            return self.modules.get_key_value(&name_of(word)).map(|(k, _)| k.clone()).into_iter().collect();
+            let closure = self.index.closure(&[word]);
+            let known = closure.unknown.is_empty();
+            return known.then(|| closure.modules.last().map(|_| word.to_owned()).into_iter().collect());
         }
-        let folder = format!("{}/", word.trim_end_matches('/'));
-        let inside = |path: &str| path.starts_with(&folder) || plain_name(path) == plain_name(word);
-        self.modules.iter().filter(|(_, m)| inside(&m.path)).map(|(name, _)| name.clone()).collect()
+        let folder = self.below(&format!("{}/", word.trim_end_matches('/')));
+        let found = if folder.is_empty() { self.below(&format!("{}.ko", plain_stem(word))) } else { folder };
+        (!found.is_empty()).then_some(found)
     }
 
-    /// Adds dependencies and soft dependencies until nothing new appears.
-    fn with_needs(&self, chosen: BTreeSet<String>) -> BTreeSet<String> {
-        let mut all = BTreeSet::new();
-        let mut open: Vec<String> = chosen.into_iter().collect();
-        while let Some(name) = open.pop() {
-            let Some(module) = self.modules.get(&name) else { continue };
-            if all.insert(name.clone()) {
-                open.extend(module.needs.iter().cloned());
-                open.extend(self.soft_needs(&name));
-            }
-        }
-        all
+    fn below(&self, prefix: &str) -> Vec<String> {
+        self.index.below(prefix).into_iter().map(|m| m.name).collect()
+    }
+}
+
+impl Tables {
+    fn index(&self) -> Index {
+        Index::parse(&Texts {
+            dep: &self.dep,
+            alias: &self.alias,
+            softdep: &self.softdep,
+            builtin: &self.builtin,
+            builtin_modinfo: &self.builtin_modinfo,
+        })
     }
 
-    /// `softdep MODULE pre: a b post: c`: names or aliases.
-    fn soft_needs(&self, module: &str) -> Vec<String> {
-        let about = self.softdeps.iter().filter(|line| line.split_whitespace().nth(1) == Some(module));
-        let words = about.flat_map(|line| line.split_whitespace().skip(2)).filter(|w| !w.ends_with(':'));
-        words.flat_map(|word| self.resolve(word)).collect()
-    }
-
-    fn resolve(&self, word: &str) -> Vec<String> {
-        let direct = self.named(word);
-        if !direct.is_empty() {
-            return direct;
+    /// The lines about these modules, and the names of what is built in.
+    fn about(&self, chosen: &[Module]) -> Self {
+        let chosen: BTreeMap<&str, &str> = chosen.iter().map(|m| (&*m.name, &*m.path)).collect();
+        let has = |word: Option<&str>| word.is_some_and(|w| chosen.contains_key(&*module_name(w)));
+        let kept = |text: &str, keep: &dyn Fn(&str) -> bool| -> String {
+            text.lines().filter(|line| keep(line)).map(|line| format!("{line}\n")).collect()
+        };
+        let aliases = self.builtin_modinfo.split_inclusive('\0').filter(|item| item.contains(".alias="));
+        Self {
+            // Names without the suffix of a compression, which is gone.
+            dep: kept(&self.dep, &|line| has(line.split(':').next()))
+                .lines()
+                .map(|line| line.split_inclusive([' ', ':']).map(plain_word).collect::<String>() + "\n")
+                .collect(),
+            alias: kept(&self.alias, &|line| has(line.split_whitespace().nth(2))),
+            softdep: kept(&self.softdep, &|line| has(line.split_whitespace().nth(1))),
+            builtin: self.builtin.clone(),
+            builtin_modinfo: aliases.collect(),
         }
-        let aliased = self.aliases.iter().filter_map(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            (words.next() == Some(word)).then(|| words.next().map(name_of)).flatten()
-        });
-        aliased.collect()
     }
 }
 
@@ -193,22 +194,19 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     done.map(|_| plain).map_err(|e| anyhow!(e)).with_context(|| format!("decompressing {}", path.display()))
 }
 
-/// `kernel/a/b-c.ko.xz: kernel/d.ko` → `b_c` and what it needs.
-fn dependency(line: &str) -> Option<(String, Module)> {
-    let (path, needs) = line.split_once(':')?;
-    let needs = needs.split_whitespace().map(name_of).collect();
-    Some((name_of(path), Module { path: path.to_owned(), needs }))
-}
-
-/// A module's name from its path, in the kernel's spelling: without folders and suffix, minus read as underscore.
-fn name_of(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    file.split(".ko").next().unwrap_or(file).replace('-', "_")
-}
-
 /// The path without the suffix of a compression.
 fn plain_name(path: &str) -> &str {
     path.find(".ko").map_or(path, |at| &path[..at + 3])
+}
+
+fn plain_stem(path: &str) -> &str {
+    path.find(".ko").map_or(path, |at| &path[..at])
+}
+
+/// A word of modules.dep with the sign after it: `kernel/a.ko.xz:` → `kernel/a.ko:`.
+fn plain_word(word: &str) -> String {
+    let sign = word.strip_prefix(word.trim_end_matches([' ', ':'])).unwrap_or_default();
+    format!("{}{sign}", plain_name(word.trim_end_matches([' ', ':'])))
 }
 
 #[cfg(test)]
@@ -223,20 +221,23 @@ mod tests {
                    kernel/drivers/net/virtio-net.ko.xz:\n\
                    kernel/fs/ext4/ext4.ko.xz:\n\
                    kernel/crypto/crc32c_generic.ko.xz:\n";
-        let lines = |text: &str| text.lines().map(str::to_owned).collect();
-        Kernel {
-            directory: "/nowhere".into(),
-            release: "6.1.0-test".into(),
-            modules: dep.lines().filter_map(dependency).collect(),
-            builtin: BTreeSet::from(["nvme".to_owned()]),
-            aliases: lines("alias crypto-crc32c crc32c_generic\nalias pci:v00008086d* e1000e"),
-            softdeps: lines("softdep ext4 pre: crypto-crc32c\nsoftdep e1000e pre: realtek"),
-        }
+        let tables = Tables {
+            dep: dep.into(),
+            alias: "alias crypto-crc32c crc32c_generic\nalias pci:v00008086d* e1000e".into(),
+            softdep: "softdep ext4 pre: crypto-crc32c\nsoftdep e1000e pre: realtek".into(),
+            builtin: "kernel/drivers/nvme/host/nvme.ko\n".into(),
+            builtin_modinfo: "nvme.license=GPL\0nvme.alias=fs-nothing\0".into(),
+        };
+        Kernel { directory: "/nowhere".into(), release: "6.1.0-test".into(), index: tables.index(), tables }
     }
 
     fn select(words: &[&str]) -> Result<Vec<String>> {
         let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-        kernel().select(&words).map(|names| names.into_iter().collect())
+        kernel().select(&words).map(|modules| {
+            let mut names: Vec<String> = modules.into_iter().map(|m| m.name).collect();
+            names.sort();
+            names
+        })
     }
 
     #[test]
@@ -257,6 +258,19 @@ mod tests {
         let refusal = select(&["e1001"]).unwrap_err().to_string();
         assert_eq!(refusal, "kernel 6.1.0-test has no module e1001, and not built in either");
         assert_eq!(select(&["nvme"]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn the_tables_tell_of_the_chosen_alone_and_by_their_new_names() {
+        let kernel = kernel();
+        let chosen = kernel.select(&["e1000e".to_owned()]).unwrap();
+        let tables = kernel.tables.about(&chosen);
+        let ptp = "kernel/drivers/ptp/ptp.ko";
+        let e1000e = "kernel/drivers/net/ethernet/intel/e1000e/e1000e.ko";
+        assert_eq!(tables.dep, format!("{e1000e}: {ptp}\n{ptp}:\nkernel/drivers/net/phy/realtek.ko:\n"));
+        assert_eq!(tables.alias, "alias pci:v00008086d* e1000e\n");
+        assert_eq!(tables.softdep, "softdep e1000e pre: realtek\n");
+        assert_eq!(tables.builtin_modinfo, "nvme.alias=fs-nothing\0");
     }
 
     #[test]
