@@ -1,6 +1,5 @@
 #!/bin/sh
 # Makes a small but real Debian root as a tar: systemd, udev, a login prompt on the serial line, root without password.
-# shellcheck disable=SC1091
 # usage: lab/debian-root.sh OUT.tar
 # Packing it is `bootjack pack`'s; the packages come from the sources this machine has.
 set -eu
@@ -17,7 +16,6 @@ sudo=
 trap 'rm -f "$out.part.tar"' EXIT
 
 # Of each kind of attribute one specimen of our own below /srv/specimens, to be found again in the booted system.
-# shellcheck disable=SC2016 # $1 is the hook's
 $sudo mmdebstrap --quiet --variant=minbase ${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \
     --include=systemd-sysv,udev,dbus,iproute2,kmod,procps,login,libcap2-bin \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \

@@ -16,6 +16,9 @@ trap 'rm -rf "$work"' EXIT
 # The lists may be older than what the mirror still has.
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
+mkdir -p target
+exec 9>target/apt.lock
+flock 9
 $sudo apt-get update -qq </dev/null >&2
 
 # The metapackage depends on the one image of the current version.

@@ -36,7 +36,11 @@ if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || { echo "lab/need.sh: as root, please run: apt-get install$missing" >&2; exit 1; }
     sudo=sudo
 fi
-# shellcheck disable=SC2086 # a list of words, on purpose
+# make -j may ask for two groups at once, apt-get waits for nobody.
+mkdir -p target
+exec 9>target/apt.lock
+flock 9
+# shellcheck disable=SC2086
 {
     $sudo apt-get update -qq
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
