@@ -3,3 +3,4 @@
 mod fetch;
 mod odd_server;
 mod refused;
+mod initrd;

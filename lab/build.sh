@@ -1,0 +1,25 @@
+#!/bin/bash
+# Builds the static binary. usage: lab/build.sh OUT PROFILE [TARGET]
+# Without TARGET: musl when rustup has or gets it, else gnu with the C library linked in. Its tools are need.sh's.
+set -eu
+
+out=$1 profile=$2 target=${3:-}
+musl=x86_64-unknown-linux-musl
+has_musl() { [ -d "$(rustc --print sysroot)/lib/rustlib/$musl/lib" ]; }
+
+if [ -z "$target" ]; then
+    target=$musl
+    if ! has_musl && ! { command -v rustup >/dev/null && rustup target add $musl >&2; }; then
+        target=x86_64-unknown-linux-gnu
+        echo "no $musl here: linking statically against the GNU C library" >&2
+    fi
+fi
+
+# With --target the flags reach only the binary, not build scripts and macros, which cannot be static.
+case $target in
+*-gnu) export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" ;;
+esac
+cargo build --locked --profile "$profile" --target "$target" --bin bootjack
+mkdir -p "$(dirname "$out")"
+cp "${CARGO_TARGET_DIR:-target}/$target/$profile/bootjack" "$out.part"
+mv "$out.part" "$out"

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Installs the Debian packages a group of make targets needs, and says what and why; silent when all are there.
+# usage: lab/need.sh build|lint|loopback|vm|root|bench...
+# What is made with them is the Makefile's and the other scripts'.
+set -eu
+
+packages() {
+    case $1 in
+    build) echo "a C compiler for the static binary: gcc libc6-dev musl-tools" ;;
+    lint) echo "a check of the shell scripts: shellcheck" ;;
+    loopback) echo "peers to compare with in tests: cpio kmod zstd xz-utils busybox-static curl attr acl libcap2-bin" ;;
+    vm) echo "machines to boot: qemu-system-x86 ipxe-qemu busybox-static kmod cpio zstd" ;;
+    root) echo "a Debian root to boot into: mmdebstrap" ;;
+    bench) echo "peers to measure against: mmdebstrap curl zstd cpio" ;;
+    *) echo "lab/need.sh: unknown group $1" >&2 && exit 2 ;;
+    esac
+}
+
+present() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'; }
+
+missing=
+for group in "$@"; do
+    line=$(packages "$group")
+    here=
+    for package in ${line#*: }; do
+        case " $missing " in *" $package "*) continue ;; esac
+        present "$package" || here="$here $package"
+    done
+    [ -z "$here" ] || echo "installing$here (for ${line%%:*})" >&2
+    missing="$missing$here"
+done
+[ -n "$missing" ] || exit 0
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "lab/need.sh: as root, please run: apt-get install$missing" >&2; exit 1; }
+    sudo=sudo
+fi
+# make -j may ask for two groups at once, apt-get waits for nobody.
+mkdir -p target
+exec 9>target/apt.lock
+flock 9
+# shellcheck disable=SC2086
+{
+    $sudo apt-get update -qq
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+} </dev/null >&2

@@ -1,0 +1,123 @@
+//! What a file is, told from its bytes before it goes into an initrd: a program that needs nothing else, a kernel and
+//! its release, microcode and its vendor. Pure; reading files is `initrd`'s.
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Program header type of the interpreter, the dynamic loader (elf(5)).
+const PT_INTERP: u32 = 3;
+
+/// Refuses a program that an initrd cannot run: not x86-64 ELF, or in need of a dynamic loader.
+///
+/// # Errors
+/// Says what the file is instead.
+pub fn static_program(bytes: &[u8]) -> Result<()> {
+    ensure!(bytes.starts_with(b"\x7fELF"), "not an ELF program");
+    ensure!(bytes.get(4) == Some(&2) && u16_at(bytes, 18)? == 62, "not a program for x86-64");
+    let table = usize::try_from(u64_at(bytes, 32)?).context("reading the program headers")?;
+    let (size, count) = (u16_at(bytes, 54)?, u16_at(bytes, 56)?);
+    for n in 0..usize::from(count) {
+        let header = table.checked_add(n * usize::from(size)).context("reading the program headers")?;
+        if u32_at(bytes, header)? == PT_INTERP {
+            bail!("dynamically linked: nothing in an initrd could load its libraries");
+        }
+    }
+    Ok(())
+}
+
+/// The release a kernel image says it is: the first word of its version text, whose place is in the boot protocol's
+/// header (Documentation/arch/x86/boot.rst, `kernel_version` at 0x20e, since protocol 2.00).
+///
+/// # Errors
+/// Not a bzImage, or one without a version text.
+pub fn kernel_release(image: &[u8]) -> Result<String> {
+    ensure!(image.get(0x202..0x206) == Some(b"HdrS"), "not a Linux kernel image for x86 (bzImage)");
+    let place = usize::from(u16_at(image, 0x20e)?);
+    ensure!(place != 0, "this kernel image does not say its version");
+    let text = image.get(place + 0x200..).context("the version text lies outside of the image")?;
+    let end = text.iter().position(|b| b" \0".contains(b)).context("the version text does not end")?;
+    String::from_utf8(text[..end].to_vec()).context("reading the version text")
+}
+
+/// Where the kernel looks for this microcode in the first, uncompressed archive
+/// (Documentation/arch/x86/microcode.rst).
+///
+/// # Errors
+/// Neither Intel's nor AMD's.
+pub fn microcode_path(bytes: &[u8]) -> Result<&'static str> {
+    match bytes.get(..4) {
+        // UCODE_MAGIC of arch/x86/include/asm/microcode_amd.h.
+        Some(b"DMA\0") => Ok("kernel/x86/microcode/AuthenticAMD.bin"),
+        // Header version 1 of Intel's update format (Intel SDM volume 3, 9.11.1).
+        Some([1, 0, 0, 0]) => Ok("kernel/x86/microcode/GenuineIntel.bin"),
+        _ => bail!("neither Intel nor AMD microcode"),
+    }
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {
+    let field = bytes.get(at..).and_then(|b| b.first_chunk::<N>());
+    field.copied().context("the file ends in its headers")
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
+    field(bytes, at).map(u16::from_le_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
+    field(bytes, at).map(u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
+    field(bytes, at).map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF header with one program header of type `kind`.
+    fn elf(kind: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 64 + 56];
+        bytes[..5].copy_from_slice(b"\x7fELF\x02");
+        bytes[18] = 62;
+        bytes[32] = 64;
+        bytes[54] = 56;
+        bytes[56] = 1;
+        bytes[64..68].copy_from_slice(&kind.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_program_with_an_interpreter_is_refused() {
+        assert!(static_program(&elf(1)).is_ok());
+        let refusal = static_program(&elf(PT_INTERP)).unwrap_err().to_string();
+        assert!(refusal.starts_with("dynamically linked"), "{refusal}");
+    }
+
+    #[test]
+    fn what_is_no_program_is_refused_without_a_panic() {
+        assert!(static_program(b"#!/bin/sh\n").is_err());
+        let whole = elf(1);
+        (0..whole.len()).for_each(|n| assert!(static_program(&whole[..n]).is_err() || n > 67, "{n} bytes"));
+        let mut far = elf(1);
+        far[32..40].fill(0xff);
+        assert!(static_program(&far).is_err());
+    }
+
+    #[test]
+    fn a_kernel_says_its_release() {
+        let mut image = vec![0; 0x400];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        assert!(kernel_release(&image).is_err());
+        image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+        image[0x300..0x318].copy_from_slice(b"6.1.0-9-cloud-amd64 (deb");
+        assert_eq!(kernel_release(&image).unwrap(), "6.1.0-9-cloud-amd64");
+        assert!(kernel_release(b"MZ").is_err());
+    }
+
+    #[test]
+    fn microcode_is_known_by_its_first_bytes() {
+        assert!(microcode_path(b"DMA\0....").unwrap().ends_with("AuthenticAMD.bin"));
+        assert!(microcode_path(b"\x01\0\0\0....").unwrap().ends_with("GenuineIntel.bin"));
+        assert!(microcode_path(b"").is_err());
+    }
+}
