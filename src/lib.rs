@@ -12,7 +12,6 @@ pub mod catalog;
 pub mod commands;
 pub mod drivers;
 pub mod early;
-pub mod commands;
 pub mod fetch;
 pub mod handover;
 pub mod load;
