@@ -1,1 +1,3 @@
 //! The second floor: the real binary against loopback servers, temporary directories and ptys.
+
+mod network;
