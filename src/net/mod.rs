@@ -7,6 +7,7 @@ mod ask;
 mod choice;
 mod config;
 mod dhcp;
+mod jobs;
 mod lease;
 mod link;
 mod mac;

@@ -4,3 +4,4 @@ mod fetch;
 mod odd_server;
 mod refused;
 mod initrd;
+mod network;
