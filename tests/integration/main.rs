@@ -2,3 +2,4 @@
 
 mod fetch;
 mod odd_server;
+mod serve;
