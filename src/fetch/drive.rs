@@ -108,19 +108,12 @@ pub fn drive<T, E>(
         };
         let location = &locations[mirror];
         attempts += 1;
-        let (text, kind, silent) = match attempt(location, &timing) {
+        let error = match attempt(location, &timing) {
             Ok(made) => return Ok(made),
-            Err(Attempt::Stopped) => return Err(Exhausted::Stopped),
-            Err(Attempt::Fatal(error)) => {
-                return Err(Exhausted::Fatal { location: location.clone(), error });
-            }
-            Err(Attempt::Permanent(text)) => (text, Kind::Permanent, Duration::ZERO),
-            Err(Attempt::Transient { text, silent, bytes, retry_after }) => {
-                retry.reached(bytes);
-                (text, Kind::Transient { retry_after }, silent)
-            }
+            Err(error) => error,
         };
-        next = retry.failed(kind, silent);
+        let (text, silent);
+        (text, silent, next) = judge(&mut retry, location, error)?;
         silent_so_far += silent;
         last[mirror] = Some(text.clone());
         if let Next::Try { wait, .. } = next {
@@ -136,6 +129,23 @@ pub fn drive<T, E>(
             if on(event).is_break() || !waited(wait, on) {
                 return Err(Exhausted::Stopped);
             }
+        }
+    }
+}
+
+/// What a failed try leads to: its text, its silent time, and what is next.
+fn judge<E>(
+    retry: &mut Retry,
+    location: &Location,
+    error: Attempt<E>,
+) -> Result<(String, Duration, Next), Exhausted<E>> {
+    match error {
+        Attempt::Stopped => Err(Exhausted::Stopped),
+        Attempt::Fatal(error) => Err(Exhausted::Fatal { location: location.clone(), error }),
+        Attempt::Permanent(text) => Ok((text, Duration::ZERO, retry.failed(Kind::Permanent, Duration::ZERO))),
+        Attempt::Transient { text, silent, bytes, retry_after } => {
+            retry.reached(bytes);
+            Ok((text, silent, retry.failed(Kind::Transient { retry_after }, silent)))
         }
     }
 }
@@ -281,6 +291,23 @@ mod tests {
         let failed =
             drive(&places(&["/a"]), Duration::from_secs(60), &on, |_, _| Err::<(), _>(transient("refused")));
         assert!(matches!(failed, Err(Exhausted::Stopped)));
+    }
+
+    #[test]
+    fn a_try_that_got_further_starts_the_back_off_anew() {
+        let mut retry = Retry::new(Duration::from_secs(3600), 1, 1);
+        retry.first();
+        for bytes in 1..50 {
+            let broke = Attempt::<String>::Transient {
+                text: String::new(),
+                silent: Duration::ZERO,
+                bytes,
+                retry_after: None,
+            };
+            let (_, _, next) = judge(&mut retry, &places(&["/a"])[0], broke).unwrap();
+            let Next::Try { wait, .. } = next else { panic!("gave up") };
+            assert!(wait <= Duration::from_secs(1), "{wait:?} after {bytes} tries");
+        }
     }
 
     #[test]

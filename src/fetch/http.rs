@@ -19,9 +19,9 @@ use super::dns::{Names, Told};
 use super::error::seconds;
 use super::{Config, Event, FetchError, Flow, Location, OnEvent, Source, Timing, date, tls};
 
-/// Pieces that may wait for the reader. hyper hands out at most about 400 KiB at once, so at most 6.4 MiB wait; half
-/// or twice as many made no difference to the rate (measured on loopback).
-const QUEUE: usize = 16;
+/// Pieces that may wait for the reader. hyper hands out at most about 400 KiB at once, so at most some 3 MiB wait. From
+/// 2 to 32 the rate on loopback was the same (measured; a decoder's bursts are what the few are for), the memory not.
+const QUEUE: usize = 8;
 
 /// How often a wait looks whether it was told to stop: well within the quarter of a second that is promised.
 const PULSE: Duration = Duration::from_millis(100);

@@ -199,6 +199,13 @@ mod tests {
     }
 
     #[test]
+    fn the_public_roots_are_there_unless_only_the_operators_count() {
+        let count = |ca_only| roots(&Config { ca_only, ..Config::default() }).unwrap().len();
+        assert!(count(false) > 50);
+        assert_eq!(count(true), 0);
+    }
+
+    #[test]
     fn a_ca_file_without_certificates_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("empty.pem");

@@ -5,3 +5,4 @@ mod odd_server;
 mod refused;
 mod initrd;
 mod network;
+mod serve;
