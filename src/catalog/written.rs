@@ -399,15 +399,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_outside_the_entries_costs_the_file() {
-        for wrong in
-            ["menu.tilte = 1", "version = 2", "oops", "menu.default = 'x'", "menu.title = 'a\\u001b'"]
-        {
-            let text = format!(
-                "{}\n{wrong}\n{}",
-                "version = 1".repeat(usize::from(wrong != "version = 2")),
-                shell("a")
-            );
-            assert_eq!(parsed(&text).catalog.is_none(), wrong != "menu.title = 'a\\u001b'", "{wrong}");
+        for wrong in ["menu.tilte = 1", "oops", "menu.default = 'x'", "menu.title = ''", "version = 1"] {
+            let text = format!("version = 1\n{wrong}\n{}", shell("a"));
+            assert!(parsed(&text).catalog.is_none(), "{wrong}");
         }
     }
 
