@@ -71,13 +71,14 @@ const TOP_KEYS_LATER: &[&str] =
 /// The problem: more than [`TEXT_LIMIT`], or the first byte that is no UTF-8 (TOML is UTF-8 by definition).
 pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     if bytes.len() > TEXT_LIMIT {
-        return Err(Problem::at("", 0..0, Severity::Error, TOO_LONG.into()));
+        return Err(Problem::at("", 1, 0..0, Severity::Error, TOO_LONG.into()));
     }
     std::str::from_utf8(bytes).map_err(|e| {
         // The valid part is text: that is what `valid_up_to` says.
         let text = std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default();
         let message = format!("byte {:#04x} is no UTF-8 text", bytes[e.valid_up_to()]);
-        let problem = Problem::at(text, text.len()..text.len(), Severity::Error, message);
+        let line = text.matches('\n').count() + 1;
+        let problem = Problem::at(text, line, text.len()..text.len(), Severity::Error, message);
         Problem { hint: Some("save the catalog as UTF-8".into()), ..problem }
     })
 }
@@ -456,6 +457,24 @@ mod tests {
         let parsed = parsed(&format!("version = 1\n{flood}"));
         assert_eq!(parsed.problems.len(), 1001);
         assert!(parsed.problems[1000].message.starts_with("only the first 1000"));
+    }
+
+    #[test]
+    fn the_longest_catalog_of_nothing_but_errors_is_soon_read() {
+        let start = std::time::Instant::now();
+        for line in ["k{} = 1\n", "k{} = \n", "[[entry]]\nid = {}\n", "menu.title = {}\n", "a{}={},"] {
+            let mut text = String::from("version = 1\n");
+            for n in 0.. {
+                let line = line.replace("{}", &n.to_string());
+                if text.len() + line.len() > TEXT_LIMIT {
+                    break;
+                }
+                text += &line;
+            }
+            assert!(parsed(&text).has_errors(), "{line}");
+        }
+        // Unoptimized, on a machine that does other things too: seconds, where a quadratic reader needs hours.
+        assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
     }
 
     #[test]
