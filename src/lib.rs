@@ -9,6 +9,7 @@
 
 pub mod archive;
 pub mod catalog;
+pub mod cmdline;
 pub mod commands;
 pub mod drivers;
 pub mod early;

@@ -1,8 +1,12 @@
 //! (Entry, Params, Machine) → [`Plan`], or the reason why not: memory, architecture, a missing digest. Pure; doing
 //! what a plan says is `load`'s.
 
+mod root_word;
+
 use crate::catalog::{Artifact, Boot, Entry, Root, RootSize};
 use crate::machine::Machine;
+
+pub use root_word::ROOT_WORD_ID;
 
 /// Everything that is decided before the first byte is fetched.
 #[derive(Clone, Debug, PartialEq)]

@@ -41,8 +41,14 @@ const LINE_SHOWN: usize = 160;
 const VALUE_SHOWN: usize = 80;
 
 impl Problem {
-    /// A problem with the bytes `span` of `text`.
-    pub(super) fn at(text: &str, span: Range<usize>, severity: Severity, message: String) -> Self {
+    /// A problem with the bytes `span` of `text`, which begin in `line`.
+    pub(super) fn at(
+        text: &str,
+        line: usize,
+        span: Range<usize>,
+        severity: Severity,
+        message: String,
+    ) -> Self {
         let start = floor(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |n| n + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |n| start + n);
@@ -53,7 +59,7 @@ impl Problem {
         let left_out = if long { before.saturating_sub(LINE_SHOWN / 2) } else { 0 };
         Self {
             severity,
-            line: text[..start].matches('\n').count() + 1,
+            line,
             column: before + 1,
             width: text[start..end].trim_end().chars().count().max(1),
             message,
@@ -150,6 +156,11 @@ impl<'a> Page<'a> {
         (value, self.errors.get() > before)
     }
 
+    /// Whether more problems are only counted.
+    pub(super) fn full(&self) -> bool {
+        self.noted.borrow().len() > MOST_KEPT
+    }
+
     /// Whether the file as a whole is refused.
     pub(super) fn refused(&self) -> bool {
         self.refused.get()
@@ -165,11 +176,11 @@ impl<'a> Page<'a> {
     fn note(&self, span: &Range<usize>, severity: Severity, message: String, hint: Option<String>) {
         let mut noted = self.noted.borrow_mut();
         if noted.len() < MOST_KEPT {
-            let problem = Problem::at(self.text, span.clone(), severity, message);
+            let problem = Problem::at(self.text, self.line(span.start), span.clone(), severity, message);
             noted.push((span.start, self.entry.get(), Problem { hint, ..problem }));
         } else if noted.len() == MOST_KEPT {
             let message = format!("only the first {MOST_KEPT} problems found are shown");
-            noted.push((self.text.len(), None, Problem::at(self.text, 0..0, Severity::Warning, message)));
+            noted.push((self.text.len(), None, Problem::at(self.text, 1, 0..0, Severity::Warning, message)));
         }
     }
 }
@@ -246,7 +257,8 @@ mod tests {
     use super::*;
 
     fn rendered(text: &str, span: Range<usize>) -> String {
-        Problem::at(text, span, Severity::Error, "m".into()).render("f")
+        let line = Page::new(text).line(span.start);
+        Problem::at(text, line, span, Severity::Error, "m".into()).render("f")
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl<'a> Table<'a> {
             if later.contains(&word) {
                 self.page.error(&place, format!("{} is not in this version", quoted(word)), None);
             } else if !known.contains(&word) && !elsewhere.contains(&word) {
+                if self.page.full() {
+                    // The hint, which costs much, would not be kept.
+                    self.page.error(&place, "", None);
+                    continue;
+                }
                 let hint = nearest(word, known.iter().chain(elsewhere).copied())
                     .map(|k| format!("did you mean {k:?}?"));
                 let hint = hint.or_else(|| Some(format!("known here: {}", known.join(", "))));

@@ -71,13 +71,14 @@ const TOP_KEYS_LATER: &[&str] =
 /// The problem: more than [`TEXT_LIMIT`], or the first byte that is no UTF-8 (TOML is UTF-8 by definition).
 pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     if bytes.len() > TEXT_LIMIT {
-        return Err(Problem::at("", 0..0, Severity::Error, TOO_LONG.into()));
+        return Err(Problem::at("", 1, 0..0, Severity::Error, TOO_LONG.into()));
     }
     std::str::from_utf8(bytes).map_err(|e| {
         // The valid part is text: that is what `valid_up_to` says.
         let text = std::str::from_utf8(&bytes[..e.valid_up_to()]).unwrap_or_default();
         let message = format!("byte {:#04x} is no UTF-8 text", bytes[e.valid_up_to()]);
-        let problem = Problem::at(text, text.len()..text.len(), Severity::Error, message);
+        let line = text.matches('\n').count() + 1;
+        let problem = Problem::at(text, line, text.len()..text.len(), Severity::Error, message);
         Problem { hint: Some("save the catalog as UTF-8".into()), ..problem }
     })
 }
@@ -287,5 +288,257 @@ fn unique<'a>(table: &Table<'a>, lines: &mut HashMap<&'a str, usize>) {
         None => {
             lines.insert(id, line);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Artifact, Boot, Root, RootSize, entry, menu};
+    use super::*;
+    use crate::verify::Trust;
+
+    const EXAMPLE: &str = include_str!("../../menus/example.toml");
+    const DOCS: &str = include_str!("../../docs/catalog.md");
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn parsed(text: &str) -> Parsed {
+        super::parse(text, &Location::parse("http://a/b/catalog.toml").unwrap(), "catalog.toml")
+    }
+
+    fn meant(text: &str) -> Catalog {
+        let parsed = parsed(text);
+        assert!(!parsed.has_errors(), "{}", parsed.render());
+        parsed.catalog.unwrap()
+    }
+
+    fn shell(id: &str) -> String {
+        format!("[[entry]]\nid = \"{id}\"\ntitle = \"T\"\nboot = \"shell\"\n")
+    }
+
+    fn root(catalog: &Catalog, id: &str) -> Root {
+        match &catalog.entries.iter().find(|e| e.id == id).unwrap().boot {
+            Boot::SwitchRoot(root) => root.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_absent_has_its_documented_meaning() {
+        let catalog = meant(&format!("version = 1\n{}", shell("a")));
+        let a = Entry { id: "a".into(), title: "T".into(), help: None, group: None, boot: Boot::Shell };
+        let expected = Catalog {
+            title: "bootjack".into(),
+            timeout: None,
+            default: Some(0),
+            idle: Duration::from_secs(300),
+            retry_for: Duration::from_secs(600),
+            on_failure: Action::Reboot,
+            entries: vec![a],
+        };
+        assert_eq!(catalog, expected);
+        assert_eq!(meant("version = 1").default, None);
+    }
+
+    #[test]
+    fn the_example_means_what_it_says() {
+        let catalog = meant(EXAMPLE);
+        assert_eq!(catalog.title, "Rack 12, row B");
+        assert_eq!(catalog.timeout, Some(Duration::from_secs(10)));
+        assert_eq!(catalog.default, Some(0));
+        assert_eq!(catalog.on_failure, Action::Entry("local-disk".into()));
+        let boots: Vec<_> = catalog.entries.iter().map(|e| (e.id.as_str(), &e.boot)).collect();
+        assert!(matches!(
+            boots[..],
+            [
+                ("rescue", Boot::SwitchRoot(_)),
+                ("debian", Boot::SwitchRoot(_)),
+                ("nightly", Boot::SwitchRoot(_)),
+                ("shell", Boot::Shell),
+                ("local-disk", Boot::Local),
+                ("reboot", Boot::Reboot),
+                ("poweroff", Boot::PowerOff),
+            ]
+        ));
+        let at = |url: &str| Location::parse(url).unwrap();
+        let rescue = Root {
+            archive: Artifact {
+                locations: vec![
+                    at("http://images.rack12.example/rescue.tar.zst"),
+                    at("http://10.0.0.2/rescue.tar.zst"),
+                ],
+                trust: Trust::Sha256(ABC.parse().unwrap()),
+                size: Some(53_721_901),
+                unpacked: Some(229_000_000),
+                entries: Some(21_034),
+            },
+            size: RootSize::Percent(60),
+            init: Some("/sbin/init".into()),
+            init_args: vec!["systemd.unit=rescue.target".into()],
+        };
+        assert_eq!(root(&catalog, "rescue"), rescue);
+    }
+
+    #[test]
+    fn an_entrys_value_replaces_the_default() {
+        let catalog = meant(EXAMPLE);
+        let (debian, nightly) = (root(&catalog, "debian"), root(&catalog, "nightly"));
+        assert_eq!(debian.init.as_deref(), Some("/lib/systemd/systemd"));
+        assert_eq!((debian.size, nightly.size), (RootSize::Percent(80), RootSize::Bytes(2 << 30)));
+        assert_eq!(nightly.archive.trust, Trust::Unverified);
+    }
+
+    #[test]
+    fn a_wrong_entry_costs_only_itself() {
+        let text = format!("version = 1\n{}{}tilte = 1\n{}", shell("a"), shell("b"), shell("c"));
+        let parsed = parsed(&text);
+        let ids: Vec<_> = parsed.catalog.as_ref().unwrap().entries.iter().map(|e| e.id.as_str()).collect();
+        assert_eq!(ids, ["a", "c"]);
+        assert_eq!(parsed.refused.len(), 1);
+        assert_eq!(parsed.refused[0].id.as_deref(), Some("b"));
+        assert_eq!(parsed.refused[0].problems, parsed.problems);
+    }
+
+    #[test]
+    fn what_is_wrong_outside_the_entries_costs_the_file() {
+        for wrong in ["menu.tilte = 1", "oops", "menu.default = 'x'", "menu.title = ''", "version = 1"] {
+            let text = format!("version = 1\n{wrong}\n{}", shell("a"));
+            assert!(parsed(&text).catalog.is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn another_entry_never_stands_in_for_a_refused_default() {
+        let named = format!("version = 1\nmenu.default = 'a'\n{}x = 1\n{}", shell("a"), shell("b"));
+        assert_eq!(parsed(&named).catalog.unwrap().default, None);
+        let first = format!("version = 1\n{}x = 1\n{}", shell("a"), shell("b"));
+        assert_eq!(parsed(&first).catalog.unwrap().default, None);
+        let other = format!("version = 1\nmenu.default = 'b'\n{}x = 1\n{}", shell("a"), shell("b"));
+        assert_eq!(parsed(&other).catalog.unwrap().default, Some(0));
+    }
+
+    #[test]
+    fn the_base_is_a_directory_or_a_place_in_one() {
+        let first = |base: &str, url: &str| {
+            let artifact = format!("{{ url = '{url}', sha256 = '{ABC}' }}");
+            let entry = format!("[[entry]]\nid = 'a'\ntitle = 'A'\nboot = 'switch-root'\nroot = {artifact}");
+            root(&meant(&format!("version = 1\n{base}\n{entry}")), "a").archive.locations[0].to_string()
+        };
+        assert_eq!(first("", "r.tar"), "http://a/b/r.tar");
+        assert_eq!(first("menu.base = 'http://c/d/'", "r.tar"), "http://c/d/r.tar");
+        assert_eq!(first("menu.base = 'http://c/d'", "r.tar"), "http://c/r.tar");
+        assert_eq!(first("menu.base = 'initramfs:/roots/'", "r.tar"), "initramfs:/roots/r.tar");
+        assert_eq!(first("menu.base = '../e/'", "r.tar"), "http://a/e/r.tar");
+        assert_eq!(first("menu.base = 'http://c/d/'", "https://x/y"), "https://x/y");
+    }
+
+    #[test]
+    fn warnings_refuse_nothing() {
+        let text = format!("version = 1\nmenu.timeout = 5\n{}{}", shell("a"), shell("b"));
+        assert!(parsed(&text).render().contains("boots the first entry, \"a\""));
+        let artifact = "root = { url = 'r.tar', unverified = true }";
+        let text = format!("version = 1\n[[entry]]\nid='a'\ntitle='A'\nboot='switch-root'\n{artifact}");
+        let parsed = parsed(&text);
+        assert_eq!(parsed.problems.len(), 2);
+        assert!(!parsed.has_errors() && parsed.catalog.unwrap().entries.len() == 1);
+    }
+
+    #[test]
+    fn limits_hold() {
+        let many: String = (0..=ENTRY_LIMIT).map(|n| shell(&format!("e{n}"))).collect();
+        let parsed = parsed(&format!("version = 1\n{many}"));
+        assert!(parsed.catalog.is_none());
+        assert_eq!(parsed.problems[0].line, 2 + 4 * ENTRY_LIMIT);
+        assert!(super::parse(&" ".repeat(TEXT_LIMIT + 1), &Location::File("c".into()), "c").has_errors());
+    }
+
+    #[test]
+    fn a_flood_of_problems_is_counted_and_not_kept() {
+        let flood: String = (0..3000).map(|n| format!("k{n} = 1\n")).collect();
+        let parsed = parsed(&format!("version = 1\n{flood}"));
+        assert_eq!(parsed.problems.len(), 1001);
+        assert!(parsed.problems[1000].message.starts_with("only the first 1000"));
+    }
+
+    #[test]
+    fn the_longest_catalog_of_nothing_but_errors_is_soon_read() {
+        let start = std::time::Instant::now();
+        for line in ["k{} = 1\n", "k{} = \n", "[[entry]]\nid = {}\n", "menu.title = {}\n", "a{}={},"] {
+            let mut text = String::from("version = 1\n");
+            for n in 0.. {
+                let line = line.replace("{}", &n.to_string());
+                if text.len() + line.len() > TEXT_LIMIT {
+                    break;
+                }
+                text += &line;
+            }
+            assert!(parsed(&text).has_errors(), "{line}");
+        }
+        // Unoptimized, on a machine that does other things too: seconds, where a quadratic reader needs hours.
+        assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn no_beginning_of_a_catalog_is_too_short() {
+        for (at, _) in EXAMPLE.char_indices() {
+            parsed(&EXAMPLE[..at]).render();
+        }
+    }
+
+    #[test]
+    fn no_damage_is_too_great() {
+        // A linear congruential generator (Knuth, MMIX): the same damage on each run.
+        let mut seed = 1_u64;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        for _ in 0..3000 {
+            let mut bytes = EXAMPLE.as_bytes().to_vec();
+            for _ in 0..=random(8) {
+                let at = random(bytes.len());
+                match random(3) {
+                    0 => bytes[at] ^= 1 << random(8),
+                    1 => bytes[at] = b"[]{}=\"'.,#\n\\ 0a-"[random(16)],
+                    _ => drop(bytes.drain(at..(at + random(40)).min(bytes.len()))),
+                }
+            }
+            match decode(&bytes) {
+                Ok(text) => drop(parsed(text).render()),
+                Err(problem) => drop(problem.render("catalog.toml")),
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_is_documented_and_every_documented_key_is_known() {
+        let tables: [(&str, &[&str]); 5] = [
+            ("", &["version"]),
+            ("menu.", menu::MENU_KEYS),
+            ("defaults.", menu::DEFAULTS_KEYS),
+            ("entry.", entry::KEYS),
+            ("artifact.", entry::ARTIFACT_KEYS),
+        ];
+        let known =
+            tables.iter().flat_map(|(table, keys)| keys.iter().map(move |key| format!("{table}{key}")));
+        let known: Vec<String> = known.collect();
+        let rows = DOCS.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let rows: Vec<&str> = rows.collect();
+        let missing: Vec<_> = known.iter().filter(|key| !rows.contains(&key.as_str())).collect();
+        let unknown: Vec<_> = rows.iter().filter(|row| !known.iter().any(|key| key == *row)).collect();
+        assert!(missing.is_empty() && unknown.is_empty(), "undocumented: {missing:?}, unknown: {unknown:?}");
+    }
+
+    #[test]
+    fn the_example_has_every_key() {
+        for key in [menu::MENU_KEYS, menu::DEFAULTS_KEYS, entry::KEYS, entry::ARTIFACT_KEYS].concat() {
+            assert!(EXAMPLE.contains(&format!("{key} ")), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_catalog_in_the_docs_passes() {
+        let mut blocks = DOCS.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        assert!(blocks.clone().count() >= 2);
+        assert!(blocks.all(|block| !parsed(block).has_errors()), "{}", DOCS);
     }
 }

@@ -166,6 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn the_docs_show_what_check_says() {
+        let docs = include_str!("../../docs/catalog.md");
+        let block = |begin: &str| docs.split_once(begin).unwrap().1.split_once("```").unwrap().0;
+        let text = block("```toml\n").replace("switch-root", "switchroot");
+        let parsed = catalog::parse(&text, &Location::File("catalog.toml".into()), "catalog.toml");
+        assert_eq!(shown(&parsed), block("$ bootjack check catalog.toml\n"));
+    }
+
+    #[test]
     fn a_file_that_is_not_there_is_a_failure_that_names_it() {
         let failure = read("/nowhere/catalog.toml").unwrap_err();
         assert!(failure.to_string().starts_with("catalog: /nowhere/catalog.toml: No such file"));

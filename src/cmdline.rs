@@ -1,0 +1,368 @@
+//! The kernel command line as meant: `&str` → [`Params`]. A bad word stops no boot by itself: it becomes a problem to
+//! show; only a root asked for in bad words is refused. What an entry or a network makes of the words is theirs.
+
+mod root;
+mod value;
+mod words;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::fetch::{Location, LocationError};
+
+pub use root::{RootWord, Size};
+use words::{Word, nearest};
+
+/// What the kernel command line asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Params {
+    /// `bootjack.catalog=`; a bad one is asked for too, and must not lead to another catalog unseen.
+    pub catalog: Option<Result<Location, CmdlineProblem>>,
+    /// `bootjack.entry=`, as written: whether it exists is known from the catalog.
+    pub entry: Option<String>,
+    /// `bootjack.timeout=`, in place of the catalog's.
+    pub timeout: Option<Duration>,
+    /// `bootjack.retry_for=`, in place of the catalog's.
+    pub retry_for: Option<Duration>,
+    /// `bootjack.on_failure=`, in place of the catalog's.
+    pub on_failure: Option<OnFailure>,
+    /// `bootjack.console=`: device names without `/dev/`.
+    pub consoles: Vec<String>,
+    /// `bootjack.shell`: a shell before the menu.
+    pub shell: bool,
+    /// `bootjack.ca=`: more certificate authorities.
+    pub ca: Vec<PathBuf>,
+    /// A root without catalog and menu; absent if no word asks for one. What is wrong in any of its words refuses it.
+    pub root: Option<Result<RootWord, CmdlineProblem>>,
+    /// `init=`: absolute path in the root.
+    pub init: Option<String>,
+    /// The words after `--`, which the kernel hands to init.
+    pub init_args: Vec<String>,
+    /// The words of the network with their values, in order; the value of a bare word is empty.
+    pub network: Vec<(String, String)>,
+    pub quiet: bool,
+    pub debug: bool,
+    /// Everything that was asked for and cannot be had.
+    pub problems: Vec<CmdlineProblem>,
+}
+
+/// What is done when an unattended boot is given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    Reboot,
+    PowerOff,
+    Hold,
+    /// Boot the entry with this id.
+    Entry(String),
+}
+
+/// A word that asks for something that cannot be had. `Display` is `word: cause`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CmdlineProblem {
+    /// As written, but harmless on a terminal.
+    pub word: String,
+    pub cause: String,
+    pub hint: Option<String>,
+}
+
+/// Our words, all documented in `docs/cmdline.md`.
+const KNOWN: &[&str] = &[
+    "bootjack.catalog",
+    "bootjack.entry",
+    "bootjack.timeout",
+    "bootjack.retry_for",
+    "bootjack.on_failure",
+    "bootjack.console",
+    "bootjack.shell",
+    "bootjack.ca",
+    "rd.tmpfs.size",
+    "rd.tmpfs.sha256",
+    "rd.tmpfs.chunks",
+    "rd.tmpfs.imgfile",
+];
+
+/// Words that `net` understands: dracut.cmdline(7), initramfs-tools(7), the kernel's nfsroot.rst, and PXELINUX's BOOTIF.
+const NETWORK: &[&str] = &[
+    "ip",
+    "ip6",
+    "BOOTIF",
+    "nameserver",
+    "ifname",
+    "vlan",
+    "bond",
+    "team",
+    "bridge",
+    "hwaddr",
+    "bootdev",
+    "rd.neednet",
+    "rd.bootif",
+    "rd.peerdns",
+    "rd.route",
+];
+
+impl Params {
+    /// Reads the text of `/proc/cmdline`.
+    pub fn parse(text: &str) -> Self {
+        let (words, init_args) = words::split(text);
+        let mut params = Self { init_args, ..Self::default() };
+        for word in &words {
+            params.network_or_unknown(word);
+        }
+        params.ours(&words);
+        params.quiet = words.iter().any(|w| w.name == "quiet" && w.value.is_none());
+        params.debug = words.iter().any(|w| w.name == "debug" && w.value.is_none());
+        let init = params.asked(&words, "init", value::absolute_path).transpose();
+        params.root = root::read(&words, init.as_ref().err().cloned(), &mut params.problems);
+        params.init = init.ok().flatten();
+        params
+    }
+
+    /// `bootjack.*`, the last of each.
+    fn ours(&mut self, words: &[Word]) {
+        self.catalog = self.asked(words, "bootjack.catalog", location);
+        self.entry = self.last(words, "bootjack.entry", value::text);
+        self.timeout = self.last(words, "bootjack.timeout", value::seconds);
+        self.retry_for = self.last(words, "bootjack.retry_for", value::duration);
+        self.on_failure = self.last(words, "bootjack.on_failure", value::on_failure);
+        self.consoles = self.last(words, "bootjack.console", value::consoles).unwrap_or_default();
+        self.ca = self.last(words, "bootjack.ca", value::paths).unwrap_or_default();
+        if let Some(word) = words.iter().rfind(|w| w.name == "bootjack.shell") {
+            match word.value.as_deref() {
+                None | Some("1") => self.shell = true,
+                Some("0") => {}
+                Some(_) => self.problems.push(word.problem("takes no value")),
+            }
+        }
+    }
+
+    /// The value of the last word of this name, if `read` understands it.
+    fn last<T>(&mut self, words: &[Word], name: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        self.asked(words, name, read)?.ok()
+    }
+
+    /// The same with the problem, which is among the others too.
+    fn asked<T>(
+        &mut self,
+        words: &[Word],
+        name: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Result<T, CmdlineProblem>> {
+        let word = words.iter().rfind(|w| w.name == name)?;
+        let value = read(word.value.as_deref().unwrap_or_default()).map_err(|cause| word.problem(cause));
+        self.problems.extend(value.as_ref().err().cloned());
+        Some(value)
+    }
+
+    /// Keeps a word of the network; complains of one that looks like ours and is not.
+    fn network_or_unknown(&mut self, word: &Word) {
+        if NETWORK.contains(&word.name.as_str()) {
+            self.network.push((word.name.clone(), word.value.clone().unwrap_or_default()));
+        } else if is_unknown(word) {
+            self.problems.push(unknown(word));
+        }
+    }
+}
+
+/// Whether a word is `bootjack…` in any spelling, and none that we know. Those of the root are seen by `root`.
+fn is_unknown(word: &Word) -> bool {
+    let name = word.name.to_ascii_lowercase();
+    let ours = name.strip_prefix("bootjack").is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
+    ours && !KNOWN.contains(&word.name.as_str())
+}
+
+fn unknown(word: &Word) -> CmdlineProblem {
+    let problem = word.problem("no such argument");
+    let hint = nearest(&word.name, KNOWN).map(|known| format!("did you mean {known}?"));
+    CmdlineProblem { hint: hint.or(Some("docs/cmdline.md has them all".into())), ..problem }
+}
+
+/// A location that stands alone.
+fn location(text: &str) -> Result<Location, String> {
+    match Location::parse(text) {
+        Ok(Location::File(path)) if !path.is_absolute() => {
+            Err("is not absolute: http://, https://, file:/ or initramfs:/ comes first".into())
+        }
+        Ok(location) => Ok(location),
+        Err(LocationError::Empty) => Err("no value".into()),
+        Err(LocationError::NotInThisVersion(kind)) => Err(format!("{kind} is not in this version")),
+        Err(why) => Err(why.to_string()),
+    }
+}
+
+impl std::fmt::Display for CmdlineProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.word, self.cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn problems(text: &str) -> Vec<String> {
+        Params::parse(text).problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_argument_of_ours_is_understood() {
+        let params = Params::parse(
+            "BOOT_IMAGE=vmlinuz initrd=initrd.img console=ttyS0,115200 quiet debug bootjack.shell \
+             bootjack.catalog=http://a/c.toml bootjack.entry=rescue bootjack.timeout=5 bootjack.retry_for=2m \
+             bootjack.on_failure=poweroff bootjack.console=tty0,/dev/ttyS0 bootjack.ca=/a.pem,/b.pem \
+             ip=dhcp BOOTIF=01-aa init=/bin/sh -- single \"a b\" c=\"d e\" bootjack.entry=none",
+        );
+        let expected = Params {
+            catalog: Some(Ok(Location::parse("http://a/c.toml").unwrap())),
+            entry: Some("rescue".into()),
+            timeout: Some(Duration::from_secs(5)),
+            retry_for: Some(Duration::from_secs(120)),
+            on_failure: Some(OnFailure::PowerOff),
+            consoles: vec!["tty0".into(), "ttyS0".into()],
+            shell: true,
+            ca: vec!["/a.pem".into(), "/b.pem".into()],
+            init: Some("/bin/sh".into()),
+            init_args: vec!["single".into(), "a b".into(), "c=d e".into(), "bootjack.entry=none".into()],
+            network: vec![("ip".into(), "dhcp".into()), ("BOOTIF".into(), "01-aa".into())],
+            quiet: true,
+            debug: true,
+            ..Params::default()
+        };
+        assert_eq!(params, expected);
+        assert_eq!(Params::parse(""), Params::default());
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_word_wins_but_every_ip_counts() {
+        let params = Params::parse(
+            "bootjack.timeout=x bootjack.timeout=5 ip=a ip=b bootjack.entry=a bootjack.entry=b",
+        );
+        assert_eq!(params.timeout, Some(Duration::from_secs(5)));
+        assert_eq!(params.entry.as_deref(), Some("b"));
+        assert_eq!(params.network.len(), 2);
+        assert!(params.problems.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_a_problem_and_stops_nothing_else() {
+        let text = "bootjack.timeout=soon bootjack.retry_for=5 bootjack.on_failure=menu bootjack.console=ttyS0,115200 \
+                    bootjack.ca=a.pem bootjack.shell=yes bootjack.entry= init=sh";
+        assert_eq!(
+            problems(text),
+            [
+                "bootjack.entry=: no value",
+                "bootjack.timeout=soon: is no whole number of seconds",
+                "bootjack.retry_for=5: is no duration: a whole number and s, m or h, such as 90s or 10m",
+                "bootjack.on_failure=menu: is neither reboot, poweroff, hold nor an entry's id",
+                "bootjack.console=ttyS0,115200: \"115200\" is no console: speeds belong to console=",
+                "bootjack.ca=a.pem: \"a.pem\" is not an absolute path",
+                "bootjack.shell=yes: takes no value",
+                "init=sh: is not an absolute path",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_seen() {
+        let params = Params::parse(
+            "bootjack.entri=a rd.tmpfs.sizes=1g Bootjack.Timeout=5 bootjack vlan=x bootjacket=1",
+        );
+        let said: Vec<_> = params.problems.iter().map(|p| (p.word.as_str(), p.hint.as_deref())).collect();
+        assert_eq!(said[0], ("bootjack.entri=a", Some("did you mean bootjack.entry?")));
+        assert_eq!(said[1], ("Bootjack.Timeout=5", Some("did you mean bootjack.timeout?")));
+        assert_eq!(said[2].0, "bootjack");
+        assert_eq!(said[3], ("rd.tmpfs.sizes=1g", Some("did you mean rd.tmpfs.size?")));
+        assert_eq!(said.len(), 4);
+        assert_eq!(params.timeout, None);
+    }
+
+    #[test]
+    fn a_bad_catalog_is_not_as_if_none_were_asked_for() {
+        let params = Params::parse("bootjack.timeout=x bootjack.catalog=c.toml");
+        let Some(Err(problem)) = params.catalog else { panic!("a refused catalog") };
+        assert!(problem.cause.starts_with("is not absolute"));
+        assert!(matches!(Params::parse("bootjack.catalog=oci://a/b").catalog, Some(Err(_))));
+        assert!(matches!(Params::parse("bootjack.catalog").catalog, Some(Err(_))));
+    }
+
+    #[test]
+    fn nothing_in_a_problem_steers_a_terminal() {
+        assert_eq!(Params::parse("bootjack.x\u{1b}[2J").problems[0].word, "bootjack.x?[2J");
+    }
+
+    #[test]
+    fn the_root_words_come_to_one_root() {
+        let text =
+            format!("root=tmpfs:http://a/r root=tmpfs:http://b/r rd.tmpfs.size=2g rd.tmpfs.sha256={ABC}");
+        let params = Params::parse(&text);
+        let expected = RootWord {
+            locations: vec![Location::parse("http://a/r").unwrap(), Location::parse("http://b/r").unwrap()],
+            size: Some(Size::Bytes(2 << 30)),
+            sha256: Some(ABC.parse().unwrap()),
+        };
+        assert_eq!(params.root, Some(Ok(expected)));
+        assert!(params.problems.is_empty());
+        assert_eq!(Params::parse("root=/dev/sda1 root=live:http://a/ boot=casper").root, None);
+    }
+
+    #[test]
+    fn a_wrong_word_of_the_root_refuses_the_root() {
+        for wrong in [
+            "rd.tmpfs.sha256=",
+            "rd.tmpfs.sha256",
+            "rd.tmpfs.sha256=ba78",
+            "rd.tmpfs.sha265=ba78",
+            "rd.tmpfs_sha256=ba78",
+            "rd.tmpfs.SHA256=ba78",
+            "rd.tmps.sha256=ba78",
+            "init",
+            "rd.tmpfs.size=much",
+            "rd.tmpfs.chunks=ba78",
+            "rd.tmpfs.imgfile=x",
+            "root=tmpfs:",
+            "root=tmpfs:/dev/vda1",
+            "root=tmpfs:LABEL=x",
+            "root=tmpfs:nfs://a/b",
+            "root=tmpfs:r.tar",
+            "init=sh",
+            "ramroot=http://a/r",
+        ] {
+            let params = Params::parse(&format!("root=tmpfs:http://a/r {wrong}"));
+            let Some(Err(problem)) = &params.root else { panic!("{wrong} is taken") };
+            assert!(params.problems.contains(problem), "{wrong}");
+            assert_eq!(params.problems.len(), 1, "{:?}", params.problems);
+        }
+    }
+
+    #[test]
+    fn the_ancestors_words_are_known_and_not_in_this_version() {
+        for word in ["rd.container.rootfs=http://a/r", "boot=ramdisk", "ramroot=/r.xz", "rootfs=tag"] {
+            let params = Params::parse(word);
+            assert!(matches!(params.root, Some(Err(_))), "{word}");
+            assert_eq!(problems(word), [format!("{word}: is not in this version")]);
+        }
+        assert_eq!(problems("boot=ramdisk ramroot=/r.xz"), ["ramroot=/r.xz: is not in this version"]);
+    }
+
+    #[test]
+    fn two_different_roots_are_a_problem_that_names_both() {
+        let text = "rootfs=tag root=tmpfs:http://a/r";
+        assert_eq!(problems(text), ["rootfs=tag: asks for another root than root=tmpfs:http://a/r"]);
+        assert!(matches!(Params::parse(text).root, Some(Err(_))));
+    }
+
+    #[test]
+    fn words_for_a_root_that_is_not_there_are_a_problem() {
+        assert_eq!(problems("rd.tmpfs.size=1g"), ["rd.tmpfs.size=1g: there is no root=tmpfs: to go with it"]);
+    }
+
+    #[test]
+    fn every_argument_is_documented() {
+        let docs = include_str!("../docs/cmdline.md");
+        let more = ["root=tmpfs:", "init=", "quiet", "debug", "--"];
+        for word in KNOWN.iter().chain(NETWORK).chain(root::ANCESTORS).chain(&more) {
+            assert!(docs.contains(&format!("`{word}")), "{word}");
+        }
+    }
+}
