@@ -13,6 +13,7 @@ pub mod cmdline;
 pub mod commands;
 pub mod drivers;
 pub mod early;
+pub mod commands;
 pub mod fetch;
 pub mod handover;
 pub mod load;

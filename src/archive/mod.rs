@@ -2,14 +2,32 @@
 //! Format and compression are told by content. Where the bytes come from and whether they may be trusted is not
 //! known here.
 
+mod acl;
+mod decode;
+mod error;
+mod intake;
+mod pack;
+mod parents;
+mod pax;
+mod sniff;
+mod tar;
+mod tree;
+mod walk;
+mod write;
+
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+
+pub use error::UnpackError;
+pub use pack::{PackOptions, Packed, pack};
 
 /// Bounds that no honest archive meets; what exceeds one is an error that names the member.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of file data in the tree.
+    /// Bytes of file data in the tree, counted as [`Unpacked::bytes`] is.
     pub bytes: u64,
-    /// Members of the archive.
+    /// Members of the archive, and directories made for them that are no members.
     pub entries: u64,
 }
 
@@ -18,7 +36,7 @@ pub struct Limits {
 pub struct Unpacked {
     /// Bytes the tree needs in a tmpfs: file data in whole pages, holes not counted.
     pub bytes: u64,
-    /// Files, directories, links and nodes made.
+    /// Files, directories, links and nodes made: the members of the archive.
     pub entries: u64,
     /// Extended attributes this kernel's file system cannot store.
     pub lost_xattrs: Option<LostXattrs>,
@@ -37,21 +55,40 @@ pub struct LostXattrs {
 /// How far unpacking is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
+    /// Counted as [`Unpacked::bytes`] is.
     pub bytes: u64,
     pub entries: u64,
 }
 
-/// Why an archive did not become a tree. `Display` is one line that names the member and the reason.
-#[derive(Debug)]
-pub enum UnpackError {
-    /// The stream itself could not be read (fetching broke): not the archive's fault.
-    Read(std::io::Error),
-    /// The caller's callback said stop.
-    Stopped,
-    /// The file system is full, or the given limit is reached.
-    NoSpace { member: PathBuf, written: u64 },
-    /// Damaged, hostile, or of a kind this version does not read.
-    Damaged { member: Option<PathBuf>, reason: String },
-    /// A system call failed on a member.
-    Write { member: PathBuf, doing: &'static str, source: std::io::Error },
+/// Bytes of file data take whole pages of this size in a tmpfs (x86-64 and most arm64 kernels).
+const PAGE: u64 = 4096;
+
+/// Makes the tree of `input` in the directory `target`, which should be empty (what stands in the way is replaced,
+/// directories are merged). Needs root.
+///
+/// The tree is the one GNU tar makes as root with `--xattrs --xattrs-include='*' --acls --numeric-owner
+/// --same-owner -p`, attribute for attribute; besides, directories of a member that are symbolic links are
+/// followed inside `target`. Without a member for the root itself, that becomes `0755 root:root`.
+///
+/// `input` is read to its end. `progress` is called at least four times a second and its `Break` ends the work with
+/// [`UnpackError::Stopped`]; when `input` then sits in a `read`, that call is waited for: how long one `read` of a
+/// stalled source may take is up to the reader.
+///
+/// # Errors
+/// See [`UnpackError`]. What was made until then stays in `target`.
+pub fn unpack(
+    input: &mut (dyn std::io::Read + Send),
+    target: BorrowedFd<'_>,
+    limits: &Limits,
+    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+) -> Result<Unpacked, UnpackError> {
+    let ticker = intake::Ticker::new(progress);
+    intake::through(input, &ticker, None, |members| {
+        let mut tree = tree::Tree::new(target, limits, &ticker)?;
+        while let Some(member) = members.next()? {
+            tree.make(member, members)?;
+        }
+        members.end()?;
+        tree.finish()
+    })
 }

@@ -4,3 +4,4 @@ pub mod check;
 pub mod initrd;
 pub mod vm;
 pub mod serve;
+pub mod pack;

@@ -1,7 +1,7 @@
 //! SHA-256 as a value and as a stream adapter. What a mismatch leads to is decided in `verify`.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use sha2::Digest as _;
@@ -81,24 +81,24 @@ impl<'de> serde::Deserialize<'de> for Sha256 {
     }
 }
 
-/// Counts and hashes every byte that is read through it.
+/// Counts and hashes every byte that is read, or written, through it.
 pub struct Hashing<R> {
     inner: R,
     hasher: sha2::Sha256,
     bytes: u64,
 }
 
-impl<R: Read> Hashing<R> {
+impl<R> Hashing<R> {
     pub fn new(inner: R) -> Self {
         Self { inner, hasher: sha2::Sha256::new(), bytes: 0 }
     }
 
-    /// Bytes read so far.
+    /// Bytes read or written so far.
     pub fn count(&self) -> u64 {
         self.bytes
     }
 
-    /// The digest of what was read.
+    /// The digest of what was read or written.
     pub fn finish(self) -> Sha256 {
         Sha256(self.hasher.finalize().into())
     }
@@ -110,6 +110,19 @@ impl<R: Read> Read for Hashing<R> {
         self.hasher.update(&buf[..n]);
         self.bytes += n as u64;
         Ok(n)
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(buf)?;
+        self.hasher.update(&buf[..n]);
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -126,6 +139,14 @@ mod tests {
         io::copy(&mut reader, &mut io::sink()).unwrap();
         assert_eq!(reader.count(), 3);
         assert_eq!(reader.finish().to_string(), ABC);
+    }
+
+    #[test]
+    fn what_is_written_is_hashed_as_what_is_read() {
+        let mut writer = Hashing::new(Vec::new());
+        writer.write_all(b"ab").unwrap();
+        writer.write_all(b"c").unwrap();
+        assert_eq!((writer.count(), writer.finish().to_string().as_str()), (3, ABC));
     }
 
     #[test]

@@ -1,0 +1,230 @@
+//! A stream, compressed or not, becomes the bytes of a tar archive: gzip (many members), zstd (many frames), xz (many
+//! streams). Threads and buffers are `intake`'s.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flate2::bufread::GzDecoder;
+use liblzma::bufread::XzDecoder;
+use liblzma::stream::MtStreamBuilder;
+
+use super::error::UnpackError;
+use super::sniff::{self, Compression, HEAD};
+
+/// Compressed bytes asked of the source at once.
+const INPUT: usize = 128 << 10;
+
+/// Windows up to 2 GiB, as `zstd --long=31` makes: the largest the format's reference decoder takes.
+const ZSTD_WINDOW_LOG: u32 = 31;
+
+/// Memory xz may spend on decoding blocks side by side: two of the 24 MiB blocks of `xz -6 -T0`, in and out, for
+/// each of some threads. A file that needs more is decoded by one thread.
+const XZ_THREAD_MEMORY: u64 = 256 << 20;
+
+/// The source, which keeps its error for the caller: decoders wrap it, some lose it.
+pub(super) struct Source<'a> {
+    inner: &'a mut (dyn Read + Send),
+    failure: Failure,
+}
+
+/// Where the error of a [`Source`] is kept.
+#[derive(Clone, Default)]
+pub(super) struct Failure(Arc<Mutex<Option<io::Error>>>);
+
+impl<'a> Source<'a> {
+    pub(super) fn new(inner: &'a mut (dyn Read + Send)) -> (Self, Failure) {
+        let failure = Failure::default();
+        (Self { inner, failure: failure.clone() }, failure)
+    }
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.inner.read(buf) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    let stand_in = io::Error::new(e.kind(), "the source failed");
+                    *self.failure.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+                    return Err(stand_in);
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Failure {
+    /// What an error that came out of a decoder means: the source's own, or a damaged archive.
+    pub(super) fn explain(&self, error: io::Error, compression: Compression) -> UnpackError {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(source) => UnpackError::Read(source),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                UnpackError::archive(format!("the {} stream ends too early: {error}", name(compression)))
+            }
+            None => UnpackError::archive(format!("decoding {}: {error}", name(compression))),
+        }
+    }
+}
+
+fn name(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => "tar",
+        Compression::Gzip => "gzip",
+        Compression::Zstd => "zstd",
+        Compression::Xz => "xz",
+    }
+}
+
+/// The tar bytes of `source`, once it is known to be a tar archive, and how it was compressed.
+pub(super) fn open<'a>(
+    source: Source<'a>,
+    failure: &Failure,
+) -> Result<(Box<dyn Read + 'a>, Compression), UnpackError> {
+    let mut source = BufReader::with_capacity(INPUT, source);
+    let none = Compression::None;
+    let head = head(&mut source).map_err(|e| failure.explain(e, none))?;
+    let compression = sniff::compression(&head);
+    let raw = Cursor::new(head.clone()).chain(source);
+    let mut plain: Box<dyn Read + 'a> = match compression {
+        Compression::None => return named(head, Box::new(raw), none),
+        Compression::Gzip => Box::new(Streams::<GzDecoder<_>, _>::Between(raw)),
+        Compression::Xz => Box::new(Streams::<XzDecoder<_>, _>::Between(raw)),
+        Compression::Zstd => Box::new(zstd(raw).map_err(|e| failure.explain(e, compression))?),
+    };
+    let head = self::head(&mut plain).map_err(|e| failure.explain(e, compression))?;
+    named(head.clone(), Box::new(Cursor::new(head).chain(plain)), compression)
+}
+
+/// Only tar archives pass; anything else is named.
+fn named<'a>(
+    head: Vec<u8>,
+    plain: Box<dyn Read + 'a>,
+    compression: Compression,
+) -> Result<(Box<dyn Read + 'a>, Compression), UnpackError> {
+    if sniff::is_tar(&head) {
+        return Ok((plain, compression));
+    }
+    let inside = match compression {
+        Compression::None => String::new(),
+        outer => format!(" inside {}", name(outer)),
+    };
+    Err(UnpackError::archive(format!(
+        "this is {}{inside}, not a tar archive (plain, gzip, zstd or xz)",
+        sniff::describe(&head)
+    )))
+}
+
+/// The first block, or less where the stream is shorter.
+fn head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(HEAD);
+    stream.take(HEAD as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+fn zstd<R: BufRead>(raw: R) -> io::Result<zstd::Decoder<'static, R>> {
+    let mut decoder = zstd::Decoder::with_buffer(raw)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+    Ok(decoder)
+}
+
+/// A format in which whole streams may follow each other in a file, with zeros between and after them.
+trait Stream<R>: Read + Sized {
+    /// First byte of a stream.
+    const MARK: u8;
+    /// Zeros come in multiples of this.
+    const PADDING: u64;
+    const NAME: &'static str;
+
+    fn begin(raw: R) -> io::Result<Self>;
+    fn end(self) -> R;
+}
+
+impl<R: BufRead> Stream<R> for GzDecoder<R> {
+    const MARK: u8 = 0x1f;
+    const PADDING: u64 = 1;
+    const NAME: &'static str = "gzip member";
+
+    fn begin(raw: R) -> io::Result<Self> {
+        Ok(GzDecoder::new(raw))
+    }
+
+    fn end(self) -> R {
+        self.into_inner()
+    }
+}
+
+impl<R: BufRead> Stream<R> for XzDecoder<R> {
+    const MARK: u8 = 0xfd;
+    /// The .xz file format, 2.2.
+    const PADDING: u64 = 4;
+    const NAME: &'static str = "xz stream";
+
+    fn begin(raw: R) -> io::Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        let decoder = MtStreamBuilder::new()
+            .threads(threads)
+            .memlimit_threading(XZ_THREAD_MEMORY)
+            .memlimit_stop(u64::MAX)
+            .decoder()?;
+        Ok(XzDecoder::new_stream(raw, decoder))
+    }
+
+    fn end(self) -> R {
+        self.into_inner()
+    }
+}
+
+/// A reader of all streams of a file in turn.
+enum Streams<D, R> {
+    Inside(D),
+    Between(R),
+    End,
+}
+
+impl<D: Stream<R>, R: BufRead> Streams<D, R> {
+    /// What follows a stream: another one, or zeros up to the end of the file.
+    fn next(mut raw: R) -> io::Result<Self> {
+        let garbage =
+            |what| io::Error::new(io::ErrorKind::InvalidData, format!("{what} after the {}", D::NAME));
+        let mut zeros = 0;
+        loop {
+            let bytes = raw.fill_buf()?;
+            let (n, first) = match bytes.iter().position(|b| *b != 0) {
+                Some(at) => (at, Some(bytes[at])),
+                None => (bytes.len(), None),
+            };
+            let end = bytes.is_empty();
+            raw.consume(n);
+            zeros += n as u64;
+            match first {
+                Some(byte) if byte != D::MARK => return Err(garbage("other data")),
+                Some(_) if zeros % D::PADDING == 0 => return Ok(Self::Inside(D::begin(raw)?)),
+                None if end && zeros % D::PADDING == 0 => return Ok(Self::End),
+                None if !end => {}
+                _ => return Err(garbage("padding of an odd length")),
+            }
+        }
+    }
+}
+
+impl<D: Stream<R>, R: BufRead> Read for Streams<D, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match std::mem::replace(self, Self::End) {
+                Self::End => return Ok(0),
+                Self::Between(raw) => *self = Self::next(raw)?,
+                Self::Inside(mut stream) => match stream.read(buf)? {
+                    0 => *self = Self::Between(stream.end()),
+                    n => {
+                        *self = Self::Inside(stream);
+                        return Ok(n);
+                    }
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Two threads joined by a bounded queue of reused buffers: one reads and decodes, the calling one takes the bytes apart
+//! and writes. Own memory is a constant, whatever the archive's size. What the bytes mean is `tar`'s.
+
+use std::cell::Cell;
+use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
+
+use super::Progress;
+use super::decode::{self, Failure, Source};
+use super::error::UnpackError;
+use super::sniff::Compression;
+use super::tar::Members;
+
+/// Bytes of one buffer and how many there are: together they stay inside a second-level cache; larger ones were not
+/// faster.
+const BUFFER: usize = 256 << 10;
+const BUFFERS: usize = 6;
+
+/// How long nothing may arrive before the caller is asked again.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Asks the caller whether to go on, and tells how far things are.
+pub(super) struct Ticker<'a> {
+    progress: &'a dyn Fn(Progress) -> ControlFlow<()>,
+    now: Cell<Progress>,
+}
+
+impl<'a> Ticker<'a> {
+    pub(super) fn new(progress: &'a dyn Fn(Progress) -> ControlFlow<()>) -> Self {
+        Self { progress, now: Cell::default() }
+    }
+
+    pub(super) fn now(&self) -> Progress {
+        self.now.get()
+    }
+
+    /// Notes how far things are; the caller hears of it at the next tick.
+    pub(super) fn set(&self, now: Progress) {
+        self.now.set(now);
+    }
+
+    pub(super) fn tick(&self) -> Result<(), UnpackError> {
+        match (self.progress)(self.now.get()) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(UnpackError::Stopped),
+        }
+    }
+}
+
+/// What the decoding thread sends.
+enum Piece {
+    /// How the archive is compressed; the first thing said.
+    Opened(Compression),
+    /// A buffer and how many of its bytes count.
+    Data(Vec<u8>, usize),
+    /// Every byte of the source was read.
+    End,
+    Failed(UnpackError),
+}
+
+/// Runs `consume` on the members of `input` while another thread reads and decodes it. With a `copy` the tar bytes
+/// are written there too.
+pub(super) fn through<'a, T>(
+    input: &mut (dyn Read + Send),
+    ticker: &'a Ticker<'a>,
+    copy: Option<&'a mut dyn Write>,
+    consume: impl FnOnce(&mut Members<'_>) -> Result<T, UnpackError>,
+) -> Result<T, UnpackError> {
+    let (full, pieces) = sync_channel(BUFFERS);
+    let (free, empties) = channel();
+    for _ in 0..BUFFERS {
+        // Cannot fail: the receiver is right here.
+        let _ = free.send(vec![0; BUFFER]);
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(move || produce(input, &full, &empties));
+        // Moved in, so that they are dropped, and the thread let go, before the scope waits for it.
+        let mut intake = Intake::new(pieces, free, ticker, copy);
+        let compression = intake.opened()?;
+        consume(&mut Members::new(intake, compression))
+    })
+}
+
+/// The decoding thread. It ends when the source does, when something fails, or when nobody listens any more.
+fn produce(input: &mut (dyn Read + Send), full: &SyncSender<Piece>, empties: &Receiver<Vec<u8>>) {
+    let (source, failure) = Source::new(input);
+    let last = match decode_all(source, &failure, full, empties) {
+        Ok(true) => Piece::End,
+        Ok(false) => return,
+        Err(error) => Piece::Failed(error),
+    };
+    // A failed send means that the other side is gone and has its own reason.
+    let _ = full.send(last);
+}
+
+/// Whether everything was sent; `false` when nobody listens.
+fn decode_all(
+    source: Source<'_>,
+    failure: &Failure,
+    full: &SyncSender<Piece>,
+    empties: &Receiver<Vec<u8>>,
+) -> Result<bool, UnpackError> {
+    let (mut plain, compression) = decode::open(source, failure)?;
+    if full.send(Piece::Opened(compression)).is_err() {
+        return Ok(false);
+    }
+    while let Ok(mut buffer) = empties.recv() {
+        let (filled, outcome) = fill(&mut plain, &mut buffer);
+        if filled > 0 && full.send(Piece::Data(buffer, filled)).is_err() {
+            return Ok(false);
+        }
+        // What came before the error is handed on first: it names the member that was cut.
+        outcome.map_err(|e| failure.explain(e, compression))?;
+        if filled < BUFFER {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Fills a buffer; fewer bytes only at the end or before an error.
+fn fill(plain: &mut dyn Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match plain.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) => return (filled, Err(e)),
+        }
+    }
+    (filled, Ok(()))
+}
+
+/// The calling thread's end of the queue: bytes that can be looked at before they are taken.
+pub(super) struct Intake<'a> {
+    pieces: Receiver<Piece>,
+    free: Sender<Vec<u8>>,
+    ticker: &'a Ticker<'a>,
+    copy: Option<&'a mut dyn Write>,
+    /// The buffer at hand, and which of its bytes are still to be taken.
+    buffer: Vec<u8>,
+    from: usize,
+    to: usize,
+    /// Bytes that come before `buffer`: where a look went across two buffers.
+    carry: Vec<u8>,
+    carry_from: usize,
+    ended: bool,
+    taken: u64,
+}
+
+impl<'a> Intake<'a> {
+    fn new(
+        pieces: Receiver<Piece>,
+        free: Sender<Vec<u8>>,
+        ticker: &'a Ticker<'a>,
+        copy: Option<&'a mut dyn Write>,
+    ) -> Self {
+        Self {
+            pieces,
+            free,
+            ticker,
+            copy,
+            buffer: Vec::new(),
+            from: 0,
+            to: 0,
+            carry: Vec::new(),
+            carry_from: 0,
+            ended: false,
+            taken: 0,
+        }
+    }
+
+    fn opened(&mut self) -> Result<Compression, UnpackError> {
+        match self.receive()? {
+            Piece::Opened(compression) => Ok(compression),
+            Piece::Failed(error) => Err(error),
+            Piece::Data(..) | Piece::End => Err(UnpackError::archive("the decoder ended before it began")),
+        }
+    }
+
+    /// Bytes taken so far: the offset in the tar archive.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// The next bytes, at least `want` of them unless the archive ends before.
+    pub(super) fn peek(&mut self, want: usize) -> Result<&[u8], UnpackError> {
+        if self.carry_from == self.carry.len() && self.to - self.from >= want {
+            return Ok(&self.buffer[self.from..self.to]);
+        }
+        self.carry.drain(..self.carry_from);
+        self.carry_from = 0;
+        while self.carry.len() < want {
+            let n = (want - self.carry.len()).min(self.to - self.from);
+            self.carry.extend_from_slice(&self.buffer[self.from..self.from + n]);
+            self.from += n;
+            if self.carry.len() < want && !self.refill()? {
+                break;
+            }
+        }
+        Ok(&self.carry)
+    }
+
+    /// Takes `n` bytes that were peeked at.
+    pub(super) fn consume(&mut self, n: usize) -> Result<(), UnpackError> {
+        let carried = n.min(self.carry.len() - self.carry_from);
+        copied(&mut self.copy, &self.carry[self.carry_from..self.carry_from + carried])?;
+        copied(&mut self.copy, &self.buffer[self.from..self.from + n - carried])?;
+        self.carry_from += carried;
+        self.from += n - carried;
+        self.taken += n as u64;
+        Ok(())
+    }
+
+    /// What is taken from now on is no part of the tar archive.
+    pub(super) fn stop_copying(&mut self) {
+        self.copy = None;
+    }
+
+    /// Takes at most `max` bytes, all that are at hand; none only at the end of the archive.
+    pub(super) fn take(&mut self, max: u64) -> Result<&[u8], UnpackError> {
+        let limit = usize::try_from(max).unwrap_or(usize::MAX);
+        if self.carry_from < self.carry.len() {
+            let start = self.carry_from;
+            let n = limit.min(self.carry.len() - start);
+            self.carry_from += n;
+            self.taken += n as u64;
+            copied(&mut self.copy, &self.carry[start..start + n])?;
+            return Ok(&self.carry[start..start + n]);
+        }
+        if self.from == self.to {
+            self.refill()?;
+        }
+        let start = self.from;
+        let n = limit.min(self.to - start);
+        self.from += n;
+        self.taken += n as u64;
+        copied(&mut self.copy, &self.buffer[start..start + n])?;
+        Ok(&self.buffer[start..start + n])
+    }
+
+    /// The next buffer, once this one is used up; `false` at the end.
+    fn refill(&mut self) -> Result<bool, UnpackError> {
+        if self.ended {
+            return Ok(false);
+        }
+        let used = std::mem::take(&mut self.buffer);
+        (self.from, self.to) = (0, 0);
+        if !used.is_empty() {
+            // The decoding thread may be at its end already and need none.
+            let _ = self.free.send(used);
+        }
+        match self.receive()? {
+            Piece::Data(buffer, filled) => {
+                (self.buffer, self.to) = (buffer, filled);
+                self.ticker.tick()?;
+                Ok(true)
+            }
+            Piece::Failed(error) => Err(error),
+            Piece::End | Piece::Opened(_) => {
+                self.ended = true;
+                Ok(false)
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<Piece, UnpackError> {
+        loop {
+            match self.pieces.recv_timeout(TICK) {
+                Ok(piece) => return Ok(piece),
+                Err(RecvTimeoutError::Timeout) => self.ticker.tick()?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(UnpackError::archive("the decoding thread is gone"));
+                }
+            }
+        }
+    }
+}
+
+/// The tar bytes as they are taken, for who wants them too.
+fn copied(copy: &mut Option<&mut dyn Write>, bytes: &[u8]) -> Result<(), UnpackError> {
+    let Some(copy) = copy else { return Ok(()) };
+    let (member, doing) = ("the new archive".into(), "writing");
+    copy.write_all(bytes).map_err(|source| UnpackError::Write { member, doing, source })
+}

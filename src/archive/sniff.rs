@@ -1,0 +1,115 @@
+//! What a stream is, told by its first bytes, never by its name. Decoding it is `decode`'s.
+
+/// Bytes that are enough to tell: a tar header is one block.
+pub(super) const HEAD: usize = 512;
+
+/// How a stream is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+    Xz,
+}
+
+/// Kinds that are known by sight and not read: where the mark stands, the mark, its name.
+const FOREIGN: &[(usize, &[u8], &str)] = &[
+    (0, b"BZh", "bzip2"),
+    (0, b"\x04\x22\x4d\x18", "lz4"),
+    (0, b"\x02\x21\x4c\x18", "lz4 (legacy)"),
+    (0, b"\x5d\x00\x00", "lzma (not xz)"),
+    (0, b"LZIP", "lzip"),
+    (0, b"\x89LZO", "lzop"),
+    (0, b"\x1f\x9d", "compress (.Z)"),
+    (0, b"hsqs", "a squashfs image"),
+    (0, b"070701", "a cpio archive"),
+    (0, b"070702", "a cpio archive"),
+    (0, b"070707", "a cpio archive"),
+    (0, b"\xc7\x71", "a cpio archive"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-zip archive"),
+    (0, b"!<arch>", "an ar archive or Debian package"),
+    (0, b"\xed\xab\xee\xdb", "an RPM package"),
+    (0, b"\x7fELF", "an ELF program"),
+    (0, b"QFI\xfb", "a qcow2 image"),
+    (510, b"\x55\xaa", "a disk image or kernel"),
+];
+
+/// The compression of a stream that begins with `head`.
+pub(super) fn compression(head: &[u8]) -> Compression {
+    match head {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+        // A skippable frame (RFC 8878, 3.1.2); pzstd begins with one.
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+        _ => Compression::None,
+    }
+}
+
+/// Whether `head` is the first block of a tar archive: a header whose sum is right, or the end marker of an empty one.
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    let Some(Ok(block)) = head.get(..HEAD).map(<&[u8; HEAD]>::try_from) else { return false };
+    block.iter().all(|b| *b == 0) || tar_core::Header::from_bytes(block).verify_checksum().is_ok()
+}
+
+/// What something that is not a tar archive seems to be.
+pub(super) fn describe(head: &[u8]) -> String {
+    if head.is_empty() {
+        return "nothing (0 bytes)".to_owned();
+    }
+    match compression(head) {
+        Compression::Gzip => return "gzip".to_owned(),
+        Compression::Zstd => return "zstd".to_owned(),
+        Compression::Xz => return "xz".to_owned(),
+        Compression::None => {}
+    }
+    for (at, mark, name) in FOREIGN {
+        if head.get(*at..).is_some_and(|rest| rest.starts_with(mark)) {
+            return (*name).to_owned();
+        }
+    }
+    if head.get(257..262) == Some(b"ustar") {
+        return "a tar archive whose first header is damaged".to_owned();
+    }
+    let text = String::from_utf8_lossy(head);
+    let start = text.trim_start().to_ascii_lowercase();
+    if start.starts_with("<!doctype html") || start.starts_with("<html") {
+        return "an HTML page".to_owned();
+    }
+    let line: String = text.trim_start().chars().take_while(|c| !c.is_control()).take(40).collect();
+    if line.len() >= 4 && !text.contains('\u{fffd}') {
+        return format!("text beginning with {line:?}");
+    }
+    let bytes: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    format!("data beginning with {}", bytes.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_an_archive_is_named() {
+        let cases: &[(&[u8], &str)] = &[
+            (b"", "nothing (0 bytes)"),
+            (b"BZh91AY", "bzip2"),
+            (b"\x04\x22\x4d\x18xx", "lz4"),
+            (b"hsqs....", "a squashfs image"),
+            (b"070701000", "a cpio archive"),
+            (b"PK\x03\x04..", "a zip archive"),
+            (b"\n <!DOCTYPE HTML><p>", "an HTML page"),
+            (b"Not Found\n", "text beginning with \"Not Found\""),
+            (b"\x01\x02\xff", "data beginning with 01 02 ff"),
+            (b"\x1f\x8b\x08", "gzip"),
+        ];
+        for (head, want) in cases {
+            assert_eq!(describe(head), *want);
+        }
+    }
+
+    #[test]
+    fn a_skippable_frame_is_zstd() {
+        assert_eq!(compression(b"\x50\x2a\x4d\x18\x04\0\0\0"), Compression::Zstd);
+    }
+}

@@ -1,0 +1,236 @@
+//! `bootjack pack`: a directory or a tar archive becomes a root archive, and the catalog lines for it. The archive is
+//! `archive`'s.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::archive::{self, PackOptions, Packed, Progress};
+use crate::load::{Failure, Phase};
+
+/// Makes a root archive (.tar.zst) of a directory or of a tar archive, and prints the catalog lines for it.
+///
+/// A directory is packed with owners as numbers, times, modes, hard links, extended attributes, capabilities, ACLs,
+/// holes and device nodes. Other file systems mounted below it are not entered; sockets are left out. A tar archive
+/// (plain, gzip, zstd or xz) is compressed anew, its tar bytes untouched. The same tree gives the same bytes, whatever
+/// the number of threads; with SOURCE_DATE_EPOCH in the environment no modification time in a directory is later.
+#[derive(clap::Args)]
+#[command(after_help = "Example: bootjack pack /srv/roots/rescue -o rescue.tar.zst")]
+pub struct PackArgs {
+    /// Directory or tar archive
+    source: PathBuf,
+    /// File to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// zstd level, 1 (fast) to 22 (small)
+    #[arg(long, default_value_t = PackOptions::default().level, value_parser = clap::value_parser!(i32).range(1..=22))]
+    level: i32,
+    /// Threads that compress (default: all cores)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    threads: Option<u32>,
+    /// Print one JSON object instead of catalog lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// Packs, and prints the result on stdout.
+pub fn run(args: &PackArgs) -> Result<ExitCode, Failure> {
+    let packed =
+        pack(args).map_err(|error| Failure::new(Phase::Pack, args.source.display().to_string(), error))?;
+    println!("{}", if args.json { json(args, &packed) } else { catalog_line(&args.output, &packed) });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pack(args: &PackArgs) -> Result<Packed> {
+    let defaults = PackOptions::default();
+    let options = PackOptions {
+        level: args.level,
+        threads: args.threads.unwrap_or(defaults.threads),
+        source_date_epoch: source_date_epoch()?,
+    };
+    outside(&args.source, &args.output)?;
+    let partial = partial(&args.output);
+    let context = || format!("writing {}", partial.display());
+    let file = File::create(&partial).with_context(context)?;
+    let made = write(args, &options, file).and_then(|packed| {
+        std::fs::rename(&partial, &args.output)
+            .with_context(|| format!("renaming {} to {}", partial.display(), args.output.display()))?;
+        Ok(packed)
+    });
+    if made.is_err() {
+        std::fs::remove_file(&partial).with_context(|| format!("removing {}", partial.display()))?;
+    }
+    made
+}
+
+fn write(args: &PackArgs, options: &PackOptions, file: File) -> Result<Packed> {
+    let total = Total::of(&args.source);
+    let meter = RefCell::new(Meter::new(total));
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let packed = archive::pack(&args.source, &mut out, options, &|now| meter.borrow_mut().show(now));
+    meter.borrow_mut().end();
+    let packed = packed?;
+    let file = out.into_inner().map_err(|e| e.into_error()).context("writing the archive")?;
+    file.sync_all().context("writing the archive")?;
+    Ok(packed)
+}
+
+/// The name the archive has until it is complete.
+fn partial(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+/// An archive inside the tree it is made of would contain a part of itself.
+fn outside(source: &Path, output: &Path) -> Result<()> {
+    if !source.is_dir() {
+        return Ok(());
+    }
+    let parent = match output.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let real = |path: &Path| path.canonicalize().with_context(|| format!("opening {}", path.display()));
+    if real(parent)?.starts_with(real(source)?) {
+        bail!("the output {} lies inside the directory to pack", output.display());
+    }
+    Ok(())
+}
+
+/// <https://reproducible-builds.org/specs/source-date-epoch/>: whole seconds, and a malformed one is an error.
+fn source_date_epoch() -> Result<Option<i64>> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(error) => Err(error).context("reading SOURCE_DATE_EPOCH"),
+        Ok(text) => text.parse().map(Some).with_context(|| format!("SOURCE_DATE_EPOCH is {text:?}")),
+    }
+}
+
+/// What an entry of a catalog needs to say, to paste.
+fn catalog_line(output: &Path, packed: &Packed) -> String {
+    // A JSON string is a TOML basic string, too.
+    let name = serde_json::Value::String(file_name(output));
+    let Packed { bytes, sha256, unpacked, entries } = packed;
+    format!(
+        "root = {{ url = {name}, sha256 = \"{sha256}\", size = {bytes}, unpacked = {unpacked}, entries = {entries} }}"
+    )
+}
+
+fn json(args: &PackArgs, packed: &Packed) -> String {
+    let Packed { bytes, sha256, unpacked, entries } = packed;
+    serde_json::json!({
+        "url": file_name(&args.output), "sha256": sha256, "size": bytes, "unpacked": unpacked, "entries": entries,
+    })
+    .to_string()
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// How much there is to do, where it can be known beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Total {
+    Bytes(u64),
+    Unknown,
+}
+
+impl Total {
+    /// The file data of a plain tar archive is nearly all of it; of the rest nothing is known without reading it all.
+    fn of(source: &Path) -> Self {
+        Self::of_tar(source).map_or(Self::Unknown, Self::Bytes)
+    }
+
+    fn of_tar(source: &Path) -> Option<u64> {
+        let file = File::open(source).ok()?;
+        let mut magic = [0; 5];
+        // Where ustar, GNU and pax headers have their mark.
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut magic, 257).ok()?;
+        (&magic == b"ustar").then(|| file.metadata().ok().map(|meta| meta.len()))?
+    }
+}
+
+/// Progress on stderr: a line that is drawn over on a terminal, a line now and then elsewhere.
+struct Meter {
+    total: Total,
+    terminal: bool,
+    /// The step that was last shown.
+    shown: u64,
+}
+
+/// Bytes between two lines where the total is not known, or between two states of the bar.
+const STEP: u64 = 64 << 20;
+const BAR_STEP: u64 = 1 << 20;
+const BAR: usize = 30;
+
+impl Meter {
+    fn new(total: Total) -> Self {
+        Self { total, terminal: std::io::stderr().is_terminal(), shown: 0 }
+    }
+
+    fn show(&mut self, now: Progress) {
+        let step = match (self.terminal, self.total) {
+            (true, _) => now.bytes / BAR_STEP,
+            (false, Total::Bytes(total)) => now.bytes * 10 / total.max(1),
+            (false, Total::Unknown) => now.bytes / STEP,
+        };
+        if step > self.shown {
+            self.shown = step;
+            let line = line(self.total, now, self.terminal);
+            // Nothing to be done about a stderr that is gone.
+            let _ = if self.terminal {
+                write!(std::io::stderr(), "\r{line}")
+            } else {
+                writeln!(std::io::stderr(), "{line}")
+            };
+        }
+    }
+
+    fn end(&self) {
+        if self.terminal && self.shown > 0 {
+            eprintln!();
+        }
+    }
+}
+
+fn line(total: Total, now: Progress, bar: bool) -> String {
+    let done = format!("{:>6} MiB {:>7} entries", now.bytes >> 20, now.entries);
+    let Total::Bytes(total) = total else { return format!("packing {done}") };
+    // Whole pages are counted, so that many small files come to a little more than the archive.
+    let percent = (now.bytes * 100 / total.max(1)).min(100);
+    if !bar {
+        return format!("packing {percent:>3} % {done}");
+    }
+    let full = percent as usize * BAR / 100;
+    format!("packing [{}{}] {percent:>3} % {done}", "#".repeat(full), " ".repeat(BAR - full))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalog_line_is_toml_whatever_the_name() {
+        let packed = Packed { bytes: 5, sha256: crate::verify::Sha256::of(b"x"), unpacked: 4096, entries: 2 };
+        for name in ["rescue.tar.zst", "a \"b\".tar.zst"] {
+            let line = catalog_line(Path::new("/srv").join(name).as_path(), &packed);
+            let table: toml::Table = line.parse().unwrap();
+            assert_eq!(table["root"]["url"].as_str(), Some(name));
+            assert_eq!(table["root"]["unpacked"].as_integer(), Some(4096));
+            assert_eq!(line.lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn progress_says_how_much_of_what() {
+        let now = Progress { bytes: 50 << 20, entries: 12 };
+        assert_eq!(line(Total::Bytes(100 << 20), now, false), "packing  50 %     50 MiB      12 entries");
+        assert_eq!(line(Total::Unknown, now, true), "packing     50 MiB      12 entries");
+        assert!(line(Total::Bytes(1), now, true).contains("100 %"));
+    }
+}
