@@ -13,4 +13,5 @@ pub mod fetch;
 pub mod load;
 pub mod machine;
 pub mod plan;
+pub mod tui;
 pub mod verify;

@@ -1,1 +1,4 @@
 //! The second floor: the real binary against loopback servers, temporary directories and ptys.
+
+mod console;
+mod screens;
