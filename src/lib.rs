@@ -9,6 +9,7 @@
 
 pub mod archive;
 pub mod catalog;
+pub mod commands;
 pub mod fetch;
 pub mod load;
 pub mod machine;

@@ -1,1 +1,3 @@
 //! One file a command: the only room where rooms meet.
+
+pub mod check;

@@ -1,4 +1,5 @@
 //! The second floor: the real binary against loopback servers, temporary directories and ptys.
 
 mod console;
+mod refused;
 mod screens;
