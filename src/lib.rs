@@ -21,4 +21,5 @@ pub mod machine;
 pub mod net;
 pub mod plan;
 pub mod sys;
+pub mod tui;
 pub mod verify;

@@ -6,3 +6,6 @@ mod refused;
 mod initrd;
 mod network;
 mod serve;
+mod console;
+mod refused;
+mod screens;

@@ -1,0 +1,309 @@
+//! One console: its file, its modes, its size, its picture. Reading and writing never block: what a terminal does
+//! not take waits here, and no new frame is made for it meanwhile. When to do what is [`super::Consoles`]'s.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, Once};
+use std::time::{Duration, Instant};
+
+use crossterm::event::KeyEvent;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use ratatui::Terminal;
+use ratatui::layout::Size;
+use rustix::fs::OFlags;
+use rustix::termios::{
+    self, ControlModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, Winsize,
+};
+
+use super::keys::{Input, Parser};
+use super::paint::{self, Paint};
+use super::{Look, Screen};
+
+/// A terminal that does not say its size has this one, as all do that ever were.
+const USUAL_SIZE: Size = Size { width: 80, height: 24 };
+
+/// The answer to the question for the size takes so long at most; at 9600 baud it follows a screen in a second, but
+/// a late one is used too: this is only how long the tty is left without any size.
+const SIZE_WAIT: Duration = Duration::from_millis(500);
+
+/// Esc is a key if nothing follows it for so long: a serial line over a network tears sequences apart.
+const ESC_WAIT: Duration = Duration::from_millis(250);
+
+/// The same where keyboard and screen belong to this machine.
+const ESC_WAIT_NEAR: Duration = Duration::from_millis(50);
+
+/// A key after so long a silence may come from somebody who has just attached and sees an old picture or none.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// The last bytes for a terminal that takes none are given up after this.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+pub struct Console {
+    file: File,
+    saved: Termios,
+    terminal: Terminal<Paint>,
+    /// Painted and not yet taken by the terminal.
+    pending: Vec<u8>,
+    parser: Parser,
+    given_up_at: Option<Instant>,
+    heard: Option<Instant>,
+    /// The tty knows its size: a VT, or a terminal emulator's pty.
+    size_known: bool,
+    size_due: Option<Instant>,
+    repaint: bool,
+    taken: bool,
+}
+
+impl Console {
+    /// Opens a terminal device and makes it ours.
+    pub fn open(path: &Path, look: Look, near: bool) -> io::Result<Self> {
+        let flags = OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = OpenOptions::new().read(true).write(true).custom_flags(flags.bits() as i32).open(path)?;
+        let saved = termios::tcgetattr(&file)?;
+        let told = told_size(&file);
+        let size_known = near && told.is_some();
+        let size = told.unwrap_or(USUAL_SIZE);
+        let paint = Paint { out: Vec::new(), size, look, ask_size: false };
+        let Ok(terminal) = Terminal::new(paint);
+        let mut console = Self {
+            file,
+            saved,
+            terminal,
+            pending: Vec::new(),
+            parser: Parser::default(),
+            given_up_at: None,
+            heard: None,
+            size_known,
+            size_due: None,
+            repaint: true,
+            taken: false,
+        };
+        console.take()?;
+        Ok(console)
+    }
+
+    fn take(&mut self) -> io::Result<()> {
+        let mut raw = self.saved.clone();
+        raw.make_raw();
+        // Without them a line whose other end is not there yet blocks or hangs up, and "no byte" reads as the end.
+        raw.control_modes |= ControlModes::CLOCAL | ControlModes::CREAD;
+        raw.special_codes[SpecialCodeIndex::VMIN] = 1;
+        raw.special_codes[SpecialCodeIndex::VTIME] = 0;
+        termios::tcsetattr(&self.file, OptionalActions::Now, &raw)?;
+        self.taken = true;
+        remember(&self.file, &self.saved)
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Whether the terminal has taken all that was painted.
+    pub fn is_drained(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// The next frame is a whole one, and the size is asked for again.
+    pub fn repaint(&mut self) {
+        self.repaint = true;
+    }
+
+    /// Paints the screen as it is now, unless the last picture is still on its way.
+    pub fn draw<S: Screen>(&mut self, screen: &S, now: Instant) {
+        if !self.is_drained() {
+            return;
+        }
+        let look = self.terminal.backend().look;
+        if std::mem::take(&mut self.repaint) {
+            self.terminal.backend_mut().ask_size = !self.size_known;
+            if !self.size_known {
+                self.size_due = Some(now + SIZE_WAIT);
+            }
+            let Ok(()) = self.terminal.clear();
+        }
+        let Ok(_) = self.terminal.draw(|frame| screen.draw(frame, &look));
+        self.pending.append(&mut self.terminal.backend_mut().out);
+    }
+
+    /// Hands the terminal what it takes now.
+    pub fn flush(&mut self) -> io::Result<()> {
+        while !self.pending.is_empty() {
+            let taken = paint::write_some(&self.file, &self.pending)?;
+            if taken == 0 {
+                break;
+            }
+            self.pending.drain(..taken);
+        }
+        Ok(())
+    }
+
+    /// Reads what is there and adds the keys in it; an error means that the console is gone.
+    pub fn read(&mut self, now: Instant, keys: &mut Vec<KeyEvent>) -> io::Result<()> {
+        let mut bytes = [0; 256];
+        let mut inputs = Vec::new();
+        match (&self.file).read(&mut bytes) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                bytes[..n].iter().for_each(|b| self.parser.push(*b, &mut inputs));
+                let wait = if self.size_known { ESC_WAIT_NEAR } else { ESC_WAIT };
+                self.given_up_at = self.parser.is_waiting().then(|| now + wait);
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(e) => return Err(e),
+        }
+        inputs.into_iter().for_each(|input| self.hear(input, now, keys));
+        Ok(())
+    }
+
+    /// Time went by: half a key is given up, a terminal without an answer gets the usual size, a window that was
+    /// resized is followed.
+    pub fn wait(&mut self, now: Instant, keys: &mut Vec<KeyEvent>) {
+        if self.given_up_at.is_some_and(|at| now >= at) {
+            self.given_up_at = None;
+            if let Some(input) = self.parser.give_up() {
+                self.hear(input, now, keys);
+            }
+        }
+        if self.size_due.is_some_and(|at| now >= at) {
+            self.size_due = None;
+            if told_size(&self.file).is_none() {
+                self.store_size(self.terminal.backend().size);
+            }
+        }
+    }
+
+    /// Follows a window that was resized.
+    pub fn follow_size(&mut self) {
+        if let Some(size) = told_size(&self.file) {
+            self.resize(size);
+        }
+    }
+
+    /// When `wait` has something to do next.
+    pub fn due(&self) -> Option<Instant> {
+        [self.given_up_at, self.size_due].into_iter().flatten().min()
+    }
+
+    fn hear(&mut self, input: Input, now: Instant, keys: &mut Vec<KeyEvent>) {
+        match input {
+            Input::Size { columns, rows } if self.size_due.take().is_some() || !self.size_known => {
+                let size = Size { width: columns.clamp(20, 500), height: rows.clamp(6, 300) };
+                self.store_size(size);
+                self.resize(size);
+            }
+            Input::Size { .. } => {}
+            Input::Key(key) => {
+                let silent = self.heard.is_none_or(|at| now.duration_since(at) >= SILENCE);
+                self.heard = Some(now);
+                self.repaint |= silent && !self.size_known;
+                keys.push(key);
+            }
+        }
+    }
+
+    fn resize(&mut self, size: Size) {
+        // ratatui sees the new size with the next frame, clears, and paints all of it.
+        self.terminal.backend_mut().size = size;
+    }
+
+    /// So that a shell on this terminal knows it too.
+    fn store_size(&self, size: Size) {
+        let winsize = Winsize { ws_row: size.height, ws_col: size.width, ws_xpixel: 0, ws_ypixel: 0 };
+        if let Err(e) = termios::tcsetwinsize(&self.file, winsize) {
+            log::debug!("storing the size of a console: {e}");
+        }
+    }
+
+    /// Gives the terminal back as a shell, a kernel or a getty expects it.
+    pub fn give_back(&mut self) {
+        if !std::mem::take(&mut self.taken) {
+            return;
+        }
+        self.pending.extend_from_slice(paint::GIVE_BACK);
+        let until = Instant::now() + LAST_WORDS;
+        while self.flush().is_ok() && !self.is_drained() {
+            let left = until.saturating_duration_since(Instant::now());
+            let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            if left.is_zero() || poll(&mut fds, timeout).is_err() {
+                break;
+            }
+        }
+        if !self.is_drained() {
+            // Nobody takes them; left in the kernel they would hold up the closing for half a minute.
+            let _ = termios::tcflush(&self.file, QueueSelector::OFlush);
+            self.pending.clear();
+        }
+        // Replies and keys meant for the menu are no shell's business.
+        let _ = termios::tcflush(&self.file, QueueSelector::IFlush);
+        if let Err(e) = termios::tcsetattr(&self.file, OptionalActions::Now, &self.saved) {
+            log::debug!("restoring the modes of a console: {e}");
+        }
+        forget(&self.file);
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// The size the tty tells, if it is one: serial lines say 0x0.
+fn told_size(file: &File) -> Option<Size> {
+    let told = termios::tcgetwinsize(file).ok()?;
+    let sane = (20..=1000).contains(&told.ws_col) && (6..=500).contains(&told.ws_row);
+    sane.then_some(Size { width: told.ws_col, height: told.ws_row })
+}
+
+/// The VT in the foreground for `/dev/tty0` (console(4)); any other path stands for itself.
+pub fn resolve(path: &Path) -> PathBuf {
+    if path != Path::new("/dev/tty0") {
+        return path.to_owned();
+    }
+    std::fs::read_to_string("/sys/class/tty/tty0/active")
+        .map(|name| Path::new("/dev").join(name.trim()))
+        .unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether a path is a virtual terminal of this machine.
+pub fn is_vt(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+    name.strip_prefix("tty").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Terminals to give back when this process panics: `panic = "abort"` runs no destructor.
+static TAKEN: Mutex<Vec<(File, Termios)>> = Mutex::new(Vec::new());
+static HOOK: Once = Once::new();
+
+fn remember(file: &File, saved: &Termios) -> io::Result<()> {
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // Not waited for: the panic may have happened in the middle of this list.
+            if let Ok(taken) = TAKEN.try_lock() {
+                for (file, saved) in taken.iter() {
+                    let _ = paint::write_some(file, paint::GIVE_BACK);
+                    let _ = termios::tcsetattr(file, OptionalActions::Now, saved);
+                }
+            }
+            before(panic);
+        }));
+    });
+    let entry = (file.try_clone()?, saved.clone());
+    TAKEN.lock().map_err(|_| io::Error::other("another thread panicked"))?.push(entry);
+    Ok(())
+}
+
+fn forget(file: &File) {
+    let device = |f: &File| f.metadata().ok().map(|m| (m.dev(), m.ino(), m.rdev()));
+    if let Ok(mut taken) = TAKEN.lock() {
+        let this = device(file);
+        if let Some(at) = taken.iter().position(|(f, _)| device(f) == this) {
+            taken.remove(at);
+        }
+    }
+}

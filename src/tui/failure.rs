@@ -1,0 +1,192 @@
+//! A failure: phase, thing, cause, way out; what now? It stays until somebody answers, or until the declared action
+//! of an unattended machine is due.
+
+use std::time::Duration;
+
+use crossterm::event::KeyEvent;
+use ratatui::Frame;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::keys::{self, Command};
+use super::page::{self, Head};
+use super::pager::Pager;
+use super::{Event, Look, Screen, text};
+use crate::load;
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureAnswer {
+    Retry,
+    Menu,
+    Shell,
+    Reboot,
+    PowerOff,
+    /// Nobody answered in time: what the catalog declares for that.
+    Declared,
+}
+
+/// The screen.
+#[derive(Debug)]
+pub struct Failure {
+    failure: load::Failure,
+    facts: Vec<String>,
+    log: Vec<String>,
+    /// Keys that make no sense here.
+    without: Vec<Command>,
+    declared: Option<Declared>,
+    asked: Option<Command>,
+    /// First line of the text that is shown, as far as there are so many.
+    top: usize,
+    over: Option<Pager>,
+}
+
+#[derive(Debug)]
+struct Declared {
+    /// "rebooting", "trying again": what the status line says.
+    doing: String,
+    left: Option<Duration>,
+}
+
+impl Failure {
+    /// The screen of a failure; `facts` for its head, `log` with the newest line last.
+    pub fn new(failure: load::Failure, facts: Vec<String>, log: Vec<String>) -> Self {
+        let without = if log.is_empty() { vec![Command::Log] } else { vec![] };
+        Self { failure, facts, log, without, declared: None, asked: None, top: 0, over: None }
+    }
+
+    /// There is no menu to go back to.
+    pub fn without_menu(mut self) -> Self {
+        self.without.push(Command::Menu);
+        self
+    }
+
+    /// Trying the same again makes no sense.
+    pub fn without_retry(mut self) -> Self {
+        self.without.push(Command::Retry);
+        self
+    }
+
+    /// Unless a key is pressed, [`FailureAnswer::Declared`] after this long; `doing` is the action in words
+    /// ("rebooting").
+    pub fn declare(mut self, doing: impl Into<String>, after: Duration) -> Self {
+        self.declared = Some(Declared { doing: doing.into(), left: Some(after) });
+        self
+    }
+
+    fn key(&mut self, key: KeyEvent) -> Option<FailureAnswer> {
+        if let Some(declared) = &mut self.declared {
+            declared.left = None;
+        }
+        let asked = self.asked.take();
+        if let Some(pager) = &mut self.over {
+            if !pager.on(key) {
+                self.over = None;
+            }
+            return None;
+        }
+        let command = keys::command(keys::FAILURE, key).filter(|c| !self.without.contains(c))?;
+        match command {
+            Command::Retry => return Some(FailureAnswer::Retry),
+            Command::Menu => return Some(FailureAnswer::Menu),
+            Command::Shell => return Some(FailureAnswer::Shell),
+            Command::Reboot if asked == Some(command) => return Some(FailureAnswer::Reboot),
+            Command::PowerOff if asked == Some(command) => return Some(FailureAnswer::PowerOff),
+            Command::Reboot | Command::PowerOff => self.asked = Some(command),
+            Command::Help => self.over = Some(Pager::help(keys::FAILURE, &self.without)),
+            Command::Log => self.over = Some(Pager::text("Log", self.log.clone()).from_the_end()),
+            Command::Up => self.top = self.top.saturating_sub(1),
+            Command::Down => self.top = (self.top + 1).min(self.longest()),
+            Command::PageUp => self.top = self.top.saturating_sub(8),
+            Command::PageDown => self.top = (self.top + 8).min(self.longest()),
+            Command::First => self.top = 0,
+            _ => {}
+        }
+        None
+    }
+
+    /// No console is narrower than the lines of this; a key beyond the end is not remembered for ever.
+    fn longest(&self) -> usize {
+        self.lines(&Look::MONO, 20).len()
+    }
+
+    fn lines(&self, look: &Look, cells: usize) -> Vec<Line<'static>> {
+        let failure = &self.failure;
+        let mut lines = page::fact(look, "phase", &failure.phase.to_string(), Style::new(), cells);
+        lines.extend(page::fact(look, "what", &failure.thing, Style::new(), cells));
+        for (i, cause) in failure.cause.iter().enumerate() {
+            let label = if i == 0 { "cause" } else { "because" };
+            lines.extend(page::fact(look, label, cause, look.bad(), cells));
+        }
+        if let Some(hint) = &failure.hint {
+            lines.extend(page::fact(look, "hint", hint, look.title(), cells));
+        }
+        lines
+    }
+
+    fn status(&self, look: &Look) -> Span<'static> {
+        let said = match (self.asked, &self.declared) {
+            (Some(Command::Reboot), _) => "Press b again to reboot, any other key not to.".into(),
+            (Some(_), _) => "Press p again to power off, any other key not to.".into(),
+            (None, Some(Declared { doing, left: Some(left) })) => {
+                let mut doing = doing.clone();
+                if let Some(first) = doing.get_mut(..1) {
+                    first.make_ascii_uppercase();
+                }
+                format!("{doing} in {} - any key stops", text::span(*left))
+            }
+            (None, Some(Declared { doing, left: None })) => format!("Stopped: not {doing}. What now?"),
+            (None, None) => "What now?".into(),
+        };
+        Span::styled(format!(" {said}"), look.warn().patch(look.title()))
+    }
+}
+
+impl Screen for Failure {
+    type Answer = FailureAnswer;
+
+    fn on(&mut self, event: Event) -> Option<FailureAnswer> {
+        match event {
+            Event::Key(key) => self.key(key),
+            Event::Tick(passed) => {
+                let left = self.declared.as_mut()?.left.as_mut()?;
+                *left = left.saturating_sub(passed);
+                left.is_zero().then_some(FailureAnswer::Declared)
+            }
+        }
+    }
+
+    fn draw(&self, frame: &mut Frame, look: &Look) {
+        if let Some(pager) = &self.over {
+            return pager.draw(frame, look);
+        }
+        let cells = usize::from(frame.area().width);
+        let head = Head { title: "Failed".into(), facts: self.facts.clone() };
+        let legend = page::legend(look, keys::FAILURE, &self.without, frame.area().width);
+        let mut area = page::frame(frame, look, &head, legend);
+        let buffer = frame.buffer_mut();
+        let status = page::row(area, area.bottom().saturating_sub(1));
+        area.height = area.height.saturating_sub(1);
+        let lines = self.lines(look, cells);
+        let height = usize::from(area.height);
+        let hidden = lines.len().saturating_sub(height);
+        let top = self.top.min(hidden);
+        let more = match (hidden - top, top) {
+            (0, 0) => String::new(),
+            (0, above) => format!("{above} above: Up"),
+            (below, _) => format!("{below} below: Down"),
+        };
+        page::split(buffer, status, self.status(look), Span::styled(more, look.key()));
+        let used = page::lines(buffer, area, lines.into_iter().skip(top));
+        // The end of the log, where there is room.
+        let room = usize::from(area.height - used);
+        if room >= 4 && !self.log.is_empty() {
+            page::rule(buffer, page::row(area, area.y + used + 1), look);
+            let tail = self.log.iter().skip(self.log.len().saturating_sub(room - 2));
+            for (i, line) in tail.enumerate() {
+                let line = text::clip(line, cells.saturating_sub(2));
+                page::put(buffer, page::row(area, area.y + used + 2 + i as u16), format!(" {line}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Loading: what comes, from where, how fast, how long yet. Shows `load`'s reports and the time that goes by; the
+//! only answer is to stop.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use ratatui::Frame;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::keys::{self, Command};
+use super::page::{self, Head};
+use super::pager::Pager;
+use super::{Event, Look, Screen, text};
+use crate::catalog::Artifact;
+use crate::load::Report;
+use crate::plan::{Plan, Step};
+use crate::verify::Trust;
+
+/// The rate is the mean over this long: steady enough to read, quick enough to show a stall.
+const RATE_OVER: Duration = Duration::from_secs(4);
+
+/// Silence is worth a word after so long.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// The answer: stop, and go back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancel;
+
+/// The screen.
+#[derive(Debug)]
+pub struct Loading {
+    title: String,
+    facts: Vec<String>,
+    artifacts: Vec<Part>,
+    /// Since the load began.
+    elapsed: Duration,
+    /// When, and what happened: one line each.
+    log: Vec<String>,
+    over: Option<Pager>,
+}
+
+/// One thing that is fetched.
+#[derive(Debug)]
+struct Part {
+    name: String,
+    /// As the plan has it; absent for what the plan did not name.
+    planned: Option<Artifact>,
+    location: Option<String>,
+    total: Option<u64>,
+    fetched: u64,
+    unpacked: u64,
+    entries: u64,
+    /// Time and bytes, newest last, over `RATE_OVER`.
+    samples: VecDeque<(Duration, u64)>,
+    /// When the last byte came, or the last try began.
+    moved: Duration,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Opening,
+    Coming,
+    Retrying { error: String, attempt: u32, at: Duration },
+    Done(Trust),
+}
+
+impl Loading {
+    /// The screen of a plan; `facts` for its head.
+    pub fn new(plan: &Plan, facts: Vec<String>) -> Self {
+        let artifacts = match &plan.step {
+            Step::SwitchRoot(root) => vec![Part::new("root", Some(root.archive.clone()))],
+            Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => vec![],
+        };
+        Self {
+            title: plan.title.clone(),
+            facts,
+            artifacts,
+            elapsed: Duration::ZERO,
+            log: Vec::new(),
+            over: None,
+        }
+    }
+
+    /// Takes what `load` reports.
+    pub fn report(&mut self, report: Report) {
+        let now = self.elapsed;
+        match report {
+            Report::Tick => {}
+            Report::Opening { artifact, location } => {
+                self.say(format!("{artifact}: opening {location}"));
+                let part = self.part(&artifact);
+                part.begin(now, location.to_string(), None);
+                part.state = State::Opening;
+            }
+            Report::Started { location, bytes } => {
+                if let Some(part) = self.current() {
+                    part.begin(now, location.to_string(), bytes);
+                    part.state = State::Coming;
+                }
+            }
+            Report::Progress { fetched, unpacked, entries } => {
+                if let Some(part) = self.current() {
+                    part.progress(now, fetched, unpacked, entries);
+                }
+            }
+            Report::Retrying { location, error, attempt, wait } => {
+                self.say(format!("try {attempt} failed: {error} ({location})"));
+                if let Some(part) = self.current() {
+                    part.begin(now, location.to_string(), None);
+                    part.state = State::Retrying { error, attempt, at: now + wait };
+                }
+            }
+            Report::Verified { artifact, trust } => {
+                self.say(match &trust {
+                    Trust::Sha256(digest) => format!("{artifact}: verified sha256 {digest}"),
+                    Trust::Unverified => format!("{artifact}: complete, UNVERIFIED"),
+                });
+                self.part(&artifact).state = State::Done(trust);
+            }
+        }
+    }
+
+    /// What happened so far, for a failure screen that follows.
+    pub fn log(&self) -> &[String] {
+        &self.log
+    }
+
+    fn say(&mut self, what: String) {
+        self.log.push(format!("{:>5.1} s  {what}", self.elapsed.as_secs_f64()));
+    }
+
+    /// The part a report without a name is about: the last one that was begun.
+    fn current(&mut self) -> Option<&mut Part> {
+        let at = self.artifacts.iter().rposition(|p| !matches!(p.state, State::Waiting)).unwrap_or(0);
+        self.artifacts.get_mut(at)
+    }
+
+    fn part(&mut self, name: &str) -> &mut Part {
+        let at = self.artifacts.iter().position(|p| p.name == name).unwrap_or_else(|| {
+            self.artifacts.push(Part::new(name, None));
+            self.artifacts.len() - 1
+        });
+        &mut self.artifacts[at]
+    }
+}
+
+impl Part {
+    fn new(name: &str, planned: Option<Artifact>) -> Self {
+        Self {
+            name: name.to_owned(),
+            total: planned.as_ref().and_then(|a| a.size),
+            planned,
+            location: None,
+            fetched: 0,
+            unpacked: 0,
+            entries: 0,
+            samples: VecDeque::new(),
+            moved: Duration::ZERO,
+            state: State::Waiting,
+        }
+    }
+
+    fn begin(&mut self, now: Duration, location: String, bytes: Option<u64>) {
+        (self.fetched, self.unpacked, self.entries, self.moved) = (0, 0, 0, now);
+        self.samples.clear();
+        self.samples.push_back((now, 0));
+        self.location = Some(location);
+        self.total = self.planned.as_ref().and_then(|a| a.size).or(bytes);
+    }
+
+    fn progress(&mut self, now: Duration, fetched: u64, unpacked: u64, entries: u64) {
+        if fetched > self.fetched {
+            self.moved = now;
+        }
+        (self.fetched, self.unpacked, self.entries) = (fetched, unpacked, entries);
+        if matches!(self.state, State::Opening | State::Retrying { .. }) {
+            self.state = State::Coming;
+        }
+        // The clock of this screen stands between two ticks: the last report of a tick counts.
+        match self.samples.back_mut() {
+            Some(last) if last.0 == now => last.1 = fetched,
+            _ => self.samples.push_back((now, fetched)),
+        }
+    }
+
+    /// Bytes a second over the last while.
+    fn rate(&self, now: Duration) -> Option<u64> {
+        let (since, bytes) = self.samples.iter().find(|(t, _)| *t + RATE_OVER >= now).copied()?;
+        let seconds = now.saturating_sub(since).as_secs_f64();
+        (seconds >= 0.5).then(|| (self.fetched.saturating_sub(bytes) as f64 / seconds) as u64)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.total.is_some_and(|t| self.fetched >= t)
+    }
+
+    fn lines(&self, look: &Look, now: Duration, cells: usize) -> Vec<Line<'static>> {
+        let room = cells.saturating_sub(page::LABEL + 1);
+        let line = |label: &str, value: &str, style: Style| {
+            page::fact(look, label, &text::clip(value, room), style, cells)
+        };
+        let from = self.location.clone().unwrap_or_else(|| self.first_location());
+        let mut lines = vec![];
+        let mirror = self.mirror();
+        let from = text::clip_middle(&from, room.saturating_sub(text::width(&mirror)));
+        lines.extend(line("from", &format!("{from}{mirror}"), Style::new()));
+        let indent = " ".repeat(page::LABEL);
+        let gauge = page::gauge(look, self.fetched, self.total, room.min(72));
+        if !gauge.is_empty() {
+            lines.push(Line::from(format!("{indent}{gauge}")));
+        }
+        let (amount, pace) = (self.amount_in_words(), self.pace_in_words(now));
+        let both = [amount.as_str(), &pace].join(if pace.is_empty() { "" } else { ", " });
+        if text::width(&both) <= room {
+            lines.extend(line("fetched", &both, Style::new()));
+        } else {
+            lines.extend(line("fetched", &amount, Style::new()));
+            lines.extend(line("", &pace, Style::new()));
+        }
+        let planned = self.planned.as_ref();
+        let tree = planned.and_then(|a| a.unpacked);
+        let tree = tree.map_or_else(|| text::bytes(self.unpacked), |t| text::share(self.unpacked, t));
+        let of = planned.and_then(|a| a.entries).map(|t| format!(" of {t}")).unwrap_or_default();
+        let mut unpacked = format!("{tree}, {}{of} files", self.entries);
+        if text::width(&unpacked) > room {
+            unpacked = format!("{tree}, {} files", self.entries);
+        }
+        lines.extend(line("unpacked", &unpacked, Style::new()));
+        let (label, value, style) = self.state_in_words(look, now);
+        // A reason is never cut; a digest may be.
+        match &self.state {
+            State::Retrying { .. } => lines.extend(page::fact(look, label, &value, style, cells)),
+            State::Done(_) => lines.extend(line(label, &text::clip_middle(&value, room), style)),
+            _ => lines.extend(line(label, &value, style)),
+        }
+        lines
+    }
+
+    fn first_location(&self) -> String {
+        self.planned.as_ref().and_then(|a| a.locations.first()).map(ToString::to_string).unwrap_or_default()
+    }
+
+    fn mirror(&self) -> String {
+        let Some(planned) = self.planned.as_ref().filter(|a| a.locations.len() > 1) else {
+            return String::new();
+        };
+        let here = self.location.as_deref();
+        match planned.locations.iter().position(|l| here == Some(l.to_string().as_str())) {
+            Some(at) => format!(" ({} of {})", at + 1, planned.locations.len()),
+            None => format!(" ({})", text::count(planned.locations.len(), "mirror")),
+        }
+    }
+
+    fn amount_in_words(&self) -> String {
+        match self.total {
+            Some(total) => text::share(self.fetched, total),
+            None => format!("{}, size unknown", text::bytes(self.fetched)),
+        }
+    }
+
+    /// Rate and time left while bytes come; since when none does.
+    fn pace_in_words(&self, now: Duration) -> String {
+        let (State::Coming, Some(rate)) = (&self.state, self.rate(now)) else {
+            return String::new();
+        };
+        let silent = now.saturating_sub(self.moved);
+        if self.is_complete() {
+            return "complete".into();
+        }
+        if silent >= SILENCE {
+            return format!("no byte for {} s", silent.as_secs());
+        }
+        let left = self.total.and_then(|t| t.saturating_sub(self.fetched).checked_div(rate));
+        let left = left.map(|s| format!(", {} left", text::span(Duration::from_secs(s.max(1)))));
+        format!("{}/s{}", text::bytes(rate), left.unwrap_or_default())
+    }
+
+    fn state_in_words(&self, look: &Look, now: Duration) -> (&'static str, String, Style) {
+        let unverified = || "UNVERIFIED: nothing to hold it against".to_owned();
+        match (&self.state, self.planned.as_ref().map(|a| &a.trust)) {
+            (State::Retrying { error, attempt, at }, _) => {
+                let next = match at.checked_sub(now).filter(|w| !w.is_zero()) {
+                    Some(wait) => format!("next try in {}", text::span(wait)),
+                    None => "trying again now".into(),
+                };
+                ("failed", format!("try {attempt}: {error}; {next}"), look.warn())
+            }
+            (State::Done(Trust::Sha256(digest)), _) => ("verified", format!("sha256 {digest}"), look.good()),
+            (State::Done(Trust::Unverified), _) => ("complete", unverified(), look.warn()),
+            (State::Opening, _) => {
+                let waited = now.saturating_sub(self.moved).as_secs();
+                let waited = if waited > 0 { format!(" since {waited} s") } else { String::new() };
+                ("opening", format!("waiting for the first byte{waited}"), Style::new())
+            }
+            (State::Waiting, _) => ("waiting", "its turn comes".into(), Style::new()),
+            (State::Coming, Some(Trust::Unverified)) => ("digest", unverified(), look.warn()),
+            (State::Coming, Some(Trust::Sha256(digest))) if self.is_complete() => {
+                ("verifying", format!("sha256 {digest}"), Style::new())
+            }
+            (State::Coming, Some(Trust::Sha256(digest))) => {
+                ("digest", format!("checked at the end: sha256 {digest}"), Style::new())
+            }
+            (State::Coming, None) => ("digest", "checked at the end".into(), Style::new()),
+        }
+    }
+}
+
+impl Screen for Loading {
+    type Answer = Cancel;
+
+    fn on(&mut self, event: Event) -> Option<Cancel> {
+        let key = match event {
+            Event::Tick(passed) => {
+                self.elapsed += passed;
+                return None;
+            }
+            Event::Key(key) => key,
+        };
+        if let Some(pager) = &mut self.over {
+            if !pager.on(key) {
+                self.over = None;
+            }
+            return None;
+        }
+        match keys::command(keys::LOADING, key) {
+            Some(Command::Cancel) => return Some(Cancel),
+            Some(Command::Help) => self.over = Some(Pager::help(keys::LOADING, &[])),
+            Some(Command::Log) => self.over = Some(Pager::text("Log", self.log.clone()).from_the_end()),
+            _ => {}
+        }
+        None
+    }
+
+    fn draw(&self, frame: &mut Frame, look: &Look) {
+        if let Some(pager) = &self.over {
+            return pager.draw(frame, look);
+        }
+        let cells = usize::from(frame.area().width);
+        let mut facts = vec![text::span(Duration::from_secs(self.elapsed.as_secs()))];
+        facts.extend(self.facts.iter().cloned());
+        let head = Head { title: format!("Loading \"{}\"", self.title), facts };
+        let legend = page::legend(look, keys::LOADING, &[], frame.area().width);
+        let area = page::frame(frame, look, &head, legend);
+        let roomy = area.height >= 12;
+        let mut lines = Vec::new();
+        for part in &self.artifacts {
+            if roomy {
+                lines.push(Line::default());
+                lines.push(Line::styled(format!(" {}", part.name), look.title()));
+            }
+            lines.extend(part.lines(look, self.elapsed, cells));
+        }
+        // The newest of what happened, where there is room.
+        let room = usize::from(area.height).saturating_sub(lines.len() + 2);
+        if room > 0 && !self.log.is_empty() {
+            lines.push(Line::default());
+            for line in self.log.iter().skip(self.log.len().saturating_sub(room)) {
+                let line = text::clip(line, cells.saturating_sub(2));
+                lines.push(Line::from(Span::raw(format!(" {line}"))));
+            }
+        }
+        page::lines(frame.buffer_mut(), area, lines);
+    }
+}

@@ -1,0 +1,206 @@
+//! Catalog and plans → what the menu lists and says of each entry. Pure; drawing it is `draw`'s.
+
+use crate::catalog::{Action, Catalog};
+use crate::plan::{Plan, Refusal, Step};
+use crate::tui::text;
+use crate::verify::Trust;
+
+/// One entry of the menu.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its index in the catalog; absent: the catalog's own text of it was refused, it cannot be booted.
+    pub entry: Option<usize>,
+    pub title: String,
+    pub help: Option<String>,
+    pub group: Option<String>,
+    pub outcome: Outcome,
+}
+
+/// What would happen if it were booted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Plan(Plan),
+    /// This machine cannot: why.
+    Refused(Refusal),
+    /// The catalog is wrong here: complaints with their place, a line each.
+    Broken(Vec<String>),
+}
+
+/// An entry whose text was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub title: String,
+    /// Complaints as `check` prints them, a line each.
+    pub complaints: Vec<String>,
+}
+
+/// Something to say of the selected entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    pub label: &'static str,
+    pub value: String,
+    pub mood: Mood,
+    /// Where there is little room the lowest stay.
+    pub rank: u8,
+}
+
+/// How a fact is meant; in colour too, where there is any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Plain,
+    Good,
+    Warn,
+    Bad,
+}
+
+/// The rows of a catalog: its groups together in the order they first appear, what was refused at the end.
+/// `plans` has one result for each entry.
+pub fn rows(catalog: &Catalog, plans: Vec<Result<Plan, Refusal>>, broken: Vec<Broken>) -> Vec<Row> {
+    let mut rows: Vec<Row> = catalog
+        .entries
+        .iter()
+        .zip(plans)
+        .enumerate()
+        .map(|(index, (entry, plan))| Row {
+            entry: Some(index),
+            title: entry.title.clone(),
+            help: entry.help.clone(),
+            group: entry.group.clone(),
+            outcome: plan.map_or_else(Outcome::Refused, Outcome::Plan),
+        })
+        .collect();
+    let mut groups: Vec<Option<String>> = Vec::new();
+    for row in &rows {
+        if !groups.contains(&row.group) {
+            groups.push(row.group.clone());
+        }
+    }
+    rows.sort_by_key(|row| groups.iter().position(|g| *g == row.group));
+    rows.extend(broken.into_iter().map(|b| Row {
+        entry: None,
+        title: b.title,
+        help: None,
+        group: Some("Refused: wrong in the catalog".into()),
+        outcome: Outcome::Broken(b.complaints),
+    }));
+    rows
+}
+
+impl Row {
+    /// Whether choosing it leads anywhere.
+    pub fn can_boot(&self) -> bool {
+        matches!(self.outcome, Outcome::Plan(_))
+    }
+
+    /// What the list says at its right edge: the reason why not, or what will be fetched and what is not checked.
+    pub fn remark(&self, roomy: bool) -> (String, Mood) {
+        match &self.outcome {
+            Outcome::Broken(_) => ("refused".into(), Mood::Bad),
+            Outcome::Refused(why) if roomy => (why.cause.clone(), Mood::Bad),
+            Outcome::Refused(_) => ("cannot boot".into(), Mood::Bad),
+            Outcome::Plan(plan) => match &plan.step {
+                Step::SwitchRoot(root) => {
+                    let size = root.archive.size.map(text::bytes).unwrap_or_default();
+                    match root.archive.trust {
+                        Trust::Unverified if roomy && !size.is_empty() => {
+                            (format!("UNVERIFIED  {size}"), Mood::Warn)
+                        }
+                        Trust::Unverified => ("UNVERIFIED".into(), Mood::Warn),
+                        Trust::Sha256(_) => (size, Mood::Plain),
+                    }
+                }
+                Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => (String::new(), Mood::Plain),
+            },
+        }
+    }
+
+    /// All there is to say of it before a byte is fetched.
+    pub fn facts(&self) -> Vec<Fact> {
+        match &self.outcome {
+            Outcome::Plan(plan) => plan_facts(plan),
+            Outcome::Refused(why) => {
+                let mut facts = vec![fact("cannot", why.cause.clone(), Mood::Bad, 0)];
+                facts.extend(why.hint.iter().map(|h| fact("hint", h.clone(), Mood::Plain, 1)));
+                facts
+            }
+            Outcome::Broken(complaints) => {
+                let said = |(i, c): (usize, &String)| {
+                    let label = if i == 0 { "wrong" } else { "" };
+                    fact(label, c.clone(), if i == 0 { Mood::Bad } else { Mood::Plain }, i as u8)
+                };
+                let mut facts: Vec<Fact> = complaints.iter().take(4).enumerate().map(said).collect();
+                facts.push(fact("", "Enter shows all of it.".into(), Mood::Plain, 1));
+                facts
+            }
+        }
+    }
+}
+
+fn fact(label: &'static str, value: String, mood: Mood, rank: u8) -> Fact {
+    Fact { label, value, mood, rank }
+}
+
+fn plan_facts(plan: &Plan) -> Vec<Fact> {
+    let root = match &plan.step {
+        Step::SwitchRoot(root) => root,
+        Step::Shell => return vec![does("a shell on this console; leaving it comes back here")],
+        Step::Reboot => return vec![does("restarts the machine")],
+        Step::PowerOff => return vec![does("switches the machine off")],
+        Step::Local => return vec![does("restarts into the next boot entry of the firmware")],
+    };
+    let archive = &root.archive;
+    let mut facts = vec![fact(
+        "does",
+        "switch-root: runs from memory, on the kernel that is running".into(),
+        Mood::Plain,
+        5,
+    )];
+    for (i, location) in archive.locations.iter().enumerate() {
+        let (label, rank) = if i == 0 { ("from", 0) } else { ("or from", 6) };
+        facts.push(fact(label, location.to_string(), Mood::Plain, rank));
+    }
+    let size = match (archive.size, archive.unpacked) {
+        (Some(size), Some(tree)) => {
+            format!("{}, {} unpacked", text::bytes(size), text::bytes(tree))
+        }
+        (Some(size), None) => format!("{}, unpacked unknown", text::bytes(size)),
+        (None, Some(tree)) => format!("unknown, {} unpacked", text::bytes(tree)),
+        (None, None) => "unknown".into(),
+    };
+    facts.push(fact("size", size, Mood::Plain, 3));
+    facts.push(match &archive.trust {
+        Trust::Sha256(digest) => fact("verified", format!("sha256 {digest}"), Mood::Good, 2),
+        Trust::Unverified => {
+            fact("verified", "UNVERIFIED: no digest, whatever arrives is started".into(), Mood::Warn, 1)
+        }
+    });
+    let free = text::bytes(root.memory.available);
+    facts.push(match root.memory.needed {
+        Some(needed) => fact("memory", format!("needs {}, {free} free", text::bytes(needed)), Mood::Plain, 2),
+        None => fact("memory", format!("need unknown, {free} free"), Mood::Warn, 2),
+    });
+    let limit = format!("may grow to {}", text::bytes(root.limit));
+    facts.push(fact("tmpfs", limit, Mood::Plain, 7));
+    let inits = root.inits.join(if root.init_named { " " } else { " or " });
+    let init = std::iter::once(inits).chain(root.init_args.iter().cloned()).collect::<Vec<_>>().join(" ");
+    facts.push(fact("init", init, Mood::Plain, 8));
+    facts
+}
+
+fn does(what: &str) -> Fact {
+    fact("does", what.into(), Mood::Plain, 0)
+}
+
+/// What the declared action after failed boots is, in words.
+pub fn action_in_words(action: &Action, catalog: &Catalog) -> String {
+    match action {
+        Action::Reboot => "rebooting".into(),
+        Action::PowerOff => "powering off".into(),
+        Action::Hold => "holding".into(),
+        Action::Menu => "back to the menu".into(),
+        Action::Entry(id) => {
+            let entry = catalog.entries.iter().find(|e| e.id == *id);
+            format!("booting \"{}\"", entry.map_or(id.as_str(), |e| e.title.as_str()))
+        }
+    }
+}

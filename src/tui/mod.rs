@@ -1,0 +1,44 @@
+//! What people see. A screen is a question: `on` changes its state and may answer, `draw` only draws; the clock and
+//! the terminals are [`Consoles`]'s, which asks one screen on all of them at once. What an answer leads to is
+//! decided in `commands`.
+
+pub mod consoles;
+pub mod countdown;
+pub mod failure;
+pub mod keys;
+pub mod loading;
+pub mod menu;
+pub mod network;
+pub mod page;
+pub mod pager;
+pub mod text;
+pub mod theme;
+
+mod console;
+mod paint;
+
+use std::time::Duration;
+
+use crossterm::event::KeyEvent;
+
+pub use consoles::{Answered, Consoles};
+pub use theme::Look;
+
+/// A question with its answers.
+pub trait Screen {
+    type Answer;
+
+    /// Something happened; it may be the answer.
+    fn on(&mut self, event: Event) -> Option<Self::Answer>;
+
+    /// What it looks like now. Right at any size, and without effect on what is asked.
+    fn draw(&self, frame: &mut ratatui::Frame, look: &Look);
+}
+
+/// What happens to a screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Key(KeyEvent),
+    /// So much time went by since the last one; the first comes when the first frame is out.
+    Tick(Duration),
+}

@@ -1,0 +1,101 @@
+//! How a console looks: which characters it can draw and whether it has colours. A colour never says anything that
+//! the text beside it does not say.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// What one console can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The eight colours of ECMA-48, used sparingly.
+    pub colour: bool,
+    /// Characters beyond ASCII arrive.
+    pub utf8: bool,
+    /// Lines and blocks are drawn; needs `utf8`.
+    pub lines: bool,
+}
+
+impl Look {
+    /// Plain ASCII with eight colours: right on a serial line, a VGA text screen and a terminal emulator.
+    pub const ASCII: Self = Self { colour: true, utf8: false, lines: false };
+    /// Plain ASCII without a colour.
+    pub const MONO: Self = Self { colour: false, utf8: false, lines: false };
+    /// For a terminal known to understand UTF-8.
+    pub const UTF8: Self = Self { colour: true, utf8: true, lines: true };
+
+    /// What the environment says of it: `NO_COLOR` (no-color.org) and a `TERM` known to have no colours.
+    pub fn from_env(self) -> Self {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let term = std::env::var("TERM").unwrap_or_default();
+        let mono = matches!(term.as_str(), "dumb" | "vt100" | "vt102" | "vt220" | "xterm-mono");
+        Self { colour: self.colour && !no_colour && !mono, ..self }
+    }
+
+    /// Whether the locale of a workstation's terminal is UTF-8 (locale(7): the first of these that is set).
+    pub fn for_terminal() -> Self {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .filter_map(|name| std::env::var(name).ok())
+            .find(|v| !v.is_empty())
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let utf8 = locale.ends_with("utf-8") || locale.ends_with("utf8");
+        if utf8 { Self::UTF8 } else { Self::ASCII }.from_env()
+    }
+
+    /// What a rule across the screen is made of.
+    pub fn rule(&self) -> &'static str {
+        if self.lines { "\u{2500}" } else { "-" }
+    }
+
+    /// A gauge: begin, done, to do, end.
+    pub fn gauge(&self) -> [&'static str; 4] {
+        if self.lines { ["", "\u{2588}", "\u{2591}", ""] } else { ["[", "#", ".", "]"] }
+    }
+
+    pub fn title(&self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+
+    pub fn selected(&self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    /// The name of a group, a column or a fact.
+    pub fn label(&self) -> Style {
+        self.coloured(Color::Cyan)
+    }
+
+    /// A key in a legend.
+    pub fn key(&self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+
+    pub fn good(&self) -> Style {
+        self.coloured(Color::Green)
+    }
+
+    pub fn warn(&self) -> Style {
+        self.coloured(Color::Yellow)
+    }
+
+    pub fn bad(&self) -> Style {
+        self.coloured(Color::Red)
+    }
+
+    fn coloured(&self, colour: Color) -> Style {
+        if self.colour { Style::new().fg(colour) } else { Style::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_without_colours_has_none() {
+        for style in [Look::MONO.label(), Look::MONO.good(), Look::MONO.warn(), Look::MONO.bad()] {
+            assert_eq!(style.fg, None);
+        }
+        assert_eq!(Look::ASCII.bad().fg, Some(Color::Red));
+    }
+}

@@ -1,0 +1,390 @@
+//! Every screen at three sizes, as an operator sees it, and at all the sizes nobody should have. With `SCREENS=DIR`
+//! the pictures are written there as text, a file each.
+
+use std::time::Duration;
+
+use bootjack::catalog::{Action, Artifact, Boot, Catalog, Entry, Root, RootSize};
+use bootjack::fetch::Location;
+use bootjack::load::{self, Phase, Report};
+use bootjack::machine::Machine;
+use bootjack::plan::plan;
+use bootjack::tui::failure::{Failure, FailureAnswer};
+use bootjack::tui::loading::{Cancel, Loading};
+use bootjack::tui::menu::{Broken, Menu, MenuAnswer, MenuModel, rows};
+use bootjack::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine};
+use bootjack::tui::{Event, Look, Screen};
+use bootjack::verify::{Sha256, Trust};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+const SIZES: &[(u16, u16)] = &[(80, 24), (40, 12), (200, 60)];
+const MIB: u64 = 1 << 20;
+
+pub fn press(code: KeyCode) -> Event {
+    Event::Key(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+fn seconds(n: u64) -> Event {
+    Event::Tick(Duration::from_secs(n))
+}
+
+fn type_keys<S: Screen>(screen: &mut S, keys: &str) -> Option<S::Answer> {
+    keys.chars().map(|c| screen.on(press(KeyCode::Char(c)))).last().flatten()
+}
+
+fn picture<S: Screen>(screen: &S, look: &Look, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| screen.draw(frame, look)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let line = |y: u16| {
+        let cells: String = (0..width).map(|x| buffer[(x, y)].symbol()).collect();
+        cells.trim_end().to_owned()
+    };
+    (0..height).map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Compares with the committed picture at each size, and survives every other size.
+fn shows<S: Screen>(name: &str, screen: &S) {
+    for (width, height) in SIZES {
+        let picture = picture(screen, &Look::MONO, *width, *height);
+        assert!(picture.is_ascii(), "{name}: a character beyond ASCII");
+        if let Ok(dir) = std::env::var("SCREENS") {
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(format!("{dir}/{name}-{width}x{height}.txt"), format!("{picture}\n")).unwrap();
+        }
+        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(format!("{name}-{width}x{height}"), picture);
+        });
+    }
+    for (width, height) in (0..48).flat_map(|w| (0..18).map(move |h| (w, h))) {
+        picture(screen, &Look::ASCII, width, height);
+    }
+    for (width, height) in [(300, 100), (1000, 1), (1, 500), (119, 16), (120, 5), (121, 15)] {
+        picture(screen, &Look::UTF8, width, height);
+    }
+}
+
+pub fn artifact(url: &[&str], trust: Trust, size: Option<u64>, unpacked: Option<u64>) -> Artifact {
+    Artifact {
+        locations: url.iter().map(|u| Location::parse(u).unwrap()).collect(),
+        trust,
+        size,
+        unpacked,
+        entries: unpacked.map(|_| 17_353),
+    }
+}
+
+fn entry(id: &str, title: &str, group: &str, help: &str, boot: Boot) -> Entry {
+    let group = (!group.is_empty()).then(|| group.to_owned());
+    let help = (!help.is_empty()).then(|| help.to_owned());
+    Entry { id: id.into(), title: title.into(), help, group, boot }
+}
+
+fn switch_root(archive: Artifact) -> Boot {
+    Boot::SwitchRoot(Root { archive, size: RootSize::Percent(80), init: None, init_args: vec![] })
+}
+
+/// A rack's catalog with an entry of every kind.
+pub fn catalog() -> Catalog {
+    let sha = |text: &str| Trust::Sha256(Sha256::of(text.as_bytes()));
+    let rescue = artifact(
+        &["http://10.0.2.2:8080/images/rescue.tar.zst", "http://mirror.rack12.example/images/rescue.tar.zst"],
+        sha("rescue"),
+        Some(53_721_901),
+        Some(229_000_000),
+    );
+    let nightly = artifact(&["http://10.0.2.2:8080/images/nightly.tar.zst"], Trust::Unverified, None, None);
+    let huge =
+        artifact(&["http://10.0.2.2:8080/images/ci.tar.zst"], sha("ci"), Some(900 * MIB), Some(3100 * MIB));
+    Catalog {
+        title: "Rack 12".into(),
+        timeout: Some(Duration::from_secs(10)),
+        default: Some(0),
+        idle: Duration::from_secs(300),
+        retry_for: Duration::from_secs(600),
+        on_failure: Action::Reboot,
+        entries: vec![
+            entry(
+                "rescue",
+                "Rescue console (Debian 12, in memory)",
+                "Maintenance",
+                "Shell, disk and network tools. Touches no disk.",
+                switch_root(rescue),
+            ),
+            entry(
+                "nightly",
+                "Debian nightly",
+                "Maintenance",
+                "Last night's build. Not tested by anybody.",
+                switch_root(nightly),
+            ),
+            entry("ci", "Build worker with all toolchains", "Maintenance", "", switch_root(huge)),
+            entry("shell", "Shell", "This machine", "busybox, before anything is booted.", Boot::Shell),
+            entry("reboot", "Reboot", "This machine", "", Boot::Reboot),
+            entry("off", "Power off", "This machine", "", Boot::PowerOff),
+        ],
+    }
+}
+
+pub fn model() -> MenuModel {
+    let catalog = catalog();
+    let machine = Machine { memory_total: 2048 * MIB, memory_available: 1862 * MIB, ..Machine::default() };
+    let plans = catalog.entries.iter().map(|e| plan(e, &machine)).collect();
+    MenuModel {
+        title: catalog.title.clone(),
+        header: vec!["node7".into(), "10.0.2.15".into(), "14:03 UTC".into()],
+        source: "catalog http://10.0.2.2:8080/catalog.toml, not signed".into(),
+        rows: rows(&catalog, plans, vec![]),
+        default: catalog.default,
+        timeout: catalog.timeout,
+        idle: catalog.idle,
+        ..MenuModel::default()
+    }
+}
+
+fn troubled() -> MenuModel {
+    let mut model = model();
+    let catalog = catalog();
+    let machine = Machine { memory_total: 512 * MIB, memory_available: 200 * MIB, ..Machine::default() };
+    let plans = catalog.entries.iter().map(|e| plan(e, &machine)).collect();
+    let complaint = "catalog.toml:31:1: error: unknown key 'sha265'\n   31 | sha265 = \"ab\"\n      | ^^^^^^\nhint: did you mean 'sha256'?";
+    let broken = Broken { title: "bios".into(), complaints: complaint.lines().map(Into::into).collect() };
+    model.rows = rows(&catalog, plans, vec![broken]);
+    model.source = "built-in catalog".into();
+    model.notices = vec![
+        "the catalog at http://10.0.2.2:8080/catalog.toml could not be read: connecting to 10.0.2.2:8080: connection refused; this is the built-in one".into(),
+        "entry 'bios' is refused: catalog.toml:31:1: unknown key 'sha265'".into(),
+    ];
+    model
+}
+
+#[test]
+fn the_menu_says_what_each_entry_does_before_a_byte_is_fetched() {
+    let mut menu = Menu::new(model());
+    menu.on(seconds(0));
+    menu.on(Event::Tick(Duration::from_millis(1200)));
+    shows("menu", &menu);
+    menu.on(press(KeyCode::Char('2')));
+    shows("menu-unverified", &menu);
+    menu.on(press(KeyCode::Char('4')));
+    shows("menu-shell", &menu);
+}
+
+#[test]
+fn an_entry_that_cannot_boot_stays_visible_with_its_reason() {
+    let mut menu = Menu::new(troubled());
+    menu.on(press(KeyCode::Home));
+    shows("menu-troubled", &menu);
+    menu.on(press(KeyCode::End));
+    shows("menu-broken", &menu);
+    assert_eq!(menu.on(press(KeyCode::Enter)), None, "what the catalog got wrong cannot be booted");
+    shows("menu-broken-details", &menu);
+    menu.on(press(KeyCode::Esc));
+    menu.on(press(KeyCode::Char('!')));
+    shows("menu-notices", &menu);
+}
+
+#[test]
+fn the_help_is_the_table_the_keys_are_acted_on_by() {
+    let mut menu = Menu::new(model());
+    type_keys(&mut menu, "?");
+    shows("menu-help", &menu);
+}
+
+#[test]
+fn a_long_menu_scrolls_and_says_how_much_there_is() {
+    let mut long = model();
+    let row = long.rows[1].clone();
+    for n in 0..40 {
+        let mut more = row.clone();
+        (more.title, more.entry) = (format!("Nightly number {n}"), Some(10 + n));
+        long.rows.push(more);
+    }
+    let mut menu = Menu::new(long);
+    (0..20).for_each(|_| assert_eq!(menu.on(press(KeyCode::Down)), None));
+    shows("menu-long", &menu);
+}
+
+#[test]
+fn an_empty_menu_is_a_menu() {
+    shows("menu-empty", &Menu::new(MenuModel { title: "bootjack".into(), ..MenuModel::default() }));
+}
+
+#[test]
+fn keys_choose_and_dangerous_ones_ask_once() {
+    let mut menu = Menu::new(model());
+    assert_eq!(menu.on(press(KeyCode::Enter)), Some(MenuAnswer::Boot(0)));
+    assert_eq!(type_keys(&mut menu, "jj3k"), None);
+    assert_eq!(menu.on(press(KeyCode::Enter)), Some(MenuAnswer::Boot(1)));
+    assert_eq!(type_keys(&mut menu, "r"), None);
+    shows("menu-asks", &menu);
+    assert_eq!(type_keys(&mut menu, "jr"), None, "another key in between is a no");
+    assert_eq!(type_keys(&mut menu, "r"), Some(MenuAnswer::Reboot));
+    assert_eq!(type_keys(&mut menu, "rp"), None, "a different one too");
+    assert_eq!(type_keys(&mut menu, "p"), Some(MenuAnswer::PowerOff));
+    assert_eq!(type_keys(&mut menu, "s"), Some(MenuAnswer::Shell));
+    assert_eq!(type_keys(&mut menu, "n"), Some(MenuAnswer::Network));
+    assert_eq!(type_keys(&mut menu, "q"), None, "there is nowhere to leave to");
+    assert_eq!(menu.on(press(KeyCode::Esc)), None);
+}
+
+#[test]
+fn the_menu_boots_its_default_and_not_what_is_selected() {
+    let mut menu = Menu::new(model());
+    assert_eq!(menu.on(seconds(9)), None);
+    assert_eq!(menu.on(seconds(1)), Some(MenuAnswer::Boot(0)));
+    let mut menu = Menu::new(model());
+    menu.on(press(KeyCode::Down));
+    assert_eq!(menu.on(seconds(11)), None, "a key stops the countdown");
+    shows("menu-stopped", &menu);
+    assert_eq!(menu.on(seconds(300)), None);
+    shows("menu-rearmed", &menu);
+    assert_eq!(menu.on(seconds(10)), Some(MenuAnswer::Boot(0)));
+}
+
+#[test]
+fn a_preview_can_be_left_and_offers_nothing_it_cannot_do() {
+    for leave in [KeyCode::Esc, KeyCode::Char('q')] {
+        let mut menu = Menu::new(MenuModel { preview: true, ..model() });
+        assert_eq!(type_keys(&mut menu, "srrpp"), None);
+        shows("menu-preview", &menu);
+        assert_eq!(menu.on(press(leave)), Some(MenuAnswer::Leave));
+    }
+}
+
+fn nics() -> Vec<NicLine> {
+    let nic = |name: &str, mac: &str, driver: &str, link, doing| NicLine {
+        name: name.into(),
+        mac: mac.into(),
+        driver: driver.into(),
+        link,
+        doing,
+        error: None,
+    };
+    let ready = Doing::Ready { addresses: vec!["10.0.2.15/24".into()], from: "DHCP from 10.0.2.2".into() };
+    let mut waiting = nic(
+        "eth0",
+        "52:54:00:12:34:56",
+        "virtio_net",
+        Link::Up,
+        Doing::Dhcp { attempt: 3, next: Some(Duration::from_millis(3400)) },
+    );
+    waiting.error = Some("DHCPNAK from 10.0.2.3: address not available".into());
+    vec![
+        waiting,
+        nic("eno1np0", "3c:ec:ef:01:02:03", "e1000e", Link::Down, Doing::AwaitingLink),
+        nic("eth2", "3c:ec:ef:01:02:04", "ixgbe", Link::Up, ready),
+    ]
+}
+
+#[test]
+fn a_wait_for_the_network_says_what_each_card_does() {
+    let awaited = Awaited {
+        what: "the catalog http://10.0.2.2:8080/catalog.toml".into(),
+        error: Some("connecting to 10.0.2.2:8080: connection refused".into()),
+        next: Some(Duration::from_secs(4)),
+        built_in: true,
+        over: false,
+    };
+    let mut network = Network::new(awaited.clone(), vec!["node7".into()]);
+    shows("network-no-card", &network);
+    network.update(nics(), awaited.clone());
+    network.on(seconds(75));
+    shows("network", &network);
+    assert_eq!(type_keys(&mut network, "b"), Some(NetworkAnswer::BuiltIn));
+    assert_eq!(network.on(press(KeyCode::Enter)), Some(NetworkAnswer::Retry));
+    network.update(nics(), Awaited { built_in: false, ..awaited });
+    assert_eq!(type_keys(&mut network, "b"), None, "what is not offered does nothing");
+    assert_eq!(network.on(press(KeyCode::Esc)), Some(NetworkAnswer::Back));
+}
+
+pub fn loading() -> Loading {
+    let machine = Machine { memory_total: 2048 * MIB, memory_available: 1862 * MIB, ..Machine::default() };
+    Loading::new(&plan(&catalog().entries[0], &machine).unwrap(), vec!["node7".into()])
+}
+
+#[test]
+fn loading_shows_how_much_how_fast_and_how_long_yet() {
+    let mut loading = loading();
+    let first = catalog().entries[0].clone();
+    let Boot::SwitchRoot(root) = first.boot else { panic!("a root") };
+    let [one, two] = [&root.archive.locations[0], &root.archive.locations[1]].map(Clone::clone);
+    loading.report(Report::Opening { artifact: "root".into(), location: one.clone() });
+    loading.on(seconds(3));
+    shows("loading-opening", &loading);
+    let error = "connecting to 10.0.2.2:8080: connection timed out".to_owned();
+    loading.report(Report::Retrying {
+        location: two.clone(),
+        error,
+        attempt: 2,
+        wait: Duration::from_secs(3),
+    });
+    loading.on(seconds(1));
+    shows("loading-retrying", &loading);
+    loading.on(seconds(2));
+    loading.report(Report::Started { location: two, bytes: None });
+    for step in 1..=12u64 {
+        loading.on(Event::Tick(Duration::from_millis(500)));
+        loading.report(Report::Progress {
+            fetched: step * 2_000_000,
+            unpacked: step * 8_000_000,
+            entries: step * 600,
+        });
+    }
+    shows("loading", &loading);
+    loading.on(seconds(7));
+    shows("loading-stalled", &loading);
+    loading.report(Report::Progress { fetched: 53_721_901, unpacked: 229_000_000, entries: 17_353 });
+    loading.report(Report::Verified { artifact: "root".into(), trust: root.archive.trust });
+    shows("loading-verified", &loading);
+    assert_eq!(loading.on(press(KeyCode::Enter)), None);
+    assert_eq!(loading.on(press(KeyCode::Esc)), Some(Cancel));
+}
+
+fn failed() -> load::Failure {
+    load::Failure {
+        phase: Phase::Verify,
+        thing: "http://10.0.2.2:8080/images/rescue.tar.zst".into(),
+        cause: vec![
+            format!("the digest is not the expected one: expected sha256 {}", Sha256::of(b"a")),
+            format!("got sha256 {} over 53721901 bytes", Sha256::of(b"b")),
+        ],
+        hint: Some(
+            "the image was replaced without its digest: run `bootjack pack` again, or ask its owner".into(),
+        ),
+    }
+}
+
+fn log() -> Vec<String> {
+    (1..=30).map(|n| format!("{n:>5}.0 s  root: line {n} of what happened")).collect()
+}
+
+#[test]
+fn a_failure_says_phase_thing_cause_and_way_out() {
+    let mut failure = Failure::new(failed(), vec!["node7".into(), "14:03 UTC".into()], log());
+    shows("failure", &failure);
+    type_keys(&mut failure, "l");
+    shows("failure-log", &failure);
+    type_keys(&mut failure, "q");
+    assert_eq!(type_keys(&mut failure, "r"), Some(FailureAnswer::Retry));
+    assert_eq!(type_keys(&mut failure, "m"), Some(FailureAnswer::Menu));
+    assert_eq!(type_keys(&mut failure, "s"), Some(FailureAnswer::Shell));
+    assert_eq!(type_keys(&mut failure, "b"), None);
+    assert_eq!(type_keys(&mut failure, "b"), Some(FailureAnswer::Reboot));
+    assert_eq!(type_keys(&mut failure, "pp"), Some(FailureAnswer::PowerOff));
+    let mut last = Failure::new(failed(), vec![], vec![]).without_menu().without_retry();
+    assert_eq!(type_keys(&mut last, "mr"), None);
+}
+
+#[test]
+fn an_unattended_failure_goes_on_and_a_person_can_stop_it() {
+    let declared = || Failure::new(failed(), vec![], vec![]).declare("rebooting", Duration::from_secs(30));
+    let mut failure = declared();
+    shows("failure-unattended", &failure);
+    assert_eq!(failure.on(seconds(29)), None);
+    assert_eq!(failure.on(seconds(1)), Some(FailureAnswer::Declared));
+    let mut failure = declared();
+    failure.on(press(KeyCode::Down));
+    assert_eq!(failure.on(seconds(1000)), None);
+}
