@@ -1,10 +1,21 @@
 //! The catalog as meant: what can be booted, and how. Parsing never touches a file or the network; whether this
 //! machine can boot an entry is `plan`'s to say.
 
+mod entry;
+mod menu;
+mod problem;
+mod quantity;
+mod table;
+mod written;
+
 use std::time::Duration;
 
 use crate::fetch::Location;
 use crate::verify::Trust;
+
+pub use problem::{Problem, Severity};
+pub use quantity::{duration, root_size};
+pub use written::{Parsed, RefusedEntry, TEXT_LIMIT, decode, parse};
 
 /// A catalog, version 1, with the entries that stand.
 #[derive(Clone, Debug, PartialEq)]

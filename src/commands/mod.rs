@@ -1,4 +1,5 @@
 //! One file a command: the only room where rooms meet.
 
+pub mod check;
 pub mod initrd;
 pub mod vm;

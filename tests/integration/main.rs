@@ -1,3 +1,4 @@
 //! The second floor: the real binary against loopback servers, temporary directories and ptys.
 
 mod initrd;
+mod refused;

@@ -1,0 +1,98 @@
+//! `[menu]` and `[defaults]`, from as written to as meant. Whether the entries they name exist is seen by `written`.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::entry::{self, Defaults, ROOT_SIZE};
+use super::quantity;
+use super::table::{At, Table};
+use crate::fetch::Location;
+
+pub(super) const DEFAULTS_KEYS: &[&str] = &["cmdline", "root_size", "init", "init_args"];
+const DEFAULTS_KEYS_LATER: &[&str] = &["carry", "modules"];
+pub(super) const MENU_KEYS: &[&str] =
+    &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base"];
+/// `[menu]` as written.
+#[derive(Default)]
+pub(super) struct Menu {
+    pub(super) title: Option<String>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) timeout_place: Range<usize>,
+    pub(super) default: Option<At<String>>,
+    pub(super) idle: Option<Duration>,
+    pub(super) retry_for: Option<Duration>,
+    pub(super) on_failure: Option<At<String>>,
+    pub(super) base: Option<Location>,
+}
+
+impl Menu {
+    pub(super) fn read(top: &Table, base: &Location) -> Self {
+        let Some(menu) = top.table("menu", "[menu]", "[menu] on a line of its own") else {
+            return Self::default();
+        };
+        menu.only(MENU_KEYS, &[], &[]);
+        let owned = |(text, place): At<&str>| (text.to_owned(), place);
+        Self {
+            title: menu.text("title").map(|(text, _)| text.to_owned()),
+            timeout: timeout(&menu),
+            timeout_place: menu.key("timeout").unwrap_or_default(),
+            default: menu.text("default").map(owned),
+            idle: menu.read("idle", "\"5m\"", idle).map(|(idle, _)| idle),
+            retry_for: menu.read("retry_for", "\"10m\"", quantity::duration).map(|(time, _)| time),
+            on_failure: menu.text("on_failure").map(owned),
+            base: menu_base(&menu, base),
+        }
+    }
+}
+
+fn timeout(menu: &Table) -> Option<Duration> {
+    if menu.value("timeout")?.get_ref().is_str() {
+        let place = menu.value("timeout")?.span();
+        let hint = Some("write timeout = 10".into());
+        menu.page.error(&place, "\"timeout\" must be a whole number of seconds, this is a text", hint);
+        return None;
+    }
+    let (number, place) = menu.integer("timeout")?;
+    let timeout = quantity::seconds(number);
+    if timeout.is_none() {
+        menu.page.error(&place, format!("\"timeout\": {number} s is longer than a year"), None);
+    }
+    timeout
+}
+
+/// With no time at all a key could never stop the menu.
+fn idle(text: &str) -> Result<Duration, String> {
+    match quantity::duration(text)? {
+        Duration::ZERO => Err("leaves nobody time for a second key".into()),
+        idle => Ok(idle),
+    }
+}
+
+/// What relative locations resolve against: a directory ends with `/`, else the last part is not used (RFC 3986, 5.2).
+fn menu_base(menu: &Table, base: &Location) -> Option<Location> {
+    let (text, place) = menu.text("base")?;
+    let written = entry::location(menu.page, text, &place, base)?;
+    if text.ends_with('/') {
+        // A path forgets its last slash; a file in the directory says the same.
+        return entry::location(menu.page, &format!("{text}catalog.toml"), &place, base);
+    }
+    let hint = format!("a directory is written {:?}", format!("{text}/"));
+    menu.page.warning(&place, "\"base\" does not end with '/': its last part is not used", &hint);
+    Some(written)
+}
+
+pub(super) fn defaults(top: &Table) -> Defaults {
+    let nothing = Defaults { root_size: ROOT_SIZE, init: None, init_args: Vec::new() };
+    let Some(table) = top.table("defaults", "[defaults]", "[defaults] on a line of its own") else {
+        return nothing;
+    };
+    table.only(DEFAULTS_KEYS, &[], DEFAULTS_KEYS_LATER);
+    if let Some((cmdline, place)) = table.text("cmdline") {
+        entry::variables(table.page, cmdline, &place);
+    }
+    Defaults {
+        root_size: table.read_size("root_size").unwrap_or(nothing.root_size),
+        init: entry::init(&table),
+        init_args: entry::init_args(&table).unwrap_or_default(),
+    }
+}
