@@ -188,7 +188,7 @@ fn checked(path: &Path) -> Result<Vec<u8>> {
     let name = path.display().to_string();
     let parsed = catalog::decode(&bytes).map(|text| catalog::parse(text, &base, &name));
     let problems = parsed.map_or_else(|problem| vec![problem], |parsed| parsed.problems);
-    problems.iter().for_each(|problem| eprint!("{}", problem.render(&name)));
+    problems.iter().for_each(|problem| eprintln!("{}", problem.render(&name)));
     let errors = problems.iter().filter(|p| p.severity == catalog::Severity::Error).count();
     ensure!(errors == 0, "{name} has errors: {errors}");
     Ok(bytes)

@@ -12,3 +12,4 @@ mod server;
 mod a_foreign_modprobe_reads_our_tables;
 mod binary_is_static_and_small;
 mod harness_sees_types_and_ends;
+mod pxe_rom_starts_kernel_and_initrd;

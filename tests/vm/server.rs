@@ -12,6 +12,8 @@ pub enum Answer {
     Good(Arc<Vec<u8>>),
     /// The right length in the header, but the connection ends after so many bytes of the body.
     Cut(Arc<Vec<u8>>, usize),
+    /// So many bytes of the body, and then silence on an open connection.
+    Hang(Arc<Vec<u8>>, usize),
     Status(u16),
 }
 
@@ -71,10 +73,11 @@ fn serve(stream: &TcpStream, plan: &Plan, asked: &Mutex<Vec<String>>) {
             None => Answer::Status(404),
         }
     };
-    let (status, body, until) = match answer {
-        Answer::Good(body) => (200, Arc::clone(&body), body.len()),
-        Answer::Cut(body, until) => (200, body, until),
-        Answer::Status(status) => (status, Arc::default(), 0),
+    let (status, body, until, hang) = match answer {
+        Answer::Good(body) => (200, Arc::clone(&body), body.len(), false),
+        Answer::Cut(body, until) => (200, body, until, false),
+        Answer::Hang(body, until) => (200, body, until, true),
+        Answer::Status(status) => (status, Arc::default(), 0, false),
     };
     let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     let mut stream = stream;
@@ -82,5 +85,9 @@ fn serve(stream: &TcpStream, plan: &Plan, asked: &Mutex<Vec<String>>) {
     drop(stream.write_all(head.as_bytes()));
     if method != "HEAD" {
         drop(stream.write_all(&body[..until]));
+    }
+    if hang {
+        // Until the guest closes it.
+        drop(std::io::Read::read(&mut stream, &mut [0]));
     }
 }
