@@ -1,9 +1,9 @@
 #!/bin/bash
 # Runs floors of tests one after the other, goes on after failures and ends with one line: N passed, N failed.
-# usage: lab/test.sh unit|loopback|vm|screens...     JOURNEY=name: only these of the third floor
+# usage: lab/test.sh unit|loopback|vm...     JOURNEY=name: only these of the third floor
 # A floor that could not be built or run counts as one failure. What is tested is cargo's and the tests'.
 set -u
-# The makes below are their own, not parts of the one that may have called.
+# The makes and cargos below are their own, not parts of the make that may have called.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 log=$(mktemp "${TMPDIR:-/tmp}/bootjack-test.XXXXXX")
@@ -27,7 +27,6 @@ for name in "$@"; do
     unit) floor unit eval 'lab/need.sh build && cargo test --locked --no-fail-fast --lib --bins --test layers' ;;
     loopback) floor loopback eval 'lab/need.sh build loopback && make build && cargo test --locked --test integration' ;;
     vm) floor vm eval 'make lab-journeys && cargo test --locked --test vm -- --test-threads=1 ${JOURNEY:-}' ;;
-    screens) floor screens eval 'cargo test --locked --test vm -- --test-threads=1 --ignored screens' ;;
     *) echo "lab/test.sh: unknown floor $name" >&2 && exit 2 ;;
     esac
 done

@@ -14,6 +14,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::catalog;
+use crate::fetch::Location;
 use crate::load::{Failure, Phase};
 use crate::verify::{Hashing, Sha256};
 use modules::Kernel;
@@ -152,7 +154,7 @@ fn add_system(args: &InitrdArgs, tree: &mut Tree) -> Result<()> {
         tree.symlink("bin/sh", "busybox")?;
     }
     if let Some(catalog) = &args.catalog {
-        tree.file("etc/bootjack/catalog.toml", 0o644, Content::Bytes(read(catalog)?))?;
+        tree.file("etc/bootjack/catalog.toml", 0o644, Content::Bytes(checked(catalog)?))?;
     }
     for path in &args.ca {
         let pem = read(path)?;
@@ -177,6 +179,19 @@ fn add_program(path: &Path, place: &str, tree: &mut Tree) -> Result<()> {
     let program = read(path)?;
     inspect::static_program(&program).with_context(|| format!("{} cannot be /{place}", path.display()))?;
     tree.file(place, 0o755, Content::Bytes(program))
+}
+
+/// The catalog, if `bootjack check` has nothing against it: in the machine it is too late to mend it.
+fn checked(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read(path)?;
+    let base = Location::parse("initramfs:/etc/bootjack/catalog.toml")?;
+    let name = path.display().to_string();
+    let parsed = catalog::decode(&bytes).map(|text| catalog::parse(text, &base, &name));
+    let problems = parsed.map_or_else(|problem| vec![problem], |parsed| parsed.problems);
+    problems.iter().for_each(|problem| eprintln!("{}", problem.render(&name)));
+    let errors = problems.iter().filter(|p| p.severity == catalog::Severity::Error).count();
+    ensure!(errors == 0, "{name} has errors: {errors}");
+    Ok(bytes)
 }
 
 /// Writes beside the place and renames, so that a failed build leaves the old initrd alone.

@@ -159,6 +159,21 @@ fn a_module_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_catalog_goes_in_as_written_but_never_with_errors() {
+    let bench = Bench::new();
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/menus/demo.toml");
+    let more = ["--binary", BUSYBOX, "--compress", "none", "--catalog", demo];
+    let found = members(&fs::read(bench.build("initrd", &more).unwrap()).unwrap());
+    assert_eq!(found["etc/bootjack/catalog.toml"].1, fs::read(demo).unwrap());
+    let wrong = bench.path("wrong.toml");
+    fs::write(&wrong, "version = 1\n[[entry]]\nid = \"a\"\n").unwrap();
+    let more = ["--binary", BUSYBOX, "--catalog", wrong.to_str().unwrap()];
+    let text = bench.build("other", &more).unwrap_err().to_string();
+    assert!(text.contains("wrong.toml has errors: 2"), "{text}");
+    assert!(!bench.path("other").exists() && !bench.path("other.part").exists());
+}
+
+#[test]
 fn tables_that_are_missing_say_how_to_make_them() {
     let bench = Bench::new();
     fs::remove_file(Path::new(&bench.modules()).join("modules.dep")).unwrap();

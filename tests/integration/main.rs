@@ -9,3 +9,5 @@ mod serve;
 mod console;
 mod refused;
 mod screens;
+mod initrd;
+mod refused;
