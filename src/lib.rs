@@ -9,11 +9,11 @@
 
 pub mod archive;
 pub mod catalog;
+pub mod cli;
 pub mod cmdline;
 pub mod commands;
 pub mod drivers;
 pub mod early;
-pub mod commands;
 pub mod fetch;
 pub mod handover;
 pub mod load;

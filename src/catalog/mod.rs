@@ -37,6 +37,21 @@ pub struct Catalog {
     pub entries: Vec<Entry>,
 }
 
+impl Catalog {
+    /// What there is when nobody wrote one: no entries, and a person who may want a shell.
+    pub fn empty() -> Self {
+        Self {
+            title: "bootjack".into(),
+            timeout: None,
+            default: None,
+            idle: Duration::from_secs(300),
+            retry_for: Duration::from_secs(600),
+            on_failure: Action::Reboot,
+            entries: Vec::new(),
+        }
+    }
+}
+
 /// What is done at an end: of retrying, of a job.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

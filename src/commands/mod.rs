@@ -1,7 +1,11 @@
 //! One file a command: the only room where rooms meet.
 
+pub mod boot;
 pub mod check;
 pub mod initrd;
-pub mod vm;
-pub mod serve;
 pub mod pack;
+pub mod progress;
+pub mod rescue;
+pub mod serve;
+pub mod unpack;
+pub mod vm;

@@ -1,13 +1,10 @@
 //! The second floor: the real binary against loopback servers, temporary directories and ptys.
 
+mod console;
 mod fetch;
-mod odd_server;
-mod refused;
 mod initrd;
 mod network;
-mod serve;
-mod console;
+mod odd_server;
 mod refused;
 mod screens;
-mod initrd;
-mod refused;
+mod serve;

@@ -1,0 +1,52 @@
+//! The words of the command line: one arm a command. What a command does is in its own file.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{boot, check, initrd, pack, serve, unpack, vm};
+use crate::load::Failure;
+
+/// Network bootloader: from a PXE ROM to an operating system in memory
+#[derive(Parser)]
+#[command(name = "bootjack", version, after_help = "Example: bootjack menu menus/example.toml")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Boot(boot::BootArgs),
+    Check(check::CheckArgs),
+    Unpack(unpack::UnpackArgs),
+    Pack(pack::PackArgs),
+    Initrd(initrd::InitrdArgs),
+    Serve(serve::ServeArgs),
+    Vm(vm::VmArgs),
+}
+
+/// Reads the words and does what they say. Process 1 is given words that are meant for init, not for us: it boots.
+pub fn run() -> ExitCode {
+    let cli = if std::process::id() == 1 { Cli::parse_from(["bootjack", "boot"]) } else { Cli::parse() };
+    let done = match &cli.command {
+        Command::Boot(args) => boot::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Unpack(args) => unpack::run(args),
+        Command::Pack(args) => pack::run(args),
+        Command::Initrd(args) => initrd::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Vm(args) => vm::run(args),
+    };
+    done.unwrap_or_else(|failure| {
+        complain(&failure);
+        ExitCode::from(1)
+    })
+}
+
+fn complain(failure: &Failure) {
+    eprintln!("bootjack: {failure}");
+    if let Some(hint) = &failure.hint {
+        eprintln!("hint: {hint}");
+    }
+}

@@ -1,0 +1,44 @@
+//! `bootjack boot`: process 1. The supervisor keeps the machine alive, a worker process lives the story: make the
+//! kernel habitable → read the command line → know the machine → bring up the network → get the catalog → ask the
+//! person (or the timeout) → plan → load → hand over.
+
+mod attempt;
+mod source;
+mod supervisor;
+mod waiting;
+mod words;
+mod worker;
+
+use std::process::ExitCode;
+
+use crate::load::{Failure, Phase};
+
+/// Be process 1: bring the machine up, show the menu, boot what is chosen
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: a kernel started with this program as /init does it by itself; see docs/boot.md"
+)]
+pub struct BootArgs {
+    /// Be the worker of the supervisor that started it
+    #[arg(long, hide = true)]
+    worker: bool,
+}
+
+/// Where the log of all workers is, for the failure screen and for the system that comes up.
+pub const LOG: &str = "/run/bootjack/log";
+
+/// Runs the supervisor (which never returns) or a worker (which ends with its order).
+///
+/// # Errors
+/// If this is not process 1, nor its worker.
+pub fn run(args: &BootArgs) -> Result<ExitCode, Failure> {
+    if args.worker {
+        return worker::run();
+    }
+    if std::process::id() != 1 {
+        return Err(Failure::because(Phase::Early, "bootjack boot", "this is not process 1").hint(
+            "it runs as /init of an initrd: see 'bootjack initrd --help'; 'bootjack menu' shows a menu here",
+        ));
+    }
+    supervisor::run()
+}

@@ -1,0 +1,68 @@
+//! What a person gets when the story does not go on: a shell with job control on the console they are at. When it is
+//! offered is `boot`'s.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use anyhow::{Context, ensure};
+
+use crate::sys;
+
+const BUSYBOX: &str = "/bin/busybox";
+
+/// Said first; the words after `exec` become the shell.
+const GREETING: &str = r#"
+echo
+echo "bootjack: shell on $(tty); the log is /run/bootjack/log; 'exit' or Ctrl-D goes back"
+exec /bin/busybox sh -l"#;
+
+/// Runs a shell on the terminal at `tty` until it is left.
+///
+/// # Errors
+/// If the initrd has no busybox, or the terminal cannot be opened.
+pub fn shell(tty: &Path) -> anyhow::Result<ExitStatus> {
+    ensure!(
+        Path::new(BUSYBOX).exists(),
+        "this initrd has no shell: {BUSYBOX} is not there (bootjack initrd --busybox puts it in)"
+    );
+    install_applets().context("installing busybox's applets")?;
+    let mut command = Command::new(BUSYBOX);
+    command.args(["sh", "-c", GREETING]).current_dir("/").env_clear();
+    command.envs([("HOME", "/root"), ("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"), ("TERM", term(tty))]);
+    command.env("PS1", r"bootjack:\w# ");
+    let mut child =
+        sys::spawn_on_tty(command, tty).with_context(|| format!("starting a shell on {}", tty.display()))?;
+    Ok(child.wait()?)
+}
+
+/// The kernel's own terminal is `linux`; of what hangs on a serial line only the oldest common ground is known.
+fn term(tty: &Path) -> &'static str {
+    let name = tty.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+    let vt = name.strip_prefix("tty").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if vt { "linux" } else { "vt220" }
+}
+
+/// Links for all of busybox's commands; done once.
+fn install_applets() -> anyhow::Result<()> {
+    if Path::new("/bin/ls").exists() {
+        return Ok(());
+    }
+    fs::create_dir_all("/root")?;
+    let status = Command::new(BUSYBOX).args(["--install", "-s", "/bin"]).status()?;
+    ensure!(status.success(), "{BUSYBOX} --install: {status}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::term;
+    use std::path::Path;
+
+    #[test]
+    fn a_serial_line_is_not_taken_for_the_kernels_terminal() {
+        assert_eq!(term(Path::new("/dev/tty1")), "linux");
+        assert_eq!(term(Path::new("/dev/ttyS0")), "vt220");
+        assert_eq!(term(Path::new("/dev/hvc0")), "vt220");
+    }
+}

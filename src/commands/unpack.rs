@@ -1,0 +1,195 @@
+//! `bootjack unpack`: the boot's own fetch → verify → unpack, on any Linux host or inside a foreign initrd. The work is
+//! `load`'s; here are the words, the directory and the progress.
+
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags, open};
+
+use super::progress::Progress;
+use crate::archive::{Limits, LostXattrs};
+use crate::catalog::Artifact;
+use crate::fetch::{self, Fetcher, Location};
+use crate::load::{self, Failure, Fetched, LoadError, Phase, Report, Target};
+use crate::verify::{Sha256, Trust};
+
+/// Fetch, verify and unpack a root archive into a directory, as a boot does
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: bootjack unpack http://10.0.2.2:8080/debian.tar.zst --sha256 9f86d0… /mnt/root"
+)]
+pub struct UnpackArgs {
+    /// Where the archive is (further ones are mirrors), and last the directory: made, or empty
+    #[arg(required = true, num_args = 2.., value_names = ["LOCATION", "DIR"])]
+    places: Vec<String>,
+    /// SHA-256 the fetched bytes must have; without it the archive is not verified
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<Sha256>,
+    /// Exact size of the fetched bytes
+    #[arg(long, value_name = "BYTES")]
+    size: Option<u64>,
+    /// More certificate authorities for https (PEM)
+    #[arg(long, value_name = "FILE")]
+    ca: Vec<PathBuf>,
+    /// How long to go on without a byte arriving, over all tries
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = crate::catalog::duration)]
+    retry_for: Duration,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Default, serde::Serialize)]
+struct Outcome {
+    ok: bool,
+    location: Option<Location>,
+    bytes: u64,
+    unpacked: u64,
+    entries: u64,
+    sha256: Option<Sha256>,
+    seconds: f64,
+    retries: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_xattrs: Option<LostXattrs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// # Errors
+/// What went wrong, with the directory left empty.
+pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let done = unpack(args);
+    let seconds = started.elapsed().as_secs_f64();
+    if args.json {
+        let outcome = match &done {
+            Ok(Fetched { unpacked, sha256, location, bytes, retries }) => Outcome {
+                ok: true,
+                location: Some(location.clone()),
+                bytes: *bytes,
+                unpacked: unpacked.bytes,
+                entries: unpacked.entries,
+                sha256: Some(sha256.clone()),
+                seconds,
+                retries: *retries,
+                lost_xattrs: unpacked.lost_xattrs.clone(),
+                error: None,
+            },
+            Err(failure) => Outcome { seconds, error: Some(failure.to_string()), ..Outcome::default() },
+        };
+        let json = serde_json::to_string(&outcome).map_err(|e| Failure::new(Phase::Unpack, "--json", e))?;
+        println!("{json}");
+    }
+    let fetched = done?;
+    if let Some(lost) = &fetched.unpacked.lost_xattrs {
+        eprintln!(
+            "bootjack: warning: {} extended attributes could not be stored here, the first is {} of {} (errno {})",
+            lost.count,
+            lost.first_name,
+            lost.first_member.display(),
+            lost.errno
+        );
+    }
+    if !args.json {
+        let Fetched { unpacked, bytes, location, sha256, .. } = &fetched;
+        println!(
+            "{location}: {bytes} bytes, {} entries of {} bytes, sha256 {sha256}, {seconds:.1} s",
+            unpacked.entries, unpacked.bytes
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unpack(args: &UnpackArgs) -> Result<Fetched, Failure> {
+    let Some((dir, places)) = args.places.split_last() else {
+        return Err(Failure::because(Phase::Unpack, "arguments", "no directory is named"));
+    };
+    let locations = places
+        .iter()
+        .map(|text| Location::parse(text).map_err(|e| Failure::new(Phase::Fetch, text, e)))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !rustix::process::geteuid().is_root() {
+        let failure =
+            Failure::because(Phase::Unpack, dir, "owners and device nodes can only be made by root");
+        return Err(failure.hint("run it as root: sudo bootjack unpack …"));
+    }
+    let trust = match &args.sha256 {
+        Some(digest) => Trust::Sha256(digest.clone()),
+        None => {
+            eprintln!("bootjack: warning: no --sha256 was given: {} is not verified", locations[0]);
+            Trust::Unverified
+        }
+    };
+    let artifact = Artifact { locations, trust, size: args.size, unpacked: None, entries: None };
+    let fetcher = Fetcher::new(&fetch::Config { ca: args.ca.clone(), ..fetch::Config::default() })
+        .map_err(|e| Failure::new(Phase::Fetch, "certificates", e))?;
+    let mut directory =
+        Directory::prepare(Path::new(dir)).map_err(|e| Failure::new(Phase::Unpack, dir, e))?;
+    let progress = Mutex::new(Progress::to_stderr());
+    let on = |report: Report| {
+        progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).report(&report);
+        ControlFlow::Continue(())
+    };
+    // No limits but the directory's file system: on a host the person knows what they unpack.
+    let limits = Limits { bytes: u64::MAX, entries: u64::MAX };
+    let name = artifact.locations[0].to_string();
+    match load::fetch_into(&mut directory, &artifact, &name, &limits, &fetcher, args.retry_for, &on) {
+        Ok((_, fetched)) => Ok(fetched),
+        Err(error) => {
+            let failure = match error {
+                LoadError::Failed(failure) => failure,
+                LoadError::Stopped => Failure::because(Phase::Fetch, name, "stopped"),
+            };
+            match directory.empty() {
+                Ok(()) => Err(failure),
+                Err(e) => Err(failure.hint(format!("and {dir} could not be emptied: {e}"))),
+            }
+        }
+    }
+}
+
+/// A directory of the person's own: never one that holds something already.
+struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    fn prepare(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        if fs::read_dir(path)?.next().is_some() {
+            return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "the directory is not empty"));
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    fn empty(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Target for Directory {
+    fn fresh(&mut self) -> io::Result<OwnedFd> {
+        self.empty()?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(open(&self.path, flags, Mode::empty())?)
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
