@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bootjack::load::Report;
 use bootjack::tui::menu::{Menu, MenuAnswer, MenuModel};
 use bootjack::tui::{Answered, Consoles, Look};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -352,4 +353,31 @@ fn bytes_are_few_enough_for_9600_baud() {
     assert!(full <= 3 * 1024, "{full}");
     assert!(idle <= 60, "{idle}");
     finish(&mut t, asked);
+}
+
+#[test]
+fn progress_costs_a_slow_line_little() {
+    let mut t = Terminal::new(80, 24);
+    let mut consoles = open(&[&t.slave]);
+    let asked = std::thread::spawn(move || {
+        let mut loading = screens::loading();
+        let location =
+            bootjack::fetch::Location::parse("http://10.0.2.2:8080/images/rescue.tar.zst").unwrap();
+        loading.report(Report::Opening { artifact: "root".into(), location: location.clone() });
+        loading.report(Report::Started { location, bytes: None });
+        let mut fetched = 0;
+        consoles.ask(&mut loading, &mut |loading| {
+            fetched += 170_001;
+            loading.report(Report::Progress { fetched, unpacked: fetched * 4, entries: fetched / 3333 });
+            None
+        });
+    });
+    t.expect(" left");
+    let (from, began) = (t.bytes.len(), Instant::now());
+    t.until("some seconds", |_| began.elapsed() >= Duration::from_secs(4));
+    let update = (t.bytes.len() - from) / 16;
+    println!("an update of the loading screen, four a second: {update} bytes");
+    assert!(update <= 120, "{update}");
+    t.press("\x1b");
+    t.until("answer", |_| asked.is_finished());
 }

@@ -1,7 +1,7 @@
 //! Catalog and plans → what the menu lists and says of each entry. Pure; drawing it is `draw`'s.
 
 use super::MenuModel;
-use crate::catalog::{Action, Catalog, Parsed};
+use crate::catalog::{Action, Catalog, Parsed, Problem, RefusedEntry, Severity};
 use crate::machine::Machine;
 use crate::plan::{Plan, Refusal, Step, plan};
 use crate::tui::text;
@@ -61,7 +61,7 @@ impl MenuModel {
     pub fn of(parsed: &Parsed, machine: &Machine) -> Option<Self> {
         let catalog = parsed.catalog.as_ref()?;
         let plans = catalog.entries.iter().map(|entry| plan(entry, machine)).collect();
-        let first_line = |p: &crate::catalog::Problem| {
+        let first_line = |p: &Problem| {
             let hint = p.hint.as_ref().map(|h| format!(" ({h})")).unwrap_or_default();
             format!("{}:{}:{}: {}{hint}", parsed.origin, p.line, p.column, p.message)
         };
@@ -71,7 +71,13 @@ impl MenuModel {
             default: catalog.default,
             timeout: catalog.timeout,
             idle: catalog.idle,
-            notices: parsed.problems.iter().map(first_line).collect(),
+            // Warnings are for the author, whom `check` tells; the rows say UNVERIFIED themselves.
+            notices: parsed
+                .problems
+                .iter()
+                .filter(|p| p.severity == Severity::Error)
+                .map(first_line)
+                .collect(),
             ..Self::default()
         })
     }
@@ -79,7 +85,7 @@ impl MenuModel {
 
 /// What the catalog got wrong, entry by entry.
 fn broken(parsed: &Parsed) -> Vec<Broken> {
-    let of = |entry: &crate::catalog::RefusedEntry| Broken {
+    let of = |entry: &RefusedEntry| Broken {
         title: entry.title.clone().or(entry.id.clone()).unwrap_or_else(|| "(an entry without a name)".into()),
         complaints: entry
             .problems
