@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{boot, check, initrd, pack, serve, unpack, vm};
+use crate::commands::{boot, check, initrd, menu, pack, serve, unpack, vm};
 use crate::load::Failure;
 
 /// Network bootloader: from a PXE ROM to an operating system in memory
@@ -19,6 +19,7 @@ struct Cli {
 enum Command {
     Boot(boot::BootArgs),
     Check(check::CheckArgs),
+    Menu(menu::MenuArgs),
     Unpack(unpack::UnpackArgs),
     Pack(pack::PackArgs),
     Initrd(initrd::InitrdArgs),
@@ -32,6 +33,7 @@ pub fn run() -> ExitCode {
     let done = match &cli.command {
         Command::Boot(args) => boot::run(args),
         Command::Check(args) => check::run(args),
+        Command::Menu(args) => menu::run(args),
         Command::Unpack(args) => unpack::run(args),
         Command::Pack(args) => pack::run(args),
         Command::Initrd(args) => initrd::run(args),

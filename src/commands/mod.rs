@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod check;
 pub mod initrd;
+pub mod menu;
 pub mod pack;
 pub mod progress;
 pub mod rescue;

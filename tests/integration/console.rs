@@ -1,1 +1,383 @@
-//! x
+//! Consoles on real ttys, read back by a terminal emulator that plays the other end: it answers the question for its
+//! size, delivers keys a byte at a time, stalls, hangs up. No part of the picture is taken from the program itself.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bootjack::load::Report;
+use bootjack::tui::menu::{Menu, MenuAnswer, MenuModel};
+use bootjack::tui::{Answered, Consoles, Look};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Termios, Winsize, tcgetattr, tcgetwinsize, tcsetwinsize};
+
+use crate::screens;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The other end of a tty: a person with a terminal.
+struct Terminal {
+    master: File,
+    slave: PathBuf,
+    /// Open so that the line does not hang up between two users of it.
+    line: File,
+    screen: vt100::Parser,
+    bytes: Vec<u8>,
+    /// Answers the question for its size.
+    answers: bool,
+}
+
+fn emulator(columns: u16, rows: u16) -> vt100::Parser {
+    vt100::Parser::new(NonZero::new(rows).unwrap(), NonZero::new(columns).unwrap(), 0)
+}
+
+impl Terminal {
+    fn new(columns: u16, rows: u16) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let slave = PathBuf::from(ptsname(&master, Vec::new()).unwrap().into_string().unwrap());
+        let line = File::options().read(true).write(true).open(&slave).unwrap();
+        let none = Winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&line, none).unwrap();
+        let screen = emulator(columns, rows);
+        Self { master: File::from(master), slave, line, screen, bytes: Vec::new(), answers: true }
+    }
+
+    fn text(&self) -> String {
+        self.screen.screen().contents()
+    }
+
+    /// Takes what has come, waiting for it no longer than this.
+    fn take(&mut self, wait: Duration) -> usize {
+        let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::try_from(wait).unwrap()).unwrap();
+        if !fds[0].any().unwrap() {
+            return 0;
+        }
+        let mut buffer = [0; 4096];
+        let n = self.master.read(&mut buffer).unwrap();
+        let from = self.bytes.len().saturating_sub(3);
+        self.bytes.extend_from_slice(&buffer[..n]);
+        self.screen.process(&buffer[..n]);
+        let asked = self.bytes[from..].windows(4).filter(|w| *w == b"\x1b[6n").count();
+        if self.answers && asked > 0 {
+            let (rows, columns) = self.screen.screen().size();
+            self.press(&format!("\x1b[{rows};{columns}R"));
+        }
+        n
+    }
+
+    /// As a serial line delivers them.
+    fn press(&mut self, keys: &str) {
+        for byte in keys.bytes() {
+            self.master.write_all(&[byte]).unwrap();
+        }
+    }
+
+    fn until(&mut self, what: &str, mut is: impl FnMut(&Self) -> bool) {
+        let began = Instant::now();
+        while !is(self) {
+            assert!(began.elapsed() < PATIENCE, "no {what} in:\n{}", self.text());
+            self.take(Duration::from_millis(20));
+        }
+    }
+
+    fn expect(&mut self, text: &str) {
+        self.until(text, |t| t.text().contains(text));
+    }
+
+    /// Everything that comes until nothing has come for a while.
+    fn settle(&mut self) {
+        while self.take(Duration::from_millis(700)) > 0 {}
+    }
+}
+
+/// Asks on a thread; the consoles come back with the answer.
+fn ask(mut menu: Menu, mut consoles: Consoles) -> JoinHandle<(Answered<MenuAnswer>, Consoles)> {
+    std::thread::spawn(move || {
+        let answered = consoles.ask(&mut menu, &mut |_| None);
+        (answered, consoles)
+    })
+}
+
+fn open(paths: &[&PathBuf]) -> Consoles {
+    let paths: Vec<PathBuf> = paths.iter().map(|p| (*p).clone()).collect();
+    let (consoles, failed) = Consoles::open(&paths);
+    assert!(failed.is_empty(), "{failed:?}");
+    consoles
+}
+
+fn waiting() -> MenuModel {
+    MenuModel { timeout: None, ..screens::model() }
+}
+
+fn finish(
+    t: &mut Terminal,
+    asked: JoinHandle<(Answered<MenuAnswer>, Consoles)>,
+) -> (Answered<MenuAnswer>, Consoles) {
+    t.press("s");
+    t.until("answer", |_| asked.is_finished());
+    asked.join().unwrap()
+}
+
+#[test]
+fn a_line_that_says_0x0_gets_the_picture_of_its_terminals_size() {
+    for (columns, rows) in [(80, 24), (40, 12), (200, 60)] {
+        let mut t = Terminal::new(columns, rows);
+        let asked = ask(Menu::new(waiting()), open(&[&t.slave]));
+        let expected = screens::picture(&Menu::new(waiting()), &Look::ASCII, columns, rows);
+        t.until("picture", |t| {
+            let shown: Vec<String> =
+                t.screen.screen().rows(0, columns).map(|r| r.trim_end().to_owned()).collect();
+            shown.join("\n") == expected
+        });
+        t.press("\x1b[B\x1bOB\r");
+        t.until("answer", |_| asked.is_finished());
+        assert_eq!(asked.join().unwrap().0, Answered { answer: MenuAnswer::Boot(2), console: Some(0) });
+        let told = tcgetwinsize(&t.line).unwrap();
+        assert_eq!((told.ws_col, told.ws_row), (columns, rows), "the tty knows it too");
+    }
+}
+
+#[test]
+fn a_terminal_that_does_not_answer_is_80_by_24() {
+    let mut t = Terminal::new(80, 24);
+    t.answers = false;
+    let asked = ask(Menu::new(waiting()), open(&[&t.slave]));
+    t.expect("Choose an entry");
+    t.until("size", |t| tcgetwinsize(&t.line).unwrap().ws_col == 80);
+    finish(&mut t, asked);
+}
+
+#[test]
+fn what_firmware_left_behind_does_not_show() {
+    let mut t = Terminal::new(80, 24);
+    // Reverse, bold, line drawing in G0, a scroll region, a half-written screen: and then our first frame.
+    t.screen.process(b"\x1bc\x1b[?7l\x1b[7;1;31m\x1b(0\x1b[5;10r\x1b[3;3Hrubbish");
+    let asked = ask(Menu::new(waiting()), open(&[&t.slave]));
+    t.expect("Choose an entry");
+    assert!(!t.text().contains("rubbish"));
+    let cell = t.screen.screen().cell(0, 1).unwrap();
+    assert!(cell.contents() == "R" && !cell.inverse() && cell.bold(), "the title, in its own attributes");
+    let begin = t.bytes.windows(6).position(|w| w == b"\x1b[?7l\x1b").unwrap();
+    assert!(begin < 32, "modes come before the picture");
+    for mode in [&b"\x1b(B"[..], b"\x1b[m", b"\x1b[r", b"\x1b[?25l"] {
+        assert!(t.bytes[..64].windows(mode.len()).any(|w| w == mode), "{}", mode.escape_ascii());
+    }
+    finish(&mut t, asked);
+}
+
+#[test]
+fn nothing_depends_on_autowrap_and_the_last_cell_is_never_written() {
+    // Without autowrap a terminal stays in the last column; with it the next character is a line below. A picture
+    // that never writes beyond the last column is the same on both. The emulator wraps: a line written to its last
+    // cell and beyond would be seen as wrapped.
+    for (columns, rows) in [(80, 24), (40, 12)] {
+        let mut t = Terminal::new(columns, rows);
+        let asked = ask(Menu::new(screens::troubled()), open(&[&t.slave]));
+        t.expect("? help");
+        t.press("jj");
+        t.settle();
+        let screen = t.screen.screen();
+        for row in 0..rows {
+            assert!(!screen.row_wrapped(row), "row {row}");
+        }
+        assert_eq!(screen.cell(rows - 1, columns - 1).unwrap().contents(), "");
+        finish(&mut t, asked);
+    }
+}
+
+fn same_modes(a: &Termios, b: &Termios) -> bool {
+    a.input_modes == b.input_modes
+        && a.output_modes == b.output_modes
+        && a.control_modes == b.control_modes
+        && a.local_modes == b.local_modes
+        && a.special_codes[rustix::termios::SpecialCodeIndex::VMIN]
+            == b.special_codes[rustix::termios::SpecialCodeIndex::VMIN]
+}
+
+#[test]
+fn a_terminal_is_given_back_as_it_was_and_can_be_taken_again() {
+    let mut t = Terminal::new(80, 24);
+    let before = tcgetattr(&t.line).unwrap();
+    let asked = ask(Menu::new(waiting()), open(&[&t.slave]));
+    t.expect("Choose an entry");
+    assert!(!same_modes(&before, &tcgetattr(&t.line).unwrap()), "it was raw");
+    assert!(t.screen.screen().hide_cursor());
+    let (_, mut consoles) = finish(&mut t, asked);
+
+    consoles.give_back();
+    t.settle();
+    assert!(same_modes(&before, &tcgetattr(&t.line).unwrap()));
+    let screen = t.screen.screen();
+    assert!(!screen.hide_cursor() && !screen.bold() && !screen.inverse());
+    assert_eq!(screen.fgcolor(), vt100::Color::Default);
+    assert_eq!(screen.cursor_position(), (23, 0));
+    let off = t.bytes.windows(5).rposition(|w| w == b"\x1b[?7l").unwrap();
+    let on = t.bytes.windows(5).rposition(|w| w == b"\x1b[?7h").unwrap();
+    assert!(on > off, "autowrap is on");
+
+    t.screen.process(b"\x1b[H\x1b[2J# a shell was here");
+    consoles.take();
+    let asked = ask(Menu::held(waiting()), consoles);
+    t.expect("Choose an entry");
+    assert!(!t.text().contains("a shell"));
+    let (_, consoles) = finish(&mut t, asked);
+    drop(consoles);
+    assert!(same_modes(&before, &tcgetattr(&t.line).unwrap()), "dropped is given back");
+}
+
+#[test]
+fn a_console_that_nobody_reads_holds_up_no_other() {
+    let mut stalled = Terminal::new(200, 60);
+    let mut t = Terminal::new(80, 24);
+    let mut consoles = open(&[&stalled.slave, &t.slave]);
+    // More than a tty takes while nobody reads: each Ctrl-L is a whole screen.
+    let feeding = std::thread::spawn(move || {
+        let mut menu = Menu::new(waiting());
+        let answered = consoles.ask(&mut menu, &mut |_| None);
+        let began = Instant::now();
+        drop(consoles);
+        (answered, began.elapsed())
+    });
+    t.expect("Choose an entry");
+    for n in 0..300 {
+        stalled.master.write_all(b"\x0c").unwrap();
+        let digit = n % 3 + 4;
+        t.press(&digit.to_string());
+        t.until("selection", |t| t.text().contains(&format!(" >   {digit}  ")));
+    }
+    t.press("2");
+    t.expect(" >   2  ");
+    // Read at last, it shows what is now, not all that was: frames were dropped, not kept.
+    stalled.until("last selection", |t| t.text().contains(" >   2  "));
+    assert!(stalled.bytes.len() < 30_000, "{} bytes", stalled.bytes.len());
+    // And stalled again until the end.
+    (0..60).for_each(|_| stalled.press("\x0c"));
+    t.press("\r");
+    t.until("answer", |_| feeding.is_finished());
+    let (answered, closing) = feeding.join().unwrap();
+    assert_eq!(answered.console, Some(1));
+    assert!(closing < Duration::from_secs(5), "closing a stalled console took {closing:?}");
+}
+
+#[test]
+fn a_console_that_is_gone_ends_nothing() {
+    let gone = Terminal::new(80, 24);
+    let mut t = Terminal::new(80, 24);
+    let asked = ask(Menu::new(waiting()), open(&[&gone.slave, &t.slave]));
+    t.expect("Choose an entry");
+    drop(gone);
+    t.press("j");
+    t.expect("Last night's build");
+    let (answered, consoles) = finish(&mut t, asked);
+    assert_eq!((answered.console, consoles.count()), (Some(1), 1));
+    assert_eq!(consoles.path(1), Some(t.slave.as_path()));
+}
+
+#[test]
+fn without_any_console_time_still_answers() {
+    let mut consoles = open(&[]);
+    let mut menu = Menu::new(MenuModel { timeout: Some(Duration::from_millis(300)), ..screens::model() });
+    let answered = consoles.ask(&mut menu, &mut |_| None);
+    assert_eq!(answered, Answered { answer: MenuAnswer::Boot(0), console: None });
+}
+
+#[test]
+fn one_port_named_twice_is_used_once() {
+    let t = Terminal::new(80, 24);
+    let link = tempfile::tempdir().unwrap();
+    let other = link.path().join("console");
+    std::os::unix::fs::symlink(&t.slave, &other).unwrap();
+    assert_eq!(open(&[&t.slave, &other, &t.slave]).count(), 1);
+}
+
+#[test]
+fn a_path_that_is_no_terminal_is_returned_with_its_error() {
+    let t = Terminal::new(80, 24);
+    let (consoles, failed) = Consoles::open(&["/nowhere/ttyS9".into(), "/dev/null".into(), t.slave.clone()]);
+    assert_eq!((consoles.count(), failed.len()), (1, 2));
+}
+
+#[test]
+fn escape_alone_is_a_key_and_half_a_sequence_is_none() {
+    let mut t = Terminal::new(80, 24);
+    let preview = MenuModel { preview: true, ..waiting() };
+    let asked = ask(Menu::new(preview), open(&[&t.slave]));
+    t.expect("q quit");
+    t.press("\x1b[");
+    t.settle();
+    t.press("2");
+    t.expect("Last night's build");
+    assert!(!asked.is_finished());
+    t.press("\x1b");
+    t.until("answer", |_| asked.is_finished());
+    assert_eq!(asked.join().unwrap().0.answer, MenuAnswer::Leave);
+}
+
+#[test]
+fn ctrl_l_paints_a_late_attached_terminal() {
+    let mut t = Terminal::new(80, 24);
+    let asked = ask(Menu::new(waiting()), open(&[&t.slave]));
+    t.expect("Choose an entry");
+    t.screen = emulator(40, 12);
+    t.press("\x0c");
+    t.until("the new size", |t| {
+        t.text().contains("Enter boot  s shell  ? help") && tcgetwinsize(&t.line).unwrap().ws_col == 40
+    });
+    finish(&mut t, asked);
+}
+
+#[test]
+fn bytes_are_few_enough_for_9600_baud() {
+    let mut t = Terminal::new(80, 24);
+    let counting = MenuModel { timeout: Some(Duration::from_secs(100)), ..screens::troubled() };
+    let asked = ask(Menu::new(counting), open(&[&t.slave]));
+    t.expect("? help");
+    let full = t.bytes.len();
+    let seconds = |t: &Terminal| {
+        let text = t.text();
+        text.split(" s - any key").next()?.rsplit(' ').next()?.parse::<u64>().ok()
+    };
+    t.until("a whole second", |t| seconds(t) == Some(98));
+    let from = t.bytes.len();
+    t.until("three more", |t| seconds(t) == Some(95));
+    let idle = (t.bytes.len() - from) / 3;
+    println!("a full repaint at 80x24: {full} bytes; an idle second of the countdown: {idle} bytes");
+    assert!(full <= 3 * 1024, "{full}");
+    assert!(idle <= 60, "{idle}");
+    finish(&mut t, asked);
+}
+
+#[test]
+fn progress_costs_a_slow_line_little() {
+    let mut t = Terminal::new(80, 24);
+    let mut consoles = open(&[&t.slave]);
+    let asked = std::thread::spawn(move || {
+        let mut loading = screens::loading();
+        let location =
+            bootjack::fetch::Location::parse("http://10.0.2.2:8080/images/rescue.tar.zst").unwrap();
+        loading.report(Report::Opening { artifact: "root".into(), location: location.clone() });
+        loading.report(Report::Started { location, bytes: None });
+        let mut fetched = 0;
+        consoles.ask(&mut loading, &mut |loading| {
+            fetched += 170_001;
+            loading.report(Report::Progress { fetched, unpacked: fetched * 4, entries: fetched / 3333 });
+            None
+        });
+    });
+    t.expect(" left");
+    let (from, began) = (t.bytes.len(), Instant::now());
+    t.until("some seconds", |_| began.elapsed() >= Duration::from_secs(4));
+    let update = (t.bytes.len() - from) / 16;
+    println!("an update of the loading screen, four a second: {update} bytes");
+    assert!(update <= 120, "{update}");
+    t.press("\x1b");
+    t.until("answer", |_| asked.is_finished());
+}

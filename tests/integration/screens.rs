@@ -33,7 +33,7 @@ fn type_keys<S: Screen>(screen: &mut S, keys: &str) -> Option<S::Answer> {
     keys.chars().map(|c| screen.on(press(KeyCode::Char(c)))).last().flatten()
 }
 
-fn picture<S: Screen>(screen: &S, look: &Look, width: u16, height: u16) -> String {
+pub fn picture<S: Screen>(screen: &S, look: &Look, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| screen.draw(frame, look)).unwrap();
     let buffer = terminal.backend().buffer();
@@ -143,7 +143,7 @@ pub fn model() -> MenuModel {
     }
 }
 
-fn troubled() -> MenuModel {
+pub fn troubled() -> MenuModel {
     let mut model = model();
     let catalog = catalog();
     let machine = Machine { memory_total: 512 * MIB, memory_available: 200 * MIB, ..Machine::default() };

@@ -1,7 +1,9 @@
 //! Catalog and plans → what the menu lists and says of each entry. Pure; drawing it is `draw`'s.
 
-use crate::catalog::{Action, Catalog};
-use crate::plan::{Plan, Refusal, Step};
+use super::MenuModel;
+use crate::catalog::{Action, Catalog, Parsed, Problem, RefusedEntry, Severity};
+use crate::machine::Machine;
+use crate::plan::{Plan, Refusal, Step, plan};
 use crate::tui::text;
 use crate::verify::Trust;
 
@@ -51,6 +53,47 @@ pub enum Mood {
     Good,
     Warn,
     Bad,
+}
+
+impl MenuModel {
+    /// The menu of a catalog on a machine; absent if the file as a whole was refused. Head and source are the
+    /// caller's to fill in, and notices of its own come before these.
+    pub fn of(parsed: &Parsed, machine: &Machine) -> Option<Self> {
+        let catalog = parsed.catalog.as_ref()?;
+        let plans = catalog.entries.iter().map(|entry| plan(entry, machine)).collect();
+        let first_line = |p: &Problem| {
+            let hint = p.hint.as_ref().map(|h| format!(" ({h})")).unwrap_or_default();
+            format!("{}:{}:{}: {}{hint}", parsed.origin, p.line, p.column, p.message)
+        };
+        Some(Self {
+            title: catalog.title.clone(),
+            rows: rows(catalog, plans, broken(parsed)),
+            default: catalog.default,
+            timeout: catalog.timeout,
+            idle: catalog.idle,
+            // Warnings are for the author, whom `check` tells; the rows say UNVERIFIED themselves.
+            notices: parsed
+                .problems
+                .iter()
+                .filter(|p| p.severity == Severity::Error)
+                .map(first_line)
+                .collect(),
+            ..Self::default()
+        })
+    }
+}
+
+/// What the catalog got wrong, entry by entry.
+fn broken(parsed: &Parsed) -> Vec<Broken> {
+    let of = |entry: &RefusedEntry| Broken {
+        title: entry.title.clone().or(entry.id.clone()).unwrap_or_else(|| "(an entry without a name)".into()),
+        complaints: entry
+            .problems
+            .iter()
+            .flat_map(|p| p.render(&parsed.origin).lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect(),
+    };
+    parsed.refused.iter().map(of).collect()
 }
 
 /// The rows of a catalog: its groups together in the order they first appear, what was refused at the end.
