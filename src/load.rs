@@ -20,6 +20,9 @@ use crate::verify::{self, Refused, Sha256, Trust, Verified};
 /// Is told each [`Report`]; `Break` stops the load.
 pub type OnReport<'a> = &'a (dyn Fn(Report) -> ControlFlow<()> + Sync);
 
+/// What the artifact of a root is called in reports.
+const ROOT: &str = "root";
+
 /// Why there is no handover.
 #[derive(Debug)]
 pub enum LoadError {
@@ -123,7 +126,7 @@ pub fn fetch_into(
     });
     match done {
         Ok((tree, fetched)) => {
-            on_last(on, Report::Verified { artifact: name.into(), trust: artifact.trust.clone() });
+            on_last(on, Report::Verified { artifact: ROOT.into(), trust: artifact.trust.clone() });
             Ok((tree, Fetched { retries: retries.into_inner(), ..fetched }))
         }
         Err(Exhausted::Stopped) => Err(LoadError::Stopped),
@@ -163,7 +166,7 @@ impl Once<'_> {
         timing: &Timing,
         on_event: fetch::OnEvent<'_>,
     ) -> Result<Source, Attempt<Failure>> {
-        if (self.on)(Report::Opening { artifact: self.name.into(), location: location.clone() }).is_break() {
+        if (self.on)(Report::Opening { artifact: ROOT.into(), location: location.clone() }).is_break() {
             return Err(Attempt::Stopped);
         }
         let source = fetcher.open(location, timing, on_event)?;

@@ -20,14 +20,10 @@ use crate::fetch::{Event, Location};
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::net::Network;
-use crate::plan;
-use crate::tui::menu::{Broken, MenuModel, rows};
+use crate::tui::menu::MenuModel;
 use crate::tui::network::Awaited;
 
 const BUILT_IN: &str = "/etc/bootjack/catalog.toml";
-
-/// A catalog is a text for people; a server that sends more than this sends something else.
-const LARGEST: u64 = 4 << 20;
 
 /// Silent time after which a catalog counts as not to be had.
 const RETRY_FOR: Duration = Duration::from_secs(60);
@@ -42,9 +38,9 @@ pub enum Origin {
 
 /// A catalog with all that the menu says beside it.
 pub struct Offer {
-    pub catalog: Catalog,
-    pub broken: Vec<Broken>,
+    pub parsed: Parsed,
     pub origin: Origin,
+    /// What the operator has to know beside the catalog's own faults.
     pub notices: Vec<String>,
 }
 
@@ -71,7 +67,7 @@ pub fn get(story: &mut Story, or_built_in: bool) -> Result<Offer, None> {
     let location = match story.params.catalog.clone() {
         Some(Ok(location)) => location,
         Some(Err(problem)) if or_built_in => {
-            return built_in([vec![problem.to_string()], complaints].concat());
+            return built_in([vec![problem.to_string()], complaints].concat()).map_err(None::Failed);
         }
         Some(Err(problem)) => {
             return Err(None::Failed(Failure::because(
@@ -80,7 +76,7 @@ pub fn get(story: &mut Story, or_built_in: bool) -> Result<Offer, None> {
                 problem.to_string(),
             )));
         }
-        Option::None => return built_in(complaints),
+        Option::None => return built_in(complaints).map_err(None::Failed),
     };
     let failure = match fetch(story, &location, or_built_in) {
         Ok(offer) => return Ok(Offer { notices: [offer.notices, complaints].concat(), ..offer }),
@@ -95,22 +91,30 @@ pub fn get(story: &mut Story, or_built_in: bool) -> Result<Offer, None> {
                 |f| format!("This is the built-in catalog: {f}"),
             );
             log::warn!("{why}");
-            built_in([vec![why], complaints].concat())
+            built_in([vec![why], complaints].concat()).map_err(None::Failed)
         }
     }
 }
 
-fn built_in(mut notices: Vec<String>) -> Result<Offer, None> {
+fn built_in(mut notices: Vec<String>) -> Result<Offer, Failure> {
     let origin = Location::Initramfs(BUILT_IN.into());
-    match fs::read_to_string(BUILT_IN) {
-        Ok(text) => understood(catalog::parse(&text, &origin, BUILT_IN), BUILT_IN, Origin::BuiltIn)
-            .map(|offer| Offer { notices: [notices, offer.notices].concat(), ..offer })
-            .map_err(None::Failed),
+    match fs::read(BUILT_IN) {
+        Ok(bytes) => Ok(Offer { notices, ..understood(parse(&bytes, &origin)?, Origin::BuiltIn)? }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             notices.push("No catalog: neither bootjack.catalog= nor one in the initrd.".into());
-            Ok(Offer { catalog: Catalog::empty(), broken: Vec::new(), origin: Origin::Nothing, notices })
+            let empty = catalog::parse("", &origin, BUILT_IN);
+            let parsed = Parsed { catalog: Some(Catalog::empty()), problems: Vec::new(), ..empty };
+            Ok(Offer { parsed, origin: Origin::Nothing, notices })
         }
-        Err(e) => Err(None::Failed(Failure::new(Phase::Catalog, BUILT_IN, e))),
+        Err(e) => Err(Failure::new(Phase::Catalog, BUILT_IN, e)),
+    }
+}
+
+fn parse(bytes: &[u8], base: &Location) -> Result<Parsed, Failure> {
+    let name = base.to_string();
+    match catalog::decode(bytes) {
+        Ok(text) => Ok(catalog::parse(text, base, &name)),
+        Err(problem) => Err(Failure::because(Phase::Catalog, &name, problem.render(&name))),
     }
 }
 
@@ -140,7 +144,12 @@ fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Of
             if location.is_remote() {
                 drop(network.wait(Option::None, &go_on));
             }
-            drop(done.send(fetcher.read_all(std::slice::from_ref(location), RETRY_FOR, LARGEST, &on)));
+            drop(done.send(fetcher.read_all(
+                std::slice::from_ref(location),
+                RETRY_FOR,
+                catalog::TEXT_LIMIT as u64 + 1,
+                &on,
+            )));
         };
         if let Err(e) = std::thread::Builder::new().name("catalog".into()).spawn_scoped(scope, work) {
             return Err(Some(Failure::new(Phase::Worker, "starting a thread", e)));
@@ -153,10 +162,8 @@ fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Of
         }
     });
     let (bytes, from) = fetched?;
-    let text =
-        String::from_utf8(bytes).map_err(|e| Some(Failure::new(Phase::Catalog, from.to_string(), e)))?;
-    let parsed = catalog::parse(&text, &from, &from.to_string());
-    understood(parsed, &from.to_string(), Origin::Fetched(from)).map_err(Some)
+    let parsed = parse(&bytes, &from).map_err(Some)?;
+    understood(parsed, Origin::Fetched(from)).map_err(Some)
 }
 
 fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
@@ -164,61 +171,46 @@ fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
         .hint("check bootjack.catalog=, the server and the network (n)")
 }
 
-/// The entries that stand, and every complaint about the others.
-fn understood(parsed: Parsed, name: &str, origin: Origin) -> Result<Offer, Failure> {
-    let complaints: Vec<String> = parsed.problems.iter().map(|p| p.render(name)).collect();
-    let Some(catalog) = parsed.catalog else {
-        return Err(Failure {
-            phase: Phase::Catalog,
-            thing: name.into(),
-            cause: complaints.iter().flat_map(|c| c.lines().map(str::to_owned)).collect(),
-            hint: Some("'bootjack check' finds this on the machine the catalog is written on".into()),
-        });
-    };
-    let broken: Vec<Broken> = parsed
-        .refused
-        .iter()
-        .map(|refused| Broken {
-            title: refused
-                .title
-                .clone()
-                .or(refused.id.clone())
-                .unwrap_or_else(|| "an entry without a name".into()),
-            complaints: refused.problems.iter().flat_map(|p| lines(&p.render(name))).collect(),
-        })
-        .collect();
-    let notices = match broken.len() {
-        0 => Vec::new(),
-        n => {
-            let mut all = vec![format!("{n} refused: wrong in the catalog {name}")];
-            all.extend(broken.iter().flat_map(|b| b.complaints.clone()));
-            all
-        }
-    };
-    Ok(Offer { catalog, broken, origin, notices })
+/// The entries that stand; a file in which none can be found is a failure with every complaint.
+fn understood(parsed: Parsed, origin: Origin) -> Result<Offer, Failure> {
+    if parsed.catalog.is_some() {
+        return Ok(Offer { parsed, origin, notices: Vec::new() });
+    }
+    let complaints = parsed.render();
+    Err(Failure {
+        phase: Phase::Catalog,
+        thing: parsed.origin,
+        cause: complaints.lines().map(str::to_owned).collect(),
+        hint: Some("'bootjack check' finds this on the machine the catalog is written on".into()),
+    })
 }
 
-fn lines(text: &str) -> Vec<String> {
-    text.lines().map(str::to_owned).collect()
+impl Offer {
+    /// What stands of it.
+    pub fn catalog(&self) -> Option<&Catalog> {
+        self.parsed.catalog.as_ref()
+    }
+
+    /// What was refused of the entry with this id, a complaint a line.
+    pub fn complaints(&self, id: &str) -> Option<Vec<String>> {
+        let refused = self.parsed.refused.iter().find(|r| r.id.as_deref() == Some(id))?;
+        let texts: Vec<String> = refused.problems.iter().map(|p| p.render(&self.parsed.origin)).collect();
+        Some(texts.iter().flat_map(|text| text.lines().map(str::to_owned)).collect())
+    }
 }
 
 impl Story {
     /// All that the menu shows, computed now: the memory there is now decides what can be booted.
     pub fn model(&self, offer: &Offer) -> MenuModel {
-        let machine = Machine::probe();
-        let Catalog { title, timeout, default, idle, entries, .. } = &offer.catalog;
-        let plans = entries.iter().map(|entry| plan::plan(entry, &machine)).collect();
+        let nothing = || MenuModel { title: "bootjack".into(), ..MenuModel::default() };
+        let model = MenuModel::of(&offer.parsed, &Machine::probe()).unwrap_or_else(nothing);
         MenuModel {
-            title: title.clone(),
             header: header(&self.network),
             source: offer.origin.to_string(),
-            rows: rows(&offer.catalog, plans, offer.broken.clone()),
-            default: *default,
-            timeout: self.params.timeout.or(*timeout),
-            idle: *idle,
-            notices: offer.notices.clone(),
+            timeout: self.params.timeout.or(model.timeout),
+            notices: [offer.notices.clone(), model.notices].concat(),
             log: early::log_tail(Path::new(LOG), 400),
-            preview: false,
+            ..model
         }
     }
 }

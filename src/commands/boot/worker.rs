@@ -21,7 +21,7 @@ use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::net::{self, Network};
 use crate::tui::Consoles;
-use crate::tui::menu::{Menu, MenuAnswer};
+use crate::tui::menu::{Menu, MenuAnswer, MenuModel};
 
 /// Certificate authorities that came with the initrd, and the mark that only they count.
 const CA_DIR: &str = "/etc/bootjack/ca";
@@ -164,14 +164,15 @@ impl Story {
             Err(source::None::Failed(failure)) => return Goal::Fail(failure, again, self.policy(None)),
             Err(source::None::Back) => return Goal::Menu,
         };
-        let policy = self.policy(Some(&offer.catalog));
-        match offer.catalog.entries.into_iter().find(|e| e.id == id) {
-            Some(entry) => Goal::Boot(Box::new(entry), policy),
+        let policy = self.policy(offer.catalog());
+        let named = offer.catalog().and_then(|c| c.entries.iter().find(|e| e.id == id));
+        match named {
+            Some(entry) => Goal::Boot(Box::new(entry.clone()), policy),
             None => {
-                let refused = offer.broken.iter().find(|b| b.title == id).map(|b| b.complaints.join("; "));
-                let cause = refused.unwrap_or_else(|| "the catalog has no such entry".into());
-                let failure = Failure::because(Phase::Catalog, &id, cause)
-                    .hint(format!("bootjack.entry= asks for it; the catalog is {}", offer.origin));
+                let missing = || vec!["the catalog has no such entry".to_owned()];
+                let cause = offer.complaints(&id).unwrap_or_else(missing);
+                let hint = format!("bootjack.entry= asks for it; the catalog is {}", offer.origin);
+                let failure = Failure { phase: Phase::Catalog, thing: id, cause, hint: Some(hint) };
                 Goal::Fail(failure, again, policy)
             }
         }
@@ -185,8 +186,11 @@ impl Story {
             }
             Err(source::None::Back) => return Goal::Menu,
         };
-        let policy = self.policy(Some(&offer.catalog));
+        let policy = self.policy(offer.catalog());
         let model = self.model(&offer);
+        if let Some(failure) = self.nothing_to_boot(&model) {
+            return Goal::Fail(failure, Box::new(Goal::Menu), policy);
+        }
         let mut menu = if self.legacy.attended { Menu::held(model) } else { Menu::new(model) };
         loop {
             Word::Doing("showing the menu".into()).say();
@@ -198,7 +202,7 @@ impl Story {
             });
             self.touched(answered.console);
             match answered.answer {
-                MenuAnswer::Boot(index) => match offer.catalog.entries.get(index) {
+                MenuAnswer::Boot(index) => match offer.catalog().and_then(|c| c.entries.get(index)) {
                     Some(entry) => return Goal::Boot(Box::new(entry.clone()), policy),
                     None => log::error!("the menu chose entry {index}, which is not there"),
                 },
@@ -209,6 +213,16 @@ impl Story {
                 MenuAnswer::PowerOff => return Goal::HandOver(Handover::power_off()),
             }
         }
+    }
+
+    /// A menu that is to boot by itself and has nothing to boot would wait for a person who may never come.
+    fn nothing_to_boot(&self, model: &MenuModel) -> Option<Failure> {
+        if self.legacy.attended || model.timeout.is_none() || model.default.is_some() {
+            return None;
+        }
+        let mut failure = Failure::because(Phase::Catalog, &model.source, "its default entry was refused");
+        failure.cause.extend(model.notices.iter().cloned());
+        Some(failure.hint("'bootjack check' names every fault of a catalog"))
     }
 
     /// A key was pressed: somebody is there.
