@@ -479,7 +479,7 @@ fn times(mtime: Time) -> Timestamps {
 /// The process's umask, asked of proc(5) because umask(2) can only be asked by changing it; all bits where that is
 /// not to be had.
 fn umask() -> u32 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let field = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     field.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o777)
 }
