@@ -1,4 +1,4 @@
-//! POSIX ACLs as archives spell them (`user::rw-,user:1000:r--,…`, with names or numbers) become the extended
+//! POSIX ACLs between their two spellings: the text in archives (`user::rw-,user:1000:r--,…`) and the extended
 //! attributes Linux keeps them in (linux/posix_acl_xattr.h).
 
 /// The attribute of the ACL that grants access.
@@ -66,7 +66,7 @@ fn entry(words: &str) -> Result<(u16, u16, u32), String> {
     };
     let id = match tag {
         USER | GROUP => number.unwrap_or(qualifier).parse().map_err(|_| {
-            format!("the ACL entry {words:?} has a name without a number; pack with --numeric-owner")
+            format!("the ACL entry {words:?} has a name without a number; pack with --xattrs too")
         })?,
         _ => NO_ID,
     };
@@ -80,6 +80,30 @@ fn bits(permissions: &str) -> Option<u16> {
         'x' => Some(bits | 1),
         '-' => Some(bits),
         _ => None,
+    })
+}
+
+/// The text for an attribute's value, ids as numbers; nothing for a value that is none of the kernel's.
+pub(super) fn written(value: &[u8]) -> Option<String> {
+    let entries = value.strip_prefix(&VERSION.to_le_bytes())?;
+    let (entries, []) = entries.as_chunks::<8>() else { return None };
+    let words: Option<Vec<String>> = entries.iter().map(entry_written).collect();
+    Some(words?.join(","))
+}
+
+fn entry_written(entry: &[u8; 8]) -> Option<String> {
+    let [tag0, tag1, bits, _, id @ ..] = *entry;
+    let id = u32::from_le_bytes(id);
+    let flag = |bit: u8, letter: char| if bits & bit != 0 { letter } else { '-' };
+    let permissions: String = [flag(4, 'r'), flag(2, 'w'), flag(1, 'x')].iter().collect();
+    Some(match u16::from_le_bytes([tag0, tag1]) {
+        USER_OBJ => format!("user::{permissions}"),
+        USER => format!("user:{id}:{permissions}"),
+        GROUP_OBJ => format!("group::{permissions}"),
+        GROUP => format!("group:{id}:{permissions}"),
+        MASK => format!("mask::{permissions}"),
+        OTHER => format!("other::{permissions}"),
+        _ => return None,
     })
 }
 
@@ -101,11 +125,15 @@ mod tests {
             assert_eq!(parse(text.as_bytes()).unwrap().unwrap(), want, "{text}");
         }
         assert_eq!(parse(b""), Ok(None));
+        let text = "user::rw-,user:1000:r--,group::r--,mask::r--,other::---";
+        assert_eq!(written(&want).as_deref(), Some(text));
+        assert_eq!(written(&want[1..]), None);
+        assert_eq!(written(&want[..want.len() - 1]), None);
     }
 
     #[test]
     fn a_name_without_a_number_is_refused() {
-        assert!(parse(b"user::rw-,user:lisa:r--").unwrap_err().contains("--numeric-owner"));
+        assert!(parse(b"user::rw-,user:lisa:r--").unwrap_err().contains("--xattrs"));
         for wrong in ["user", "user:1:rwz", "who::rwx", "mask:1:r--", "a:b:c:d:e"] {
             assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
         }

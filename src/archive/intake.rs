@@ -13,8 +13,7 @@ use super::error::UnpackError;
 use super::sniff::Compression;
 use super::tar::Members;
 
-/// Bytes of one buffer and how many there are: together they stay inside a second-level cache; larger ones were not
-/// faster.
+/// Bytes of one buffer, and how many there are: few enough to stay near the caches, enough to let either side run ahead.
 const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 6;
 

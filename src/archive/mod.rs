@@ -3,9 +3,11 @@
 //! known here.
 
 mod acl;
+mod attributes;
 mod decode;
 mod error;
 mod intake;
+mod member;
 mod pack;
 mod parents;
 mod pax;

@@ -15,8 +15,8 @@ use super::intake::{self, Ticker};
 use super::{Progress, tree, walk};
 use crate::verify::{Hashing, Sha256};
 
-/// Tar bytes of one frame. Larger frames compress better (by 1 % at 16 MiB), smaller ones leave more to decode side by
-/// side and less to fetch again.
+/// Tar bytes of one frame: as large as the window of level 19. Larger frames compress better, smaller ones leave more to
+/// do side by side.
 const FRAME: usize = 8 << 20;
 
 /// How an archive is packed.
@@ -32,7 +32,7 @@ pub struct PackOptions {
 }
 
 impl Default for PackOptions {
-    /// Level 12 on all cores: close to 19 in size at a tenth of the time.
+    /// Level 12 on all cores: a wait one can bear while trying things out; 19 is for what is fetched often.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         Self { level: 12, threads, source_date_epoch: None }

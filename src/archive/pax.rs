@@ -32,9 +32,19 @@ impl Records {
     /// Reads the records of a member's own header.
     pub(super) fn read(data: &[u8]) -> Result<Self, String> {
         let mut records = Self::default();
+        let mut acls = Vec::new();
         for record in split(data) {
-            let (key, value) = record?;
-            records.set(key, value)?;
+            match record? {
+                (b"SCHILY.acl.access", text) => acls.push((acl::ACCESS, text)),
+                (b"SCHILY.acl.default", text) => acls.push((acl::DEFAULT, text)),
+                (key, value) => records.set(key, value)?,
+            }
+        }
+        // GNU tar writes an ACL as text with the names of its machine, and with --xattrs as the attribute too, which
+        // has the numbers.
+        acls.retain(|(name, _)| !records.xattrs.iter().any(|(known, _)| known == name.as_bytes()));
+        for (name, text) in acls {
+            records.acl(name, text)?;
         }
         Ok(records)
     }
@@ -66,8 +76,6 @@ impl Records {
             b"GNU.sparse.major" | b"GNU.sparse.minor" | b"GNU.sparse.numblocks" => {
                 number(key, value)?;
             }
-            b"SCHILY.acl.access" => self.acl(acl::ACCESS, value)?,
-            b"SCHILY.acl.default" => self.acl(acl::DEFAULT, value)?,
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     let name = decoded(name);
@@ -231,6 +239,14 @@ mod tests {
         let records = Records::read(&data).unwrap();
         assert_eq!(records.xattrs, [(b"user.a".to_vec(), b"x\n20 uid=9\n\0".to_vec())]);
         assert_eq!(records.uid, None);
+    }
+
+    #[test]
+    fn the_numbers_of_an_acl_win_over_its_names() {
+        let text = b"36 SCHILY.acl.access=user:lisa:rwx,\n";
+        assert!(Records::read(text).is_err());
+        let both = [&text[..], b"48 SCHILY.xattr.system.posix_acl_access=numbers\n"].concat();
+        assert_eq!(Records::read(&both).unwrap().xattrs, [(acl::ACCESS.into(), b"numbers".to_vec())]);
     }
 
     #[test]

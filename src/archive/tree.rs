@@ -1,54 +1,40 @@
-//! Members become files, directories, links and nodes below a root, with every attribute as packed and nothing outside
-//! ever touched. Reading the archive is `tar`'s, finding directories `parents`'.
+//! Members become files, directories, links and nodes below a root, and nothing outside is ever touched. Reading the
+//! archive is `tar`'s, finding directories `parents`', owners, modes and times `attributes`'.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chmodat, chownat, fchmod,
-    fchown, fremovexattr, fsetxattr, ftruncate, futimens, linkat, lsetxattr, mkdirat, mknodat, openat,
-    statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, fremovexattr, ftruncate,
+    linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::acl;
+use super::attributes::{CHMOD, CHOWN, Later, SPECIAL, UTIMENS, times};
 use super::error::{self, UnpackError};
 use super::intake::Ticker;
+use super::member::{Kind, Member};
 use super::parents::{Parents, inside, lookup};
-use super::pax::{Time, Xattr};
-use super::tar::{Kind, Member, Members};
-use super::{Limits, LostXattrs, Progress, Unpacked};
+use super::tar::Members;
+use super::{Limits, Progress, Unpacked};
 
 /// Entries between two ticks where no data flows: links and empty files come without.
 const TICK_ENTRIES: u64 = 256;
 
-/// Capabilities of a program: without them it does not work, so they are never silently lost.
-const CAPABILITY: &[u8] = b"security.capability";
-
-/// setuid, setgid, sticky: given last, because chown(2) takes the first two away.
-const SPECIAL: u32 = 0o7000;
-
-/// A directory's attributes that what is made inside it later would change, or would inherit.
-struct Later {
-    path: Box<[u8]>,
-    mtime: Time,
-    mode: Option<u32>,
-    default_acl: Option<Vec<u8>>,
-}
-
 /// A tree in the making.
 pub(super) struct Tree<'a> {
-    parents: Parents,
+    pub(super) parents: Parents,
     limits: &'a Limits,
-    ticker: &'a Ticker<'a>,
-    done: Unpacked,
-    later: Vec<Later>,
+    pub(super) ticker: &'a Ticker<'a>,
+    pub(super) done: Unpacked,
+    pub(super) later: Vec<Later>,
     /// Owner of what this process makes, and the permission bits it cannot give by creating.
-    own: (u32, u32),
-    umask: u32,
+    pub(super) own: (u32, u32),
+    pub(super) umask: u32,
 }
 
 /// A member's place: its directory, and its name in there.
-struct Place<'p> {
+pub(super) struct Place<'p> {
     dir: &'p [u8],
     leaf: &'p [u8],
 }
@@ -96,28 +82,6 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Gives the directories what had to wait.
-    pub(super) fn finish(mut self) -> Result<Unpacked, UnpackError> {
-        for dir in std::mem::take(&mut self.later) {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-            let fd = match inside(self.parents.root(), &dir.path, flags) {
-                // A later member took its place, or that of a directory above.
-                Err(Errno::NOTDIR | Errno::NOENT | Errno::LOOP) => continue,
-                other => other.map_err(|e| self.failed(&dir.path, "opening the directory", e))?,
-            };
-            if let Some(mode) = dir.mode {
-                fchmod(&fd, Mode::from_raw_mode(mode)).map_err(|e| self.failed(&dir.path, CHMOD, e))?;
-            }
-            if let Some(value) = &dir.default_acl {
-                let set = fsetxattr(&fd, acl::DEFAULT, value, rustix::fs::XattrFlags::empty());
-                self.kept_or_lost(&dir.path, acl::DEFAULT.as_bytes(), set)?;
-            }
-            futimens(&fd, &times(dir.mtime)).map_err(|e| self.failed(&dir.path, UTIMENS, e))?;
-        }
-        self.ticker.tick()?;
-        Ok(self.done)
-    }
-
     /// Counts a member and holds it against the limits, before anything of it is written.
     fn count(&mut self, member: &Member) -> Result<(), UnpackError> {
         let bytes = self.done.bytes.saturating_add(member.bytes());
@@ -159,32 +123,6 @@ impl<'a> Tree<'a> {
             })?;
         }
         self.directory_attributes(member, path, !new)
-    }
-
-    /// Mode (where creating did not give it), attributes and, for later, times.
-    fn directory_attributes(
-        &mut self,
-        member: Member,
-        path: &[u8],
-        existing: bool,
-    ) -> Result<(), UnpackError> {
-        let (default_acl, now): (Vec<Xattr>, Vec<Xattr>) =
-            member.xattrs.into_iter().partition(|(name, _)| name == acl::DEFAULT.as_bytes());
-        // A setgid directory would hand its group to what is made in it.
-        let mode = (member.mode & SPECIAL != 0).then_some(member.mode);
-        if existing || member.mode & self.umask != 0 || !now.is_empty() {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-            let fd = inside(self.parents.root(), path, flags)
-                .map_err(|e| self.failed(&member.name, "opening the directory", e))?;
-            fchmod(&fd, Mode::from_raw_mode(member.mode & !SPECIAL))
-                .map_err(|e| self.failed(&member.name, CHMOD, e))?;
-            self.set_xattrs(&member.name, &now, |name, value| {
-                fsetxattr(&fd, name, value, rustix::fs::XattrFlags::empty())
-            })?;
-        }
-        let default_acl = default_acl.into_iter().next().map(|(_, value)| value);
-        self.later.push(Later { path: path.into(), mtime: member.mtime, mode, default_acl });
-        Ok(())
     }
 
     fn make_file(
@@ -245,21 +183,6 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// In the order that keeps all: the owner (takes setuid and capabilities away), the mode, attributes, times.
-    fn file_attributes(&mut self, member: &Member, fd: &OwnedFd) -> Result<(), UnpackError> {
-        if (member.uid, member.gid) != self.own {
-            fchown(fd, Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)))
-                .map_err(|e| self.failed(&member.name, CHOWN, e))?;
-        }
-        if member.mode & (SPECIAL | self.umask) != 0 {
-            fchmod(fd, Mode::from_raw_mode(member.mode)).map_err(|e| self.failed(&member.name, CHMOD, e))?;
-        }
-        self.set_xattrs(&member.name, &member.xattrs, |name, value| {
-            fsetxattr(fd, name, value, rustix::fs::XattrFlags::empty())
-        })?;
-        futimens(fd, &times(member.mtime)).map_err(|e| self.failed(&member.name, UTIMENS, e))
-    }
-
     fn make_hard_link(
         &mut self,
         member: &Member,
@@ -318,53 +241,6 @@ impl<'a> Tree<'a> {
         self.at(member, place, UTIMENS, |dir, leaf| utimensat(dir, leaf, &times, AtFlags::SYMLINK_NOFOLLOW))
     }
 
-    /// A node is not opened for its attributes (a device would act on that), nor can a link be; the name in /proc of its
-    /// directory stands for the `*at` call that Linux has only since 6.13.
-    fn node_xattrs(&mut self, member: &Member, place: &Place<'_>) -> Result<(), UnpackError> {
-        if member.xattrs.is_empty() {
-            return Ok(());
-        }
-        let path = self.at(member, place, PARENT, |dir, leaf| {
-            Ok([format!("/proc/self/fd/{}/", dir.as_raw_fd()).as_bytes(), leaf].concat())
-        })?;
-        self.set_xattrs(&member.name, &member.xattrs, |name, value| {
-            lsetxattr(&path[..], name, value, rustix::fs::XattrFlags::empty())
-        })
-    }
-
-    fn set_xattrs(
-        &mut self,
-        member: &[u8],
-        xattrs: &[Xattr],
-        set: impl Fn(&[u8], &[u8]) -> Result<(), Errno>,
-    ) -> Result<(), UnpackError> {
-        xattrs.iter().try_for_each(|(name, value)| self.kept_or_lost(member, name, set(name, value)))
-    }
-
-    /// What the file system cannot store is counted; a capability is too much to lose.
-    fn kept_or_lost(
-        &mut self,
-        member: &[u8],
-        name: &[u8],
-        set: Result<(), Errno>,
-    ) -> Result<(), UnpackError> {
-        match set {
-            Ok(()) => Ok(()),
-            Err(errno @ Errno::OPNOTSUPP) if name != CAPABILITY => {
-                let lost = self.done.lost_xattrs.get_or_insert_with(|| LostXattrs {
-                    count: 0,
-                    first_member: error::path(member),
-                    first_name: String::from_utf8_lossy(name).into_owned(),
-                    errno: errno.raw_os_error(),
-                });
-                lost.count += 1;
-                Ok(())
-            }
-            Err(errno) if name == CAPABILITY => Err(self.failed(member, "setting its capabilities", errno)),
-            Err(errno) => Err(self.failed(member, "setting an extended attribute", errno)),
-        }
-    }
-
     /// Creates something; what stands in its way, other than a directory with something in it, is removed.
     fn create<T>(
         &mut self,
@@ -390,7 +266,7 @@ impl<'a> Tree<'a> {
     }
 
     /// A call on a member's place.
-    fn at<T>(
+    pub(super) fn at<T>(
         &mut self,
         member: &Member,
         place: &Place<'_>,
@@ -401,15 +277,12 @@ impl<'a> Tree<'a> {
         done.map_err(|errno| self.failed(&member.name, doing, errno))
     }
 
-    fn failed(&self, member: &[u8], doing: &'static str, errno: Errno) -> UnpackError {
+    pub(super) fn failed(&self, member: &[u8], doing: &'static str, errno: Errno) -> UnpackError {
         UnpackError::system(member, doing, errno, self.done.bytes)
     }
 }
 
-const CHOWN: &str = "setting the owner";
-const CHMOD: &str = "setting the mode";
-const UTIMENS: &str = "setting the time";
-const PARENT: &str = "opening its directory";
+pub(super) const PARENT: &str = "opening its directory";
 
 fn doing(kind: &Kind) -> &'static str {
     match kind {
@@ -468,18 +341,10 @@ fn is_directory(dir: BorrowedFd<'_>, leaf: &[u8]) -> Result<bool, Errno> {
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
-/// Access times are left as they are: nothing was read yet.
-fn times(mtime: Time) -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: mtime.seconds, tv_nsec: i64::from(mtime.nanoseconds) as _ },
-    }
-}
-
 /// The process's umask, asked of proc(5) because umask(2) can only be asked by changing it; all bits where that is
 /// not to be had.
 fn umask() -> u32 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let field = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     field.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o777)
 }

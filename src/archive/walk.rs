@@ -18,8 +18,8 @@ use rustix::io::Errno;
 use tar_core::{EntryType, SparseEntry};
 
 use super::error::{path, shown};
+use super::member::pages;
 use super::pax::Time;
-use super::tar::pages;
 use super::write::{self, Entry};
 use super::{PAGE, Progress};
 

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use tar_core::builder::PaxBuilder;
 use tar_core::{EntryType, HEADER_SIZE, Header, HeaderError, SparseEntry};
 
+use super::acl;
 use super::pax::{self, Time};
 
 /// The most an octal field of 8 bytes, or of 12, can say.
@@ -117,6 +118,13 @@ fn records(entry: &Entry<'_>, size: u64) -> Vec<u8> {
     let Time { seconds, nanoseconds } = entry.mtime;
     if nanoseconds != 0 || !u64::try_from(seconds).is_ok_and(|s| s <= OCTAL_11) {
         records.add("mtime", pax::written(entry.mtime));
+    }
+    // GNU tar --acls takes an ACL from its text alone, and away where there is none.
+    for (name, key) in [(acl::ACCESS, "SCHILY.acl.access"), (acl::DEFAULT, "SCHILY.acl.default")] {
+        let value = entry.xattrs.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        if let Some(text) = value.and_then(|value| acl::written(value)) {
+            records.add(key, text);
+        }
     }
     for (name, value) in entry.xattrs {
         records.add(&format!("SCHILY.xattr.{}", pax::encoded(name)), value);

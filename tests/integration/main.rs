@@ -8,3 +8,6 @@ mod odd_server;
 mod refused;
 mod screens;
 mod serve;
+mod archive;
+mod pack;
+mod trees;

@@ -1,0 +1,562 @@
+//! Unpacking: what arrives is what GNU tar makes of the same archive; what is damaged or hostile is refused, and
+//! nothing outside the root is ever touched. Needs root, GNU tar, bsdtar, gzip, zstd, xz, pixz and setfacl.
+
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tar_core::EntryType;
+use tar_core::builder::EntryBuilder;
+
+use bootjack::archive::{self, Limits, Progress, UnpackError};
+
+use crate::trees::{Mount, Room, Tree, allocated, compare, look, noise, plant, run, unpack};
+
+const UNBOUND: Limits = Limits { bytes: u64::MAX, entries: u64::MAX };
+const ATTRIBUTES: &[&str] = &["--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner"];
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn gnu_unpack(archive: &Path, target: &Mount) {
+    let args =
+        [ATTRIBUTES, &["--same-owner", "-p", "-C", text(target.path()), "-xf", text(archive)]].concat();
+    run("tar", &args);
+}
+
+#[test]
+fn every_kind_of_entry_arrives_as_gnu_tar_unpacks_it() {
+    let pax = |more: &[&'static str]| [&["tar", "--format=pax"], ATTRIBUTES, more].concat();
+    let cases: Vec<(Room, Vec<&str>)> = vec![
+        (Room::V7, vec!["tar", "--format=v7"]),
+        (Room::V7, vec!["tar", "--format=ustar"]),
+        (Room::Ustar, vec!["tar", "--format=ustar"]),
+        (Room::Ustar, vec!["bsdtar", "--format=ustar"]),
+        (Room::Gnu, vec!["tar", "--format=oldgnu", "--sparse"]),
+        (Room::Gnu, vec!["tar", "--format=gnu"]),
+        (Room::Gnu, vec!["tar", "--format=gnu", "--sparse"]),
+        (Room::Pax, pax(&[])),
+        (Room::Pax, pax(&["--sparse", "--sparse-version=0.0"])),
+        (Room::Pax, pax(&["--sparse", "--sparse-version=0.1"])),
+        (Room::Pax, pax(&["--sparse", "--sparse-version=1.0"])),
+        (Room::Pax, vec!["bsdtar", "--format=pax", "--xattrs", "--acls", "--numeric-owner"]),
+    ];
+    for (room, command) in cases {
+        let (source, ours, theirs) =
+            (Mount::tmpfs("mode=0755"), Mount::tmpfs("mode=0700,uid=5"), Mount::tmpfs("mode=0755"));
+        plant(source.path(), room);
+        let work = tempfile::tempdir().unwrap();
+        let file = work.path().join("a.tar");
+        let args = [&command[1..], &["-C", text(source.path()), "-cf", text(&file), "."]].concat();
+        run(command[0], &args);
+        gnu_unpack(&file, &theirs);
+        let done =
+            unpack(&std::fs::read(&file).unwrap(), &ours).unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let mut want = look(theirs.path());
+        if command[0] == "bsdtar" {
+            // It writes a tree level by level, which costs some directories their times in GNU tar 1.34.
+            directory_times(&mut want, &look(source.path()), room);
+        }
+        compare(&format!("{command:?}"), &look(ours.path()), &want);
+        assert_eq!(done.lost_xattrs, None);
+        assert_eq!(done.bytes, allocated(ours.path()), "{command:?}");
+        let members = Command::new("tar").args(["-tf", text(&file)]).output().unwrap().stdout;
+        if room < Room::Gnu {
+            assert_eq!(done.entries, members.split(|b| *b == b'\n').count() as u64 - 1, "{command:?}");
+        }
+        // The format, not a shared mistake, is all that may be lost.
+        if room == Room::Pax && command[0] == "tar" && command.len() > 6 {
+            compare(&format!("{command:?} and its source"), &look(ours.path()), &look(source.path()));
+        }
+    }
+}
+
+/// Takes the times of directories from the source, as finely as the format has them.
+fn directory_times(tree: &mut Tree, source: &Tree, room: Room) {
+    for (name, entry) in tree.iter_mut().filter(|(_, entry)| entry.is_directory()) {
+        let (seconds, nanoseconds) = source[name].mtime;
+        entry.mtime = (seconds, if room == Room::Pax { nanoseconds } else { 0 });
+    }
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    let source = Mount::tmpfs("mode=0755");
+    plant(source.path(), Room::Pax);
+    let mut packed = Vec::new();
+    archive::pack(source.path(), &mut packed, &archive::PackOptions::default(), &|_| {}).unwrap();
+    let want = look(source.path());
+    for umask in [0o000, 0o022, 0o077, 0o777] {
+        let packed = &packed;
+        let got = std::thread::spawn({
+            let packed = packed.clone();
+            move || {
+                // A umask of this thread's own: the others are testing too.
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
+                rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
+                let target = Mount::tmpfs("mode=0755");
+                unpack(&packed, &target).unwrap();
+                rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+                look(target.path())
+            }
+        });
+        compare(&format!("umask {umask:o}"), &got.join().unwrap(), &want);
+    }
+}
+
+/// One member; a file's data is as long as `size`.
+fn member(kind: EntryType, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
+    let mut entry = EntryBuilder::new_gnu();
+    entry.path(name).mode(0o644).unwrap().uid(0).unwrap().gid(0).unwrap().mtime(1).unwrap();
+    entry.size(data.len() as u64).unwrap().entry_type(kind);
+    if !link.is_empty() {
+        entry.link_name(link);
+    }
+    let mut bytes = entry.finish_bytes();
+    bytes.extend_from_slice(data);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+fn file(name: &str, data: &[u8]) -> Vec<u8> {
+    member(EntryType::Regular, name, "", data)
+}
+
+fn symlink(name: &str, target: &str) -> Vec<u8> {
+    member(EntryType::Symlink, name, target, b"")
+}
+
+fn hard_link(name: &str, target: &str) -> Vec<u8> {
+    member(EntryType::Link, name, target, b"")
+}
+
+fn directory(name: &str) -> Vec<u8> {
+    member(EntryType::Directory, name, "", b"")
+}
+
+fn tar(members: &[Vec<u8>]) -> Vec<u8> {
+    [&members.concat()[..], &[0; 1024]].concat()
+}
+
+fn refused(archive: &[u8]) -> String {
+    let target = Mount::tmpfs("mode=0755");
+    match unpack(archive, &target) {
+        Err(error @ UnpackError::Damaged { .. }) => error.to_string(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn read(target: &Mount, name: &str) -> String {
+    std::fs::read_to_string(target.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+#[test]
+fn archives_of_a_merged_usr_unpack() {
+    let target = Mount::tmpfs("mode=0755");
+    let archive = tar(&[
+        directory("usr/"),
+        directory("usr/lib/"),
+        symlink("lib", "usr/lib"),
+        file("lib/relative", b"1"),
+        symlink("bin", "/usr/bin"),
+        directory("usr/bin"),
+        file("bin/absolute", b"2"),
+        symlink("usr/up", "../../../usr/lib"),
+        file("usr/up/above", b"3"),
+        file("lib/deep/down/made", b"4"),
+        hard_link("lib/linked", "/bin/absolute"),
+    ]);
+    unpack(&archive, &target).unwrap();
+    for (name, want) in [
+        ("relative", "1"),
+        ("above", "3"),
+        ("deep/down/made", "4"),
+        ("linked", "2"),
+        ("../bin/absolute", "2"),
+    ] {
+        assert_eq!(read(&target, &format!("usr/lib/{name}")), want, "{name}");
+    }
+    let made = target.path().join("usr/lib/deep/down").metadata().unwrap();
+    assert_eq!((made.mode() & 0o7777, made.uid(), made.gid()), (0o755, 0, 0));
+}
+
+#[test]
+fn a_root_without_a_member_is_roots_own() {
+    let target = Mount::tmpfs("mode=0700,uid=7,gid=8");
+    unpack(&tar(&[file("a", b"")]), &target).unwrap();
+    let root = target.path().metadata().unwrap();
+    assert_eq!((root.mode() & 0o7777, root.uid(), root.gid()), (0o755, 0, 0));
+}
+
+#[test]
+fn a_later_member_replaces_an_earlier_one() {
+    let target = Mount::tmpfs("mode=0755");
+    let archive = tar(&[
+        file("f", b"first, and longer"),
+        hard_link("same", "f"),
+        file("f", b"second"),
+        symlink("l", "f"),
+        file("l", b"not through the link"),
+        directory("d"),
+        file("d/x", b"1"),
+        directory("d"),
+        directory("empty"),
+        file("empty", b"2"),
+        file("x", b""),
+        directory("x"),
+        file("x/y", b"3"),
+        symlink("s", "d"),
+        directory("s"),
+        file("s/z", b"4"),
+        hard_link("f", "f"),
+    ]);
+    unpack(&archive, &target).unwrap();
+    for (name, want) in [
+        ("f", "second"),
+        ("same", "first, and longer"),
+        ("l", "not through the link"),
+        ("d/x", "1"),
+        ("empty", "2"),
+        ("x/y", "3"),
+        ("s/z", "4"),
+    ] {
+        assert_eq!(read(&target, name), want, "{name}");
+    }
+    assert!(!target.path().join("d/z").exists());
+    assert!(!target.path().join("l").is_symlink());
+}
+
+#[test]
+fn nothing_outside_the_root_is_touched() {
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("victim");
+    std::fs::write(&victim, b"as before").unwrap();
+    let (out, name) = (text(outside.path()), text(&victim));
+    let up = "../".repeat(20);
+    // Each lands inside the root or is refused; the victim never knows.
+    let hostile: Vec<Vec<Vec<u8>>> = vec![
+        vec![file("../evil", b"!")],
+        vec![file("a/../../evil", b"!")],
+        vec![file(&format!("{up}{name}"), b"!")],
+        vec![file(name, b"!")],
+        vec![symlink("s", out), file("s/victim", b"!")],
+        vec![symlink("s", name), file("s", b"!")],
+        vec![symlink("s", &format!("{up}{out}")), file("s/victim", b"!")],
+        vec![symlink("s", out), directory("s"), file("s/victim", b"!")],
+        vec![symlink("s", out), directory("s/sub"), file("s/sub/x", b"!")],
+        vec![symlink("s", "/proc/self/cwd"), file("s/evil", b"!")],
+        vec![symlink("s", "/proc/self/root"), file(&format!("s{name}"), b"!")],
+        vec![hard_link("h", name), file("h", b"!")],
+        vec![hard_link("h", &format!("{up}{name}"))],
+        vec![symlink("s", out), hard_link("h", "s/victim"), file("h", b"!")],
+        vec![symlink("s", name), hard_link("h", "s"), member(EntryType::Regular, "h", "", b"!")],
+        vec![symlink("a", "b"), symlink("b", "a"), file("a/x", b"!")],
+        vec![directory("d"), symlink("d/e", ".."), symlink("d/f", "e/.."), file("d/f/..x", b"!")],
+    ];
+    for members in hostile {
+        let target = Mount::tmpfs("mode=0755");
+        let made = unpack(&tar(&members), &target);
+        assert_eq!(std::fs::read(&victim).unwrap(), b"as before", "{made:?}");
+        assert_eq!(victim.metadata().unwrap().nlink(), 1, "{made:?}");
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1, "{made:?}");
+        assert!(!target.path().join("../evil").exists());
+    }
+    assert!(!Path::new("evil").exists(), "written through /proc/self/cwd");
+}
+
+#[test]
+fn hostile_names_are_refused_by_name() {
+    for (members, want) in [
+        (vec![file("../x", b"")], "../x: `..` in the name"),
+        (vec![file("a/../b", b"")], "a/../b: `..` in the name"),
+        (vec![hard_link("h", "../x")], "h: hard link to ../x: `..` in the name"),
+        (vec![hard_link("h", "nobody")], "h: hard link to nobody, which is not there yet"),
+        (vec![file("ok", b""), symlink("./", "ok")], "./: the root of the archive is not a directory"),
+        (vec![member(EntryType::Other(b'M'), "v2", "", b"")], "v2: the continuation of another volume"),
+        (vec![member(EntryType::Other(b'Q'), "q", "", b"")], "q: members of type 'Q' are not read"),
+    ] {
+        let message = refused(&tar(&members));
+        assert!(message.contains(want), "{message:?} lacks {want:?}");
+    }
+}
+
+#[test]
+fn limits_hold_before_anything_is_written() {
+    let many: Vec<Vec<u8>> = (0..20).map(|n| file(&format!("{n}"), b"x")).collect();
+    let deep = file(&["a"; 30].join("/"), b"x");
+    let unpack = |archive: &[u8], bytes, entries| {
+        let target = Mount::tmpfs("mode=0755");
+        let result =
+            archive::unpack(&mut &archive[..], target.fd().as_fd(), &Limits { bytes, entries }, &|_| {
+                ControlFlow::Continue(())
+            });
+        (result, std::fs::read_dir(target.path()).unwrap().count())
+    };
+    let (result, made) = unpack(&tar(&many), u64::MAX, 10);
+    assert!(result.unwrap_err().to_string().contains("10: more than 10 members"));
+    assert_eq!(made, 10);
+    assert!(unpack(&tar(&many), 20 * 4096, 20).0.is_ok());
+    let (result, made) = unpack(&tar(&many), 5 * 4096 + 1, 100);
+    assert!(
+        matches!(result, Err(UnpackError::NoSpace { member, written: 20480 }) if member == Path::new("5"))
+    );
+    assert_eq!(made, 5);
+    // Directories that are no members do not get round it.
+    assert!(unpack(&tar(&[deep.clone(), file("z", b"")]), u64::MAX, 30).0.is_err());
+    // A huge file is refused by its header, before its data.
+    let huge = &tar(&[file("huge", &noise(1 << 20))])[..1024];
+    assert!(matches!(unpack(huge, 1 << 19, 10).0, Err(UnpackError::NoSpace { written: 0, .. })));
+}
+
+#[test]
+fn a_full_file_system_names_the_member() {
+    let target = Mount::tmpfs("mode=0755,size=1m");
+    let archive = tar(&[file("small", &noise(1000)), file("dir/large", &noise(2 << 20)), file("never", b"")]);
+    match unpack(&archive, &target) {
+        Err(UnpackError::NoSpace { member, .. }) => assert_eq!(member, Path::new("dir/large")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn attributes_a_file_system_cannot_store_are_counted_and_capabilities_are_an_error() {
+    let source = Mount::tmpfs("mode=0755");
+    let pack = |names: &[(&str, &str)]| {
+        for (name, key) in names {
+            std::fs::write(source.path().join(name), b"x").unwrap();
+            let value = [1, 0, 0, 2, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            let flags = rustix::fs::XattrFlags::empty();
+            rustix::fs::lsetxattr(source.path().join(name), *key, &value, flags).unwrap();
+        }
+        let mut packed = Vec::new();
+        archive::pack(source.path(), &mut packed, &archive::PackOptions::default(), &|_| {}).unwrap();
+        packed
+    };
+    let packed = pack(&[("a", "user.x"), ("b", "trusted.y"), ("b", "user.z")]);
+    let lost = unpack(&packed, &Mount::of("ramfs", "mode=0755")).unwrap().lost_xattrs.unwrap();
+    assert_eq!((lost.count, lost.first_name.as_str(), lost.errno), (3, "user.x", 95));
+    assert_eq!(lost.first_member, Path::new("./a"));
+    let packed = pack(&[("c", "security.capability")]);
+    let error = unpack(&packed, &Mount::of("ramfs", "mode=0755")).unwrap_err();
+    assert!(error.to_string().starts_with("./c: setting its capabilities: "), "{error}");
+}
+
+/// What a tool makes of its standard input.
+fn filter(command: &str, input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || io::Write::write_all(&mut stdin, input).unwrap());
+        child.wait_with_output().unwrap()
+    });
+    assert!(output.status.success(), "{command}");
+    output.stdout
+}
+
+/// A tar of 3 MiB: more than all buffers, in files of many sizes.
+fn sizes() -> Vec<u8> {
+    let members: Vec<Vec<u8>> = (0..60).map(|n| file(&format!("d/{n}"), &noise(n * n * 41 + n))).collect();
+    tar(&members)
+}
+
+#[test]
+fn every_compression_is_told_by_content() {
+    let plain = sizes();
+    let (front, back) = plain.split_at(plain.len() / 3);
+    let twice = |command: &str| [filter(command, front), filter(command, back)].concat();
+    let skippable = |n: u8| [&[0x50 + n, 0x2a, 0x4d, 0x18, 5, 0, 0, 0][..], b"hello"].concat();
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("plain", plain.clone()),
+        ("plain and zeros", [&plain[..], &[0; 9000]].concat()),
+        ("gzip", filter("gzip", &plain)),
+        ("gzip and zeros", [filter("gzip", &plain), vec![0; 777]].concat()),
+        ("gzip, two members", twice("gzip -9")),
+        ("gzip, a named member", filter("d=$(mktemp -d); cat >$d/n; gzip -c $d/n; rm -r $d", &plain)),
+        ("zstd", filter("zstd -q", &plain)),
+        ("zstd, long window", filter("zstd -q --long=30 --no-check", &plain)),
+        ("zstd, two frames", twice("zstd -q -19")),
+        ("zstd, skippable", [skippable(0), filter("zstd -q", &plain), skippable(15)].concat()),
+        ("pzstd", filter("pzstd -q -p 2 -c", &plain)),
+        ("xz", filter("xz -1", &plain)),
+        ("xz, two streams", twice("xz -0")),
+        ("xz, padding", [filter("xz -0", front), vec![0; 8], filter("xz -0", back), vec![0; 4]].concat()),
+        ("xz, many blocks", filter("xz -0 -T2 --block-size=100KiB", &plain)),
+        ("pixz, with its index", filter("pixz -1", &plain)),
+    ];
+    let want = Mount::tmpfs("mode=0755");
+    unpack(&plain, &want).unwrap();
+    for (name, archive) in cases {
+        let target = Mount::tmpfs("mode=0755");
+        unpack(&archive, &target).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (mut got, mut want) = (look(target.path()), look(want.path()));
+        // Directories that are no members have the time they were made.
+        for name in ["", "d"].map(Path::new) {
+            got.remove(name);
+            want.remove(name);
+        }
+        compare(name, &got, &want);
+    }
+}
+
+#[test]
+fn what_follows_the_archive_is_refused() {
+    let plain = tar(&[file("a", b"x")]);
+    let with = |mut bytes: Vec<u8>, more: &[u8]| {
+        bytes.extend_from_slice(more);
+        bytes
+    };
+    let index = 0xDBAE_14D6_2E32_4CA6_u64.to_le_bytes();
+    for (name, archive) in [
+        ("plain", with(plain.clone(), b"x")),
+        ("plain, after zeros", with(with(plain.clone(), &[0; 5000]), b"x")),
+        ("plain, a second archive", with(plain.clone(), &plain)),
+        ("plain, a pixz index", with(plain.clone(), &index)),
+        ("gzip", with(filter("gzip", &plain), b"x")),
+        ("gzip, after zeros", with(filter("gzip", &plain), b"\0\0x")),
+        ("gzip, half a member", with(filter("gzip", &plain), b"\x1f\x8b\x08")),
+        ("zstd", with(filter("zstd -q", &plain), b"garbage")),
+        ("zstd, zeros", with(filter("zstd -q", &plain), &[0; 100])),
+        ("xz", with(filter("xz", &plain), b"xxxx")),
+        ("xz, odd padding", with(filter("xz", &plain), &[0; 3])),
+        ("xz, inside", filter("xz", &with(plain.clone(), b"data"))),
+    ] {
+        let message = refused(&archive);
+        assert!(!message.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn an_archive_cut_anywhere_is_refused() {
+    let plain = tar(&[
+        directory("d/"),
+        file("d/one", b"1"),
+        file(&"long".repeat(40), &noise(2000)),
+        symlink("l", "d"),
+        file("empty", b""),
+    ]);
+    let end = plain.len();
+    for cut in (0..end).step_by(512).chain([1, 511, 513, 700, end - 1, end - 511, end - 513]) {
+        refused(&plain[..cut]);
+    }
+    for command in ["gzip", "zstd -q", "zstd -q --no-check", "xz -T1", "xz -T2 --block-size=1KiB"] {
+        let packed = filter(command, &plain);
+        for cut in (0..packed.len()).step_by(37).chain(packed.len() - 9..packed.len()) {
+            refused(&packed[..cut]);
+        }
+        let mut flipped = packed.clone();
+        flipped[packed.len() / 2] ^= 0x10;
+        assert!(command.contains("no-check") || !refused(&flipped).is_empty(), "{command}");
+    }
+    assert!(refused(&plain[..end - 1024]).contains("ends without its end marker"));
+    let lone = [&plain[..end - 512], &file("after", b"x")[..], &[0; 1024]].concat();
+    assert!(refused(&lone).contains("a lone zero block"));
+    let mut damaged = plain.clone();
+    damaged[1024 + 512] ^= 1;
+    assert!(refused(&damaged).contains("after member d/one"), "{}", refused(&damaged));
+}
+
+#[test]
+fn what_is_no_tar_archive_is_named() {
+    let page = b"<!DOCTYPE html>\n<title>404 Not Found</title>\n".repeat(40);
+    for (archive, want) in [
+        (vec![], "this is nothing (0 bytes), not a tar archive"),
+        (page.clone(), "this is an HTML page,"),
+        (filter("gzip", &page), "this is an HTML page inside gzip,"),
+        (filter("bzip2", &page), "this is bzip2,"),
+        (filter("lz4 -q", &page), "this is lz4,"),
+        (filter("gzip", &filter("xz", &sizes())), "this is xz inside gzip,"),
+        (filter("cd / && echo etc/passwd | cpio -oc 2>/dev/null", b""), "this is a cpio archive,"),
+    ] {
+        let message = refused(&archive);
+        assert!(message.starts_with(want), "{message}");
+    }
+}
+
+/// Bytes, then an error as a network gives it.
+struct Broken<'a>(&'a [u8]);
+
+impl Read for Broken<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buf)? {
+            0 => Err(io::Error::new(io::ErrorKind::ConnectionReset, "peer went away at noon")),
+            n => Ok(n),
+        }
+    }
+}
+
+#[test]
+fn a_broken_source_is_told_from_a_damaged_archive() {
+    let plain = sizes();
+    for command in ["cat", "gzip", "zstd -q", "xz -1"] {
+        let packed = filter(command, &plain);
+        for cut in [0, 3, 300, packed.len() / 2, packed.len() - 1, packed.len()] {
+            let target = Mount::tmpfs("mode=0755");
+            let mut source = Broken(&packed[..cut]);
+            let result =
+                archive::unpack(&mut source, target.fd().as_fd(), &UNBOUND, &|_| ControlFlow::Continue(()));
+            match result {
+                Err(UnpackError::Read(error)) => assert_eq!(error.to_string(), "peer went away at noon"),
+                other => panic!("{command} cut at {cut}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn stop_works_while_bytes_flow_and_while_none_come() {
+    let target = Mount::tmpfs("mode=0755");
+    let sizes = sizes();
+    let asked = AtomicUsize::new(0);
+    let stop = |_: Progress| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 | 1 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    };
+    let result = archive::unpack(&mut &sizes[..], target.fd().as_fd(), &UNBOUND, &stop);
+    assert!(matches!(result, Err(UnpackError::Stopped)), "{result:?}");
+
+    // A source that stalls before the first buffer is full, until somebody has said stop.
+    struct Stalled<'a>(&'a [u8], std::sync::mpsc::Receiver<()>);
+    impl Read for Stalled<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buf)? {
+                0 => match self.1.recv_timeout(std::time::Duration::from_secs(20)) {
+                    Ok(()) => Err(io::ErrorKind::TimedOut.into()),
+                    Err(_) => Err(io::Error::other("nobody said stop")),
+                },
+                n => Ok(n),
+            }
+        }
+    }
+    let (said, stopped) = std::sync::mpsc::channel();
+    let said = std::sync::Mutex::new(said);
+    let asked = AtomicUsize::new(0);
+    let stop = |_: Progress| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 | 1 => ControlFlow::Continue(()),
+        _ => {
+            said.lock().unwrap().send(()).unwrap();
+            ControlFlow::Break(())
+        }
+    };
+    let mut source = Stalled(&sizes[..1000], stopped);
+    let target = Mount::tmpfs("mode=0755");
+    let result = archive::unpack(&mut source, target.fd().as_fd(), &UNBOUND, &stop);
+    assert!(matches!(result, Err(UnpackError::Stopped)), "{result:?}");
+}
+
+#[test]
+fn fifos_and_devices_are_made_not_opened() {
+    let target = Mount::tmpfs("mode=0755");
+    let fifo = member(EntryType::Fifo, "fifo", "", b"");
+    unpack(&tar(&[fifo.clone(), fifo]), &target).unwrap();
+    assert!(target.path().join("fifo").metadata().unwrap().file_type().is_fifo());
+}
