@@ -11,3 +11,6 @@ mod serve;
 mod archive;
 mod pack;
 mod trees;
+mod initrd;
+mod network;
+mod refused;
