@@ -2,6 +2,8 @@
 # Builds the static binary. usage: lab/build.sh OUT PROFILE [TARGET]
 # Without TARGET: musl when rustup has or gets it, else gnu with the C library linked in. Its tools are need.sh's.
 set -eu
+# The jobserver of a calling make is not passed on to recipes like this one; cargo knows the cores itself.
+unset MAKEFLAGS MFLAGS
 
 out=$1 profile=$2 target=${3:-}
 musl=x86_64-unknown-linux-musl

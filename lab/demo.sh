@@ -9,14 +9,15 @@ demo=target/demo
 rm -rf "$demo"
 mkdir -p "$demo/www" "$demo/tftp"
 
-# Links: nothing is copied, and what is served is what was made.
-ln -s "$(realpath "$lab/debian.tar.zst")" "$demo/www/root.tar.zst"
-ln -s "$(realpath "$lab/cloud/vmlinuz")" "$demo/www/vmlinuz"
-ln -s "$(realpath "$lab/initrd")" "$demo/www/initrd"
+# Hard links, or copies where they cannot be: the server never follows a link out of its directory.
+put() { ln "$(realpath "$1")" "$demo/www/$2" 2>/dev/null || cp "$1" "$demo/www/$2"; }
+put "$lab/debian.tar.zst" root.tar.zst
+put "$lab/cloud/vmlinuz" vmlinuz
+put "$lab/initrd" initrd
 
 fact() { sed -n "s/.*\"$1\": *\"\{0,1\}\([0-9a-f]*\).*/\1/p" "$lab/debian.tar.zst.json" | head -n 1; }
-facts="\"$(fact sha256)\", size = $(fact size), unpacked = $(fact unpacked), entries = $(fact entries)"
-sed "s/\"0\{64\}\"/$facts/" menus/demo.toml >"$demo/www/catalog.toml"
+sizes="size = $(fact size), unpacked = $(fact unpacked), entries = $(fact entries)"
+sed "/^root/ { s/0\{64\}/$(fact sha256)/; s/ }\$/, $sizes }/ }" menus/demo.toml >"$demo/www/catalog.toml"
 "$bootjack" check "$demo/www/catalog.toml" >&2
 
 coproc server { exec "$bootjack" serve "$demo/www" --listen 127.0.0.1:0 2>"$demo/serve.log"; }

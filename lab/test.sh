@@ -3,7 +3,7 @@
 # usage: lab/test.sh unit|loopback|vm...     JOURNEY=name: only these of the third floor
 # A floor that could not be built or run counts as one failure. What is tested is cargo's and the tests'.
 set -u
-# The makes below are their own, not parts of the one that may have called.
+# The makes and cargos below are their own, not parts of the make that may have called.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 log=$(mktemp "${TMPDIR:-/tmp}/bootjack-test.XXXXXX")

@@ -15,5 +15,6 @@ pub mod early;
 pub mod fetch;
 pub mod load;
 pub mod machine;
+pub mod net;
 pub mod plan;
 pub mod verify;

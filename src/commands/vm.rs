@@ -77,13 +77,13 @@ pub fn run(args: &VmArgs) -> Result<ExitCode, Failure> {
     let words = words(args, accel).map_err(failed)?;
     eprintln!("Ctrl-A X leaves the machine, Ctrl-A H lists more keys. {}", multiplexer_hint());
     let kept = terminal::Kept::new();
-    let stop = signals_held().map_err(failed)?;
     let started = Command::new(QEMU).args(&words).spawn();
     let mut machine = started.map_err(|e| {
         let missing = e.kind() == std::io::ErrorKind::NotFound;
         let failure = failed(anyhow::Error::new(e).context("starting the machine"));
         if missing { failure.hint("on Debian: apt install qemu-system-x86 ipxe-qemu") } else { failure }
     })?;
+    let stop = hold_signals().map_err(failed)?;
     pass_on(stop, &machine);
     let status = machine.wait();
     kept.restore();
@@ -158,8 +158,9 @@ fn multiplexer_hint() -> &'static str {
     }
 }
 
-/// From here on these signals wait: a machine must not outlive the command, nor the terminal stay as it left it.
-fn signals_held() -> Result<SigSet> {
+/// From here on the signals to end wait: a machine must not outlive the command, nor the terminal stay as it left it.
+/// A child started now would inherit that, and be deaf to them.
+fn hold_signals() -> Result<SigSet> {
     let stop = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
     stop.thread_block().context("holding back signals")?;
     Ok(stop)

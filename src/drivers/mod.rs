@@ -102,7 +102,7 @@ impl Drivers {
         })
     }
 
-    /// The index coldplug used, for [`load`].
+    /// The index coldplug used, for [`load()`].
     pub fn index(&self) -> &Index {
         &self.index
     }

@@ -158,7 +158,7 @@ mod tests {
     fn libraries_are_heard_from_a_warning_on() {
         let logger = Logger { kmsg: None, file: None, level: LevelFilter::Debug };
         let asks = |target, level| logger.enabled(&Metadata::builder().target(target).level(level).build());
-        assert!(asks("bootjack::net", Level::Debug));
+        assert!(asks("bootjack::early", Level::Debug));
         assert!(asks("mozim::dhcpv4", Level::Warn));
         assert!(!asks("mozim::dhcpv4", Level::Info));
         assert!(!asks("bootjacket", Level::Info));

@@ -2,3 +2,4 @@
 
 mod initrd;
 mod refused;
+mod network;

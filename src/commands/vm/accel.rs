@@ -30,8 +30,16 @@ pub fn choose(asked: Accel, kernel: Option<&Path>) -> &'static str {
     accel
 }
 
-/// Boots the kernel alone under KVM: true when it came as far as having no root, which ends QEMU.
+/// Tries the kernel; signals to end wait for the end of the trial, so that it cannot be left running.
 fn boots(kernel: &Path) -> Result<bool> {
+    let held = super::hold_signals()?;
+    let result = trial(kernel);
+    held.thread_unblock().context("letting signals through")?;
+    result
+}
+
+/// Boots the kernel alone under KVM: true when it came as far as having no root, which ends QEMU.
+fn trial(kernel: &Path) -> Result<bool> {
     let mut serial = tempfile()?;
     let mut machine = Command::new(QEMU)
         .args(["-accel", "kvm", "-m", "256", "-nic", "none", "-no-reboot", "-display", "none"])

@@ -6,7 +6,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// SeaBIOS switches autowrap off and a guest may leave colours, a hidden cursor, the alternate screen and mouse
 /// reports behind: back to a normal screen, autowrap on, cursor shown, attributes reset (ECMA-48, xterm's ctlseqs).
-const NORMAL: &[u8] = b"\x1b[?1049l\x1b[?1000l\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[0m\r\n";
+const NORMAL: &[u8] = b"\x1b[?1047l\x1b[?1000l\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[0m\r\n";
 
 /// The settings of the line at the start, if standard input is a terminal.
 pub struct Kept(Option<Termios>);

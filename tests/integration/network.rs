@@ -1,0 +1,249 @@
+//! The network room against a real DHCP server (busybox udhcpd) at the other end of a cable: a veth pair whose ends lie in
+//! two network namespaces of their own. Nothing of the host's network is touched, nor its `/etc/resolv.conf` or name.
+//!
+//! A test runs itself again inside `unshare`; that needs root.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bootjack::net::{Config, Lease, Network, NicState};
+
+const INSIDE: &str = "BOOTJACK_TEST_IN_A_NAMESPACE";
+
+/// Longer than anything here takes: a lease of 8 s that has to run out, on a busy machine.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Runs `body` in a fresh network, mount and UTS namespace, by starting this very test there.
+fn alone(test: &str, body: fn(&Path)) {
+    let dir = tempfile::tempdir().unwrap();
+    if std::env::var_os(INSIDE).is_some() {
+        let names = fs::read_to_string("/proc/net/dev").unwrap();
+        assert_eq!(names.lines().filter(|l| l.contains(':')).count(), 1, "not alone:\n{names}");
+        fs::write(dir.path().join("resolv.conf"), "").unwrap();
+        sh(&format!("mount --bind {}/resolv.conf /etc/resolv.conf", dir.path().display()));
+        return body(dir.path());
+    }
+    let name = format!("network::{test}");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", "--mount", "--uts", "--"]).arg(std::env::current_exe().unwrap());
+    let output = unshare.args([&name, "--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn sh(line: &str) -> String {
+    let output = Command::new("sh").args(["-c", line]).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A machine at the other end of `cable`; killed when dropped.
+struct Server {
+    child: Child,
+    conf: PathBuf,
+}
+
+impl Server {
+    /// Makes the cable `eth0`, and a namespace for its other end.
+    fn new(dir: &Path) -> Self {
+        let script = "echo ready; read go; ip addr add 10.99.0.1/24 dev far; ip link set far up; echo up; \
+                      while read dns; do busybox udhcpd -f \"$CONF\" 2>\"$CONF.log\" & echo $!; read stop; \
+                      kill $!; wait $!; echo stopped; done";
+        let conf = dir.join("udhcpd.conf");
+        let mut child = Command::new("unshare")
+            .args(["--net", "--", "sh", "-c", script])
+            .env("CONF", &conf)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert_eq!(line(&mut child), "ready");
+        sh(&format!("ip link add eth0 type veth peer name far && ip link set far netns {}", child.id()));
+        let mut server = Self { child, conf };
+        server.say("go");
+        assert_eq!(line(&mut server.child), "up");
+        server
+    }
+
+    fn say(&mut self, text: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{text}").unwrap();
+    }
+
+    /// Begins to give leases of 8 s, with this name server.
+    fn serve(&mut self, dns: &str) {
+        let leases = self.conf.with_extension("leases");
+        fs::OpenOptions::new().append(true).create(true).open(&leases).unwrap();
+        let text = format!(
+            "start 10.99.0.50\nend 10.99.0.50\ninterface far\nlease_file {}\npidfile /dev/null\nmin_lease 1\n\
+             option lease 8\noption subnet 255.255.255.0\noption router 10.98.0.1\noption dns {dns}\n\
+             option domain lab.example\noption mtu 1400\noption hostname rack12\n",
+            leases.display()
+        );
+        fs::write(&self.conf, text).unwrap();
+        self.say(dns);
+        line(&mut self.child);
+    }
+
+    fn stop(&mut self) {
+        self.say("stop");
+        assert_eq!(line(&mut self.child), "stopped");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One line, read byte by byte: what follows belongs to the next question.
+fn line(child: &mut Child) -> String {
+    let mut text = String::new();
+    BufReader::with_capacity(1, child.stdout.as_mut().unwrap()).read_line(&mut text).unwrap();
+    text.trim().to_owned()
+}
+
+fn config(words: &[(&str, &str)]) -> Config {
+    let words: Vec<(String, String)> = words.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+    let (config, problems) = Config::parse(&words);
+    assert_eq!(problems, Vec::<String>::new());
+    config
+}
+
+fn lease(network: &Network) -> Lease {
+    let begun = Instant::now();
+    let lease = network.wait(Some(begun + LONG), &|| ControlFlow::Continue(()));
+    lease.unwrap_or_else(|| panic!("no lease: {:?} {:?}", network.status(), network.notes()))
+}
+
+#[track_caller]
+fn until(what: &str, network: &Network, is: impl Fn(&Network) -> bool) {
+    let begun = Instant::now();
+    while !is(network) {
+        assert!(begun.elapsed() < LONG, "never {what}: {:?}", network.status());
+        std::thread::yield_now();
+        // The state changes by itself; there is nothing to be woken by but time.
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+fn addresses() -> String {
+    sh("ip -4 -o addr show dev eth0")
+}
+
+#[test]
+fn a_lease_is_used_renewed_lost_and_had_again() {
+    alone("a_lease_is_used_renewed_lost_and_had_again", |dir| {
+        let mut server = Server::new(dir);
+        let network = Network::start(config(&[("nameserver", "9.9.9.9")])).unwrap();
+        until("asking", &network, |n| {
+            n.status().iter().any(|n| matches!(n.state, NicState::Asking { attempt: 1, .. }))
+        });
+        server.serve("10.99.0.7");
+        let first = lease(&network);
+        assert_eq!((first.address.to_string().as_str(), first.prefix), ("10.99.0.50", 24));
+        assert_eq!((first.seconds, first.mtu, first.hostname.as_deref()), (8, Some(1400), Some("rack12")));
+        assert!(addresses().contains("10.99.0.50/24"), "{}", addresses());
+        // The router is outside the network: reachable all the same.
+        let routes = sh("ip -4 route");
+        assert!(routes.contains("default via 10.98.0.1 dev eth0") && routes.contains("onlink"), "{routes}");
+        assert!(sh("ip link show eth0").contains("mtu 1400"));
+        assert_eq!(
+            fs::read_to_string("/etc/resolv.conf").unwrap(),
+            "search lab.example\nnameserver 9.9.9.9\nnameserver 10.99.0.7\n"
+        );
+        assert_eq!(sh("uname -n").trim(), "rack12");
+
+        // Half a lease later another name server is in it: it was renewed, and never gone.
+        server.stop();
+        server.serve("10.99.0.8");
+        until("renewed", &network, |n| {
+            let lease = n.lease().expect("a lease that is renewed in time is never lost");
+            lease.nameservers.iter().any(|s| s.to_string() == "10.99.0.8")
+        });
+        assert!(fs::read_to_string("/etc/resolv.conf").unwrap().contains("10.99.0.8"));
+
+        // Nobody renews: it ends, the address goes, and it is asked for again until somebody answers.
+        server.stop();
+        until("lost", &network, |n| n.lease().is_none());
+        until("flushed", &network, |_| !addresses().contains("10.99.0.50"));
+        server.serve("10.99.0.9");
+        assert_eq!(lease(&network).nameservers[1].to_string(), "10.99.0.9");
+        assert!(addresses().contains("10.99.0.50/24"));
+
+        network.down();
+        assert_eq!(addresses(), "");
+        assert!(!sh("ip -o link show eth0").contains("UP"), "{}", sh("ip -o link show eth0"));
+        assert!(sh("ip -o addr show dev lo").contains("127.0.0.1/8"));
+    });
+}
+
+#[test]
+fn a_link_that_comes_ends_the_pause_at_once() {
+    alone("a_link_that_comes_ends_the_pause_at_once", |dir| {
+        let mut server = Server::new(dir);
+        let network = Network::start(config(&[])).unwrap();
+        // A long pause: the third is about 4 s.
+        until("waiting", &network, |n| {
+            n.status().iter().any(|n| matches!(n.state, NicState::Waiting { attempt: 1, .. }))
+        });
+        let failed = network.status().remove(0).last_error;
+        assert_eq!(failed.as_deref(), Some("no DHCP server answered within 8 s"));
+        let id = server.child.id();
+        sh(&format!("nsenter -t {id} -n ip link set far down"));
+        until("without a link", &network, |n| n.status()[0].state == NicState::NoLink);
+        sh(&format!("nsenter -t {id} -n ip link set far up"));
+        server.serve("10.99.0.7");
+        until("asking anew", &network, |n| {
+            matches!(n.status()[0].state, NicState::Asking { attempt: 1, .. } | NicState::Leased(_))
+        });
+        lease(&network);
+        assert_eq!(network.status()[0].last_error, None);
+        // A cable that is pulled does not take the lease away.
+        sh(&format!("nsenter -t {id} -n ip link set far down"));
+        until("pulled", &network, |n| n.status()[0].link == Some(false));
+        assert!(network.lease().is_some());
+    });
+}
+
+#[test]
+fn an_address_by_hand_needs_no_server_and_off_means_off() {
+    alone("an_address_by_hand_needs_no_server_and_off_means_off", |dir| {
+        let _server = Server::new(dir);
+        let off = Network::start(config(&[("ip", "off")])).unwrap();
+        assert_eq!(off.wait(None, &|| ControlFlow::Continue(())), None);
+        assert!(!sh("ip -o link show eth0").contains("UP"));
+        drop(off);
+
+        let words =
+            [("ip", "10.99.0.40::10.99.0.1:24:bob:eth0:none:1300"), ("nameserver", "9.9.9.9"), ("x", "y")];
+        let network = Network::start(config(&words)).unwrap();
+        let lease = lease(&network);
+        assert_eq!((lease.server, lease.seconds), (None, 0));
+        assert_eq!(network.status()[0].state, NicState::Static(lease));
+        assert!(addresses().contains("10.99.0.40/24"));
+        sh("ping -c 1 -W 5 10.99.0.1 || busybox ping -c 1 -W 5 10.99.0.1");
+        assert!(sh("ip link show eth0").contains("mtu 1300"));
+        assert_eq!(sh("uname -n").trim(), "bob");
+    });
+}
+
+#[test]
+fn an_interface_that_appears_later_is_taken_in_and_one_that_goes_is_forgotten() {
+    let test = "an_interface_that_appears_later_is_taken_in_and_one_that_goes_is_forgotten";
+    alone(test, |dir| {
+        let network = Network::start(config(&[])).unwrap();
+        assert_eq!(network.status(), Vec::new());
+        let mut server = Server::new(dir);
+        server.serve("10.99.0.7");
+        lease(&network);
+        sh("ip link del eth0");
+        until("forgotten", &network, |n| n.status().is_empty());
+        assert_eq!(network.lease(), None);
+    });
+}
