@@ -1,5 +1,5 @@
 //! The second floor: the real binary against loopback servers, temporary directories and ptys.
 
 mod initrd;
-mod refused;
 mod network;
+mod refused;
