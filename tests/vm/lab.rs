@@ -2,6 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+
+use bootjack::verify::Sha256;
+
+use crate::server::{Answer, Server};
 
 /// A kernel of Debian's.
 #[derive(Clone, Copy)]
@@ -75,4 +80,68 @@ impl Initrd {
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("initrd")
     }
+}
+
+/// A packed root, with what the catalog says about it.
+pub struct Root {
+    pub bytes: Arc<Vec<u8>>,
+    pub sha256: String,
+    unpacked: u64,
+    entries: u64,
+}
+
+impl Root {
+    /// Debian with systemd, a login prompt and the specimens of /srv/specimens.
+    pub fn debian() -> Self {
+        Self::packed("lab/debian.tar.zst")
+    }
+
+    /// A root whose init prints `FACT name value` lines and switches the machine off.
+    pub fn busybox() -> Self {
+        Self::packed("lab/busybox.tar.zst")
+    }
+
+    fn packed(name: &str) -> Self {
+        let read = |path: PathBuf| std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let about: serde_json::Value =
+            serde_json::from_slice(&read(made(&format!("{name}.json")))).expect("what pack --json says");
+        let number = |key: &str| about[key].as_u64().unwrap_or_else(|| panic!("{key} in {about}"));
+        let bytes = read(made(name));
+        Self {
+            sha256: Sha256::of(&bytes).to_string(),
+            bytes: Arc::new(bytes),
+            unpacked: number("unpacked"),
+            entries: number("entries"),
+        }
+    }
+
+    /// The artifact as the catalog has it, at a place beside the catalog.
+    pub fn artifact(&self, url: &str) -> String {
+        self.artifact_of(url, Some(self.unpacked))
+    }
+
+    /// The same with another claim about its size in memory, or none.
+    pub fn artifact_of(&self, url: &str, unpacked: Option<u64>) -> String {
+        let claim = unpacked.map(|n| format!(", unpacked = {n}, entries = {}", self.entries));
+        let (sha256, size) = (&self.sha256, self.bytes.len());
+        let claim = claim.unwrap_or_default();
+        format!("{{ url = \"{url}\", sha256 = \"{sha256}\", size = {size}{claim} }}")
+    }
+
+    /// An initrd, and the words that boot this root from `server` without a catalog.
+    pub fn by_hand(&self, server: &Server, kernel: Kernel) -> (Initrd, String) {
+        let url = server.put("root", &[Answer::Good(self.bytes.clone())]);
+        let words = format!("root=tmpfs:{url} rd.tmpfs.sha256={}", self.sha256);
+        (Initrd::new(kernel, &["--drivers", "net"]), words)
+    }
+}
+
+/// A catalog of switch-root entries (id, artifact, further lines) titled `Entry ID`, and one that powers off.
+pub fn catalog(entries: &[(&str, &str, &str)]) -> String {
+    let mut text = "version = 1\n".to_owned();
+    for (id, root, more) in entries {
+        let title = format!("id = \"{id}\"\ntitle = \"Entry {id}\"\n");
+        text += &format!("[[entry]]\n{title}boot = \"switch-root\"\nroot = {root}\n{more}\n");
+    }
+    text + "[[entry]]\nid = \"poweroff\"\ntitle = \"Entry poweroff\"\nboot = \"poweroff\"\n"
 }

@@ -150,6 +150,13 @@ impl Vm {
         self.line.state.lock().expect("the listener lives").0.log.clone()
     }
 
+    /// The rest of the line `FACT name …` of the busybox root.
+    pub fn fact(&self, name: &str) -> String {
+        let log = self.log();
+        let line = log.lines().find_map(|l| l.split_once(&format!("FACT {name} ")));
+        line.unwrap_or_else(|| panic!("no fact {name} in\n{log}")).1.to_owned()
+    }
+
     /// Waits until the machine has switched itself off, or wanted to start again.
     pub fn wait_exit(&mut self) -> ExitStatus {
         // The line ends when QEMU does.

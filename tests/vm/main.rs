@@ -1,9 +1,6 @@
 //! Journeys through a real machine: QEMU, a real kernel, the real initrd. One module a journey, its name the promise.
 //! What they need is made by `make test-vm`, which also runs them one at a time.
 
-// The harness serves journeys that arrive with the rooms they travel through.
-#![allow(dead_code)]
-
 mod lab;
 mod machine;
 mod screen;
@@ -11,5 +8,23 @@ mod server;
 
 mod a_foreign_modprobe_reads_our_tables;
 mod binary_is_static_and_small;
+mod capabilities_owners_and_nodes_survive;
+mod dhcp_appears_late;
+mod e1000_on_the_generic_kernel;
+mod enospc_while_unpacking;
+mod gnu_static_boots;
 mod harness_sees_types_and_ends;
+mod initramfs_memory_is_given_back;
+mod killed_worker_is_reported;
+mod malformed_catalog_still_boots_the_good_entry;
+mod missing_init_is_refused;
+mod not_enough_memory_is_refused_with_numbers;
+mod not_found_is_shown;
+mod nvme_and_ahci_appear;
 mod pxe_rom_starts_kernel_and_initrd;
+mod pxe_rom_to_login;
+mod root_tmpfs_by_hand;
+mod screens_are_captured;
+mod server_dies_in_mid_body_and_comes_back;
+mod shell_and_back;
+mod wrong_digest_then_a_good_entry;

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use crate::lab::{Initrd, Kernel};
 
 /// What the next answer for a path will be; the last one stays.
 #[derive(Clone)]
@@ -17,19 +20,22 @@ pub enum Answer {
     Status(u16),
 }
 
+/// What was asked for so far, and a bell.
+type Asked = Arc<(Mutex<Vec<String>>, Condvar)>;
+
 type Plan = Arc<Mutex<BTreeMap<String, Vec<Answer>>>>;
 
 pub struct Server {
     port: u16,
     plan: Plan,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Asked,
 }
 
 impl Server {
     pub fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        let (plan, asked) = (Plan::default(), Arc::new(Mutex::new(Vec::new())));
+        let (plan, asked) = (Plan::default(), Asked::default());
         let (answers, log) = (Arc::clone(&plan), Arc::clone(&asked));
         // Ends with the test.
         std::thread::spawn(move || {
@@ -47,24 +53,47 @@ impl Server {
         self.url(name)
     }
 
+    /// A text, as often as it is asked for.
+    pub fn text(&self, name: &str, text: &str) -> String {
+        self.put(name, &[Answer::Good(Arc::new(text.as_bytes().to_vec()))])
+    }
+
+    /// Serves this catalog: an initrd, and the words that make it fetch it.
+    pub fn menu(&self, kernel: Kernel, catalog: &str) -> (Initrd, String) {
+        let words = format!("bootjack.catalog={}", self.text("catalog.toml", catalog));
+        (Initrd::new(kernel, &["--drivers", "net"]), words)
+    }
+
+    /// Waits until somebody has asked for this path.
+    pub fn wait_for(&self, path: &str) {
+        let (asked, news) = &*self.asked;
+        let asked = asked.lock().expect("no panic in the server");
+        let missing = |asked: &mut Vec<String>| !asked.iter().any(|p| p == path);
+        let patience = Duration::from_secs(60);
+        let (_asked, late) =
+            news.wait_timeout_while(asked, patience, missing).expect("no panic in the server");
+        assert!(!late.timed_out(), "nobody asks for {path}");
+    }
+
     pub fn url(&self, name: &str) -> String {
         format!("http://10.0.2.2:{}/{name}", self.port)
     }
 
     /// Paths in the order in which they were asked for.
     pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("no panic in the server").clone()
+        self.asked.0.lock().expect("no panic in the server").clone()
     }
 }
 
-fn serve(stream: &TcpStream, plan: &Plan, asked: &Mutex<Vec<String>>) {
+fn serve(stream: &TcpStream, plan: &Plan, asked: &(Mutex<Vec<String>>, Condvar)) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     // One connection, one answer: the guest connects again.
     let Some(request) = lines.next() else { return };
     lines.take_while(|l| !l.is_empty()).for_each(drop);
     let mut words = request.split(' ');
     let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or("").to_owned());
-    asked.lock().expect("no panic in the server").push(path.clone());
+    asked.0.lock().expect("no panic in the server").push(path.clone());
+    asked.1.notify_all();
     let answer = {
         let mut plan = plan.lock().expect("no panic in the server");
         match plan.get_mut(&path) {

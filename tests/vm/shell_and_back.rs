@@ -1,0 +1,28 @@
+//! The shell has job control, and leaving it comes back to the menu.
+
+use crate::lab::{Initrd, Kernel, catalog};
+use crate::machine::{Options, Vm};
+
+#[test]
+fn to_the_shell_and_back() {
+    let initrd = Initrd::with_catalog(Kernel::Cloud, &catalog(&[]), &["--drivers", "virtio_net"]);
+    let mut vm = Vm::boot(&Options { initrd: &initrd.path(), ..Options::default() });
+    vm.expect("Entry poweroff");
+    vm.type_keys("s");
+    vm.expect("# ");
+    vm.type_keys("tty\r");
+    vm.expect("/dev/tty");
+    vm.type_keys("sleep 100\r");
+    vm.type_keys("\x03");
+    vm.type_keys("echo status $?\r");
+    vm.expect("status 130");
+    vm.type_keys("sleep 100\r");
+    vm.type_keys("\x1a");
+    vm.expect("Stopped");
+    vm.type_keys("fg\r");
+    vm.type_keys("\x03");
+    vm.type_keys("exit\r");
+    vm.expect("Entry poweroff");
+    vm.type_keys("p");
+    vm.expect("ower off");
+}
