@@ -138,7 +138,7 @@ pub fn fetch_into(
                     failure.hint("the file on the server is not the one the catalog means: see sha256sum")
                 }
                 Phase::Unpack => failure.hint("make the archive anew: bootjack pack"),
-                _ => failure.hint("check the URL, the server and the network (n)"),
+                _ => failure.hint("check the URL, the server and the network"),
             }))
         }
     }

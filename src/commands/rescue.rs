@@ -13,8 +13,9 @@ const BUSYBOX: &str = "/bin/busybox";
 
 /// Said first; the words after `exec` become the shell.
 const GREETING: &str = r#"
-echo
-echo "bootjack: shell on $(tty); the log is /run/bootjack/log; 'exit' or Ctrl-D goes back"
+printf '\033[2J\033[H'
+echo "bootjack: shell on $(tty); 'exit' or Ctrl-D goes back"
+echo "bootjack: the log is /run/bootjack/log"
 exec /bin/busybox sh -l"#;
 
 /// Runs a shell on the terminal at `tty` until it is left.

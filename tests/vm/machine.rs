@@ -23,6 +23,8 @@ pub const ESC: &str = "\x1b";
 pub struct Options<'a> {
     pub kernel: Kernel,
     pub initrd: &'a Path,
+    /// Where the kernel speaks.
+    pub console: &'a str,
     /// Further words of the kernel command line.
     pub append: &'a str,
     /// MiB.
@@ -42,6 +44,7 @@ impl Default for Options<'_> {
         Self {
             kernel: Kernel::Cloud,
             initrd: Path::new(""),
+            console: "ttyS0",
             append: "",
             memory: 512,
             net: &["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0"],
@@ -96,7 +99,7 @@ impl Vm {
                 .arg(options.kernel.image())
                 .arg("-initrd")
                 .arg(options.initrd)
-                .args(["-append", &format!("console=ttyS0 panic=-1 {}", options.append)])
+                .args(["-append", &format!("console={} panic=-1 {}", options.console, options.append)])
                 .args(options.net),
         };
         qemu.args(options.devices).stdin(Stdio::null()).stdout(Stdio::null());

@@ -5,11 +5,11 @@ use crate::machine::{Options, Vm};
 
 #[test]
 fn nvme_and_ahci_disks_appear() {
-    let disk = tempfile::NamedTempFile::new().unwrap();
-    disk.as_file().set_len(16 << 20).unwrap();
+    let disks = tempfile::tempdir().unwrap();
     let drive = |id: &str| {
-        let path = disk.path().display();
-        format!("id={id},if=none,format=raw,readonly=on,file.locking=off,file={path}")
+        let path = disks.path().join(id);
+        std::fs::File::create(&path).unwrap().set_len(16 << 20).unwrap();
+        format!("id={id},if=none,format=raw,file={}", path.display())
     };
     let (nvme, ahci) = (drive("d0"), drive("d1"));
     let initrd = Initrd::with_catalog(Kernel::Generic, &catalog(&[]), &["--drivers", "storage"]);

@@ -13,17 +13,19 @@ fn capture(rows: u16, columns: u16) {
     let mut vm = Vm::boot(&options);
     let folder = crate::lab::made("lab").with_file_name("screens");
     std::fs::create_dir_all(&folder).unwrap();
-    let mut keep = |keys: &str, sign: &str, name: &str| {
+    // Frames come from top to bottom: with its last line a screen is whole.
+    let mut keep = |keys: &str, sign: &str, last: &str, name: &str| {
         vm.type_keys(keys);
         vm.expect(sign);
+        vm.expect(last);
         let place = folder.join(format!("{name}-{columns}x{rows}.txt"));
         std::fs::write(place, vm.screen() + "\n").unwrap();
         assert!(vm.screen().lines().all(|line| line.chars().count() <= columns.into()));
     };
-    keep("", "Entry gone", "menu");
-    keep("?", "elp", "help");
-    keep("\x1b", "Entry gone", "menu");
-    keep(ENTER, "404", "failure");
+    keep("", "Is not there.", "r reboot", "menu");
+    keep("?", "Keys", "back", "help");
+    keep("\x1b", "Is not there.", "r reboot", "menu");
+    keep(ENTER, "404", "b reboot", "failure");
 }
 
 #[test]

@@ -12,14 +12,20 @@ fn to_the_shell_and_back() {
     vm.expect("# ");
     vm.type_keys("tty\r");
     vm.expect("/dev/tty");
-    vm.type_keys("sleep 100\r");
+    // Each key is pressed when the program it is meant for has said something: only then it has the terminal.
+    vm.type_keys("sh -c 'echo run''ning; exec sleep 100'\r");
+    vm.expect("running");
     vm.type_keys("\x03");
     vm.type_keys("echo status $?\r");
     vm.expect("status 130");
-    vm.type_keys("sleep 100\r");
+    vm.type_keys("sed -u s/^/heard-/\r");
+    vm.type_keys("one\r");
+    vm.expect("heard-one");
     vm.type_keys("\x1a");
     vm.expect("Stopped");
     vm.type_keys("fg\r");
+    vm.type_keys("two\r");
+    vm.expect("heard-two");
     vm.type_keys("\x03");
     vm.type_keys("exit\r");
     vm.expect("Entry poweroff");

@@ -168,7 +168,7 @@ fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Of
 
 fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
     Failure::because(Phase::Catalog, location.to_string(), error.to_string())
-        .hint("check bootjack.catalog=, the server and the network (n)")
+        .hint("check bootjack.catalog=, the server and the network")
 }
 
 /// The entries that stand; a file in which none can be found is a failure with every complaint.
