@@ -109,8 +109,10 @@ fn as_json(plan: &Plan) -> serde_json::Value {
             Trust::Sha256(digest) => Some(digest),
             Trust::Unverified => None,
         };
+        // As shown: this is for people and their scripts, which the catalog's passwords are not.
+        let locations: Vec<String> = root.archive.locations.iter().map(ToString::to_string).collect();
         object["root"] = json!({
-            "locations": root.archive.locations,
+            "locations": locations,
             "verified": sha256.is_some(),
             "sha256": sha256,
             "size": root.archive.size,
@@ -174,6 +176,14 @@ mod tests {
              memory    memory need unknown, 1.0 GiB available\n  tmpfs     may grow to 1.6 GiB\n  \
              init      /x y z\n"
         );
+    }
+
+    #[test]
+    fn no_plan_shows_a_password() {
+        let plan = planned(&ENTRY.replace("http://b/", "http://ann:s3cret@b/"));
+        for shown in [as_text(&plan), as_json(&plan).to_string()] {
+            assert!(shown.contains("http://ann:***@b/r.tar") && !shown.contains("s3cret"), "{shown}");
+        }
     }
 
     #[test]

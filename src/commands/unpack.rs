@@ -49,7 +49,8 @@ pub struct UnpackArgs {
 #[derive(Default, serde::Serialize)]
 struct Outcome {
     ok: bool,
-    location: Option<Location>,
+    /// Without a password.
+    location: Option<String>,
     bytes: u64,
     unpacked: u64,
     entries: u64,
@@ -72,7 +73,7 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
         let outcome = match &done {
             Ok(Fetched { unpacked, sha256, location, bytes, retries }) => Outcome {
                 ok: true,
-                location: Some(location.clone()),
+                location: Some(location.to_string()),
                 bytes: *bytes,
                 unpacked: unpacked.bytes,
                 entries: unpacked.entries,
