@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, open};
 
+use super::ca::CaArgs;
 use super::progress::Progress;
 use crate::archive::{Limits, LostXattrs};
 use crate::catalog::Artifact;
-use crate::fetch::{self, Fetcher, Location};
+use crate::fetch::Location;
 use crate::load::{self, Failure, Fetched, LoadError, Phase, Report, Target};
 use crate::verify::{Sha256, Trust};
 
@@ -34,9 +35,8 @@ pub struct UnpackArgs {
     /// Exact size of the fetched bytes
     #[arg(long, value_name = "BYTES")]
     size: Option<u64>,
-    /// More certificate authorities for https (PEM)
-    #[arg(long, value_name = "FILE")]
-    ca: Vec<PathBuf>,
+    #[command(flatten)]
+    ca: CaArgs,
     /// How long to go on without a byte arriving, over all tries
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = crate::catalog::duration)]
     retry_for: Duration,
@@ -129,8 +129,7 @@ fn unpack(args: &UnpackArgs) -> Result<Fetched, Failure> {
         }
     };
     let artifact = Artifact { locations, trust, size: args.size, unpacked: None, entries: None };
-    let fetcher = Fetcher::new(&fetch::Config { ca: args.ca.clone(), ..fetch::Config::default() })
-        .map_err(|e| Failure::new(Phase::Fetch, "certificates", e))?;
+    let fetcher = args.ca.fetcher()?;
     let mut directory =
         Directory::prepare(Path::new(dir)).map_err(|e| Failure::new(Phase::Unpack, dir, e))?;
     let progress = Mutex::new(Progress::to_stderr());
