@@ -132,7 +132,7 @@ fn unpack(args: &UnpackArgs) -> Result<Fetched, Failure> {
     let fetcher = args.ca.fetcher()?;
     let mut directory =
         Directory::prepare(Path::new(dir)).map_err(|e| Failure::new(Phase::Unpack, dir, e))?;
-    let progress = Mutex::new(Progress::to_stderr());
+    let progress = Mutex::new(Progress::to_stderr("unpacking"));
     let on = |report: Report| {
         progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).report(&report);
         ControlFlow::Continue(())
