@@ -23,11 +23,13 @@ use crate::verify::{Sha256, Trust};
 /// Fetch, verify and unpack a root archive into a directory, as a boot does
 #[derive(clap::Args)]
 #[command(
+    override_usage = "bootjack unpack [OPTIONS] <LOCATION>... <DIR>",
     after_help = "Example: bootjack unpack http://10.0.2.2:8080/debian.tar.zst --sha256 9f86d0… /mnt/root"
 )]
 pub struct UnpackArgs {
     /// Where the archive is (further ones are mirrors), and last the directory: made, or empty
-    #[arg(required = true, num_args = 2.., value_names = ["LOCATION", "DIR"])]
+    // At least two, which is seen in `run`: clap would want two on each side of an option.
+    #[arg(required = true, value_name = "LOCATION|DIR")]
     places: Vec<String>,
     /// SHA-256 the fetched bytes must have; without it the archive is not verified
     #[arg(long, value_name = "HEX")]
@@ -66,8 +68,12 @@ struct Outcome {
 /// # Errors
 /// What went wrong, with the directory left empty.
 pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
+    let Some((dir, locations @ [_, ..])) = args.places.split_last() else {
+        eprintln!("error: a LOCATION and a DIR are needed\n\nFor more information, try '--help'.");
+        return Ok(ExitCode::from(2));
+    };
     let started = Instant::now();
-    let done = unpack(args);
+    let done = unpack(args, locations, dir);
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
         let outcome = match &done {
@@ -108,10 +114,7 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn unpack(args: &UnpackArgs) -> Result<Fetched, Failure> {
-    let Some((dir, places)) = args.places.split_last() else {
-        return Err(Failure::because(Phase::Unpack, "arguments", "no directory is named"));
-    };
+fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Failure> {
     let locations = places
         .iter()
         .map(|text| Location::parse(text).map_err(|e| Failure::new(Phase::Fetch, text, e)))
