@@ -53,7 +53,7 @@ impl Target for Root {
 }
 
 /// How an artifact came, for the report.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fetched {
     pub unpacked: Unpacked,
     /// Digest of the bytes as fetched, whether it was asked for or not.

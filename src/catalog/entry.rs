@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::places::{Mirror, Placed};
 use super::problem::{Page, nearest, quoted};
 use super::quantity::root_size;
 use super::table::{At, Table};
@@ -205,8 +206,11 @@ fn artifact(table: &Table, base: &Location) -> Option<Artifact> {
     let urls = table.text_or_texts("url");
     let pinned = table.key("chunks").is_some() || urls.iter().flatten().any(|(url, _)| is_pinned(url));
     let trust = trust(table, pinned);
-    let locations: Option<Vec<Location>> = urls.map(|urls| {
-        urls.into_iter().filter_map(|(url, place)| location(table.page, url, &place, base)).collect()
+    let mirrors: Option<Vec<Mirror>> = urls.map(|urls| {
+        let mirror = |(url, place): At<&str>| {
+            Some(Mirror { location: location(table.page, url, &place, base)?, place })
+        };
+        urls.into_iter().filter_map(mirror).collect()
     });
     let number = |key| table.integer(key).map(|(number, _)| number);
     let (size, unpacked, entries) = (number("size"), number("unpacked"), number("entries"));
@@ -215,7 +219,9 @@ fn artifact(table: &Table, base: &Location) -> Option<Artifact> {
             "`bootjack pack` prints size, unpacked and entries; with them memory is checked before fetching";
         table.page.warning(&table.place, "the artifact lacks \"unpacked\": memory need unknown", hint);
     }
-    let locations = locations.filter(|l| !l.is_empty())?;
+    let mirrors = mirrors.filter(|m| !m.is_empty())?;
+    let locations = mirrors.iter().map(|m| m.location.clone()).collect();
+    table.page.place(Placed { size, mirrors });
     Some(Artifact { locations, trust: trust?, size, unpacked, entries })
 }
 

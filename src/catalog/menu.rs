@@ -72,12 +72,10 @@ fn idle(text: &str) -> Result<Duration, String> {
 fn menu_base(menu: &Table, base: &Location) -> Option<Location> {
     let (text, place) = menu.text("base")?;
     let written = entry::location(menu.page, text, &place, base)?;
-    if text.ends_with('/') {
-        // A path forgets its last slash; a file in the directory says the same.
-        return entry::location(menu.page, &format!("{text}catalog.toml"), &place, base);
+    if !text.ends_with('/') {
+        let hint = format!("a directory is written {:?}", format!("{text}/"));
+        menu.page.warning(&place, "\"base\" does not end with '/': its last part is not used", &hint);
     }
-    let hint = format!("a directory is written {:?}", format!("{text}/"));
-    menu.page.warning(&place, "\"base\" does not end with '/': its last part is not used", &hint);
     Some(written)
 }
 

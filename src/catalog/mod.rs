@@ -3,6 +3,7 @@
 
 mod entry;
 mod menu;
+mod places;
 mod problem;
 mod quantity;
 mod table;
@@ -13,9 +14,10 @@ use std::time::Duration;
 use crate::fetch::Location;
 use crate::verify::Trust;
 
+pub use places::{Mirror, Placed, artifacts};
 pub use problem::{Problem, Severity};
 pub use quantity::{duration, root_size};
-pub use written::{Parsed, RefusedEntry, TEXT_LIMIT, decode, parse};
+pub use written::{Parsed, RefusedEntry, TEXT_LIMIT, decode, parse, parse_bytes};
 
 /// A catalog, version 1, with the entries that stand.
 #[derive(Clone, Debug, PartialEq)]

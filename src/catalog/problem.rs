@@ -4,6 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
+use super::places::Placed;
+
 /// Whether a problem stops something from booting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -108,6 +110,7 @@ pub(super) struct Page<'a> {
     entry: Cell<Option<usize>>,
     errors: Cell<usize>,
     refused: Cell<bool>,
+    artifacts: RefCell<Vec<Placed>>,
 }
 
 impl<'a> Page<'a> {
@@ -119,6 +122,7 @@ impl<'a> Page<'a> {
             entry: Cell::new(None),
             errors: Cell::new(0),
             refused: Cell::new(false),
+            artifacts: RefCell::default(),
         }
     }
 
@@ -171,6 +175,16 @@ impl<'a> Page<'a> {
         let mut noted = self.noted.into_inner();
         noted.sort_by_key(|(start, _, _)| *start);
         noted.into_iter().map(|(_, entry, problem)| (entry, problem)).collect()
+    }
+
+    /// Keeps where an artifact's locations stand.
+    pub(super) fn place(&self, artifact: Placed) {
+        self.artifacts.borrow_mut().push(artifact);
+    }
+
+    /// Every artifact that was read.
+    pub(super) fn into_artifacts(self) -> Vec<Placed> {
+        self.artifacts.into_inner()
     }
 
     fn note(&self, span: &Range<usize>, severity: Severity, message: String, hint: Option<String>) {

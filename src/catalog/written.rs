@@ -102,6 +102,22 @@ pub fn parse(text: &str, base: &Location, origin: &str) -> Parsed {
     }
 }
 
+/// As [`parse`], of bytes that may be no text; then that is the one problem.
+pub fn parse_bytes(bytes: &[u8], base: &Location, origin: &str) -> Parsed {
+    match decode(bytes) {
+        Ok(text) => parse(text, base, origin),
+        Err(problem) => {
+            let origin = origin.to_owned();
+            Parsed { origin, catalog: None, refused: Vec::new(), problems: vec![problem] }
+        }
+    }
+}
+
+/// Only reads: what was found is on the page.
+pub(super) fn walk(page: &Page, base: &Location) {
+    drop(read(page, base));
+}
+
 /// Place in the file, id and title of a refused entry.
 type Name = (usize, Option<String>, Option<String>);
 

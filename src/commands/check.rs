@@ -1,23 +1,34 @@
-//! `bootjack check`: every problem of every catalog at once. What is a problem is said by `catalog`.
+//! `bootjack check`: every problem of every catalog at once. What is a problem is said by `catalog`, and by the servers
+//! where `online` asks them.
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+mod online;
+
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use super::ca::CaArgs;
+use super::catalog_file::CatalogFile;
 use crate::catalog::{self, Catalog, Parsed, Problem};
-use crate::fetch::Location;
+use crate::fetch::Fetcher;
 use crate::load::{Failure, Phase};
 
 /// Show every problem of a catalog, each with its place and a way out
-#[derive(clap::Args)]
-#[command(after_help = "Example: bootjack check menus/example.toml")]
+#[derive(clap::Args, Default)]
+#[command(
+    after_help = "Example: bootjack check --online menus/example.toml http://10.0.2.2:8080/catalog.toml"
+)]
 pub struct CheckArgs {
-    /// Catalogs to check
+    /// Catalogs to check: files or http(s) URLs
     #[arg(required = true, value_name = "CATALOG")]
     pub catalogs: Vec<String>,
     /// Print one JSON array with an object for each catalog
     #[arg(long)]
     pub json: bool,
+    /// Ask the servers, too: whether each artifact is there, and as long as the catalog says
+    #[arg(long)]
+    pub online: bool,
+    #[command(flatten)]
+    pub ca: CaArgs,
 }
 
 /// What is said of one catalog.
@@ -35,10 +46,11 @@ struct Checked<'a> {
 /// # Errors
 /// [`Failure`] if a catalog cannot be read; the others are checked first.
 pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let fetcher = args.ca.fetcher()?;
     let mut parsed = Vec::new();
     let mut unread = None;
     for name in &args.catalogs {
-        match read(name) {
+        match checked(name, args, &fetcher) {
             Ok(one) => parsed.push(one),
             Err(failure) if unread.is_none() => unread = Some(failure),
             Err(failure) => eprintln!("bootjack: {failure}"),
@@ -53,27 +65,14 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-fn read(name: &str) -> Result<Parsed, Failure> {
-    let base = match Location::parse(name) {
-        Ok(Location::File(path)) => Location::File(path),
-        Ok(_) => return Err(Failure::because(Phase::Catalog, name, "is not a file")),
-        Err(e) => return Err(Failure::new(Phase::Catalog, name, e)),
-    };
-    let bytes = bytes(&base).map_err(|e| Failure::new(Phase::Catalog, name, e))?;
-    Ok(match catalog::decode(&bytes) {
-        Ok(text) => catalog::parse(text, &base, name),
-        Err(problem) => {
-            Parsed { origin: name.to_owned(), catalog: None, refused: Vec::new(), problems: vec![problem] }
-        }
-    })
-}
-
-/// No more than tells that a catalog is too long.
-fn bytes(location: &Location) -> io::Result<Vec<u8>> {
-    let Location::File(path) = location else { return Err(io::ErrorKind::Unsupported.into()) };
-    let mut bytes = Vec::new();
-    File::open(path)?.take(catalog::TEXT_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn checked(name: &str, args: &CheckArgs, fetcher: &Fetcher) -> Result<Parsed, Failure> {
+    let file = CatalogFile::read(name, fetcher)?;
+    let mut parsed = file.parsed();
+    if args.online {
+        parsed.problems.extend(online::problems(&file, fetcher));
+        parsed.problems.sort_by_key(|p| (p.line, p.column));
+    }
+    Ok(parsed)
 }
 
 /// The problems, and one line that sums up.
@@ -85,7 +84,7 @@ fn shown(parsed: &Parsed) -> String {
     let entries = parsed.catalog.as_ref().map(entries);
     text + &match (parsed.has_errors(), entries) {
         (false, Some(entries)) => format!("{}: ok, {entries}\n", parsed.origin),
-        (_, Some(entries)) => format!("{}: refused: {}; {entries} stand\n", parsed.origin, wrong(parsed)),
+        (true, Some(entries)) => format!("{}: {}; {entries} stand\n", parsed.origin, wrong(parsed)),
         (_, None) => format!("{}: refused as a whole: {}\n", parsed.origin, wrong(parsed)),
     }
 }
@@ -121,6 +120,12 @@ fn json(all: &[Parsed]) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::Location;
+
+    fn read(path: &str) -> Result<Parsed, Failure> {
+        let args = CheckArgs::default();
+        checked(path, &args, &args.ca.fetcher()?)
+    }
 
     fn file(text: &[u8]) -> (tempfile::TempDir, String) {
         let dir = tempfile::tempdir().unwrap();
@@ -136,15 +141,15 @@ mod tests {
     fn a_good_catalog_is_one_line() {
         let (_dir, path) = file(GOOD);
         assert_eq!(shown(&read(&path).unwrap()), format!("{path}: ok, 1 entry\n"));
-        let args = CheckArgs { catalogs: vec![path], json: false };
+        let args = CheckArgs { catalogs: vec![path], ..CheckArgs::default() };
         assert_eq!(run(&args).unwrap(), ExitCode::SUCCESS);
     }
 
     #[test]
     fn one_bad_catalog_fails_the_check() {
         let ((_a, good), (_b, bad)) = (file(GOOD), file(BAD));
-        assert!(shown(&read(&bad).unwrap()).ends_with(": refused: 1 error; 0 entries stand\n"));
-        let args = CheckArgs { catalogs: vec![bad, good], json: true };
+        assert!(shown(&read(&bad).unwrap()).ends_with(": 1 error; 0 entries stand\n"));
+        let args = CheckArgs { catalogs: vec![bad, good], json: true, ..CheckArgs::default() };
         assert_eq!(run(&args).unwrap(), ExitCode::from(1));
     }
 

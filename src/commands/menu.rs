@@ -1,14 +1,14 @@
 //! `bootjack menu`: the menu of a catalog in this terminal; then the plan of what would be booted, and nothing
 //! boots. What the menu looks like and means is `tui`'s.
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::catalog::{self, Parsed};
-use crate::fetch::Location;
+use super::ca::CaArgs;
+use super::catalog_file::CatalogFile;
+use crate::catalog::Parsed;
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::plan::{Plan, Step, plan};
@@ -21,12 +21,14 @@ use crate::verify::Trust;
 #[command(after_help = "Example: bootjack menu menus/example.toml\n\n\
     Keys: Enter chooses, q leaves, ? shows all. Exit status: 0 chosen, 1 left without choosing.")]
 pub struct MenuArgs {
-    /// The catalog
+    /// The catalog: a file or an http(s) URL
     #[arg(value_name = "CATALOG")]
     pub catalog: String,
     /// Print the plan as one JSON object
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub ca: CaArgs,
 }
 
 /// Asks, and prints the plan.
@@ -34,12 +36,12 @@ pub struct MenuArgs {
 /// # Errors
 /// [`Failure`] if the catalog cannot be read, there is no terminal, or this machine cannot boot what was chosen.
 pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
-    let parsed = read(&args.catalog)?;
+    let parsed = CatalogFile::read(&args.catalog, &args.ca.fetcher()?)?.parsed();
     let machine = Machine::probe();
     let model = MenuModel::of(&parsed, &machine).ok_or_else(|| refused(&parsed))?;
     let mut menu = Menu::new(MenuModel {
         header: vec![machine.arch.clone(), format!("{} of memory", text::bytes(machine.memory_total))],
-        source: format!("catalog {}; a preview: nothing boots", args.catalog),
+        source: format!("catalog {}; a preview: nothing boots", parsed.origin),
         preview: true,
         ..model
     });
@@ -60,25 +62,6 @@ pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
     let written = io::stdout().write_all(shown.as_bytes());
     written.map_err(|e| Failure::new(Phase::Menu, "standard output", e))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn read(name: &str) -> Result<Parsed, Failure> {
-    let path = match Location::parse(name) {
-        Ok(Location::File(path)) => path,
-        Ok(_) => return Err(Failure::because(Phase::Catalog, name, "is not a file")),
-        Err(e) => return Err(Failure::new(Phase::Catalog, name, e)),
-    };
-    let mut bytes = Vec::new();
-    // No more than tells that it is too long.
-    let limit = catalog::TEXT_LIMIT as u64 + 1;
-    let read = File::open(&path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    read.map_err(|e| Failure::new(Phase::Catalog, name, e))?;
-    Ok(match catalog::decode(&bytes) {
-        Ok(text) => catalog::parse(text, &Location::File(path), name),
-        Err(problem) => {
-            Parsed { origin: name.to_owned(), catalog: None, refused: Vec::new(), problems: vec![problem] }
-        }
-    })
 }
 
 /// The first complaint; `check` says all.
@@ -109,8 +92,10 @@ fn as_json(plan: &Plan) -> serde_json::Value {
             Trust::Sha256(digest) => Some(digest),
             Trust::Unverified => None,
         };
+        // As shown: this is for people and their scripts, which the catalog's passwords are not.
+        let locations: Vec<String> = root.archive.locations.iter().map(ToString::to_string).collect();
         object["root"] = json!({
-            "locations": root.archive.locations,
+            "locations": locations,
             "verified": sha256.is_some(),
             "sha256": sha256,
             "size": root.archive.size,
@@ -153,6 +138,8 @@ fn as_text(plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog;
+    use crate::fetch::Location;
 
     fn planned(text: &str) -> Plan {
         let base = Location::parse("http://a/catalog.toml").unwrap();
@@ -177,6 +164,14 @@ mod tests {
     }
 
     #[test]
+    fn no_plan_shows_a_password() {
+        let plan = planned(&ENTRY.replace("http://b/", "http://ann:s3cret@b/"));
+        for shown in [as_text(&plan), as_json(&plan).to_string()] {
+            assert!(shown.contains("http://ann:***@b/r.tar") && !shown.contains("s3cret"), "{shown}");
+        }
+    }
+
+    #[test]
     fn json_says_the_same_in_bytes() {
         let json = as_json(&planned(ENTRY));
         assert_eq!((&json["id"], &json["boot"]), (&"a".into(), &"switch-root".into()));
@@ -195,7 +190,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "version = 2\n").unwrap();
-        let args = MenuArgs { catalog: path.to_str().unwrap().into(), json: false };
+        let args = MenuArgs { catalog: path.to_str().unwrap().into(), json: false, ca: CaArgs::default() };
         let failure = run(&args).unwrap_err();
         assert!(failure.to_string().contains("c.toml: 1:"), "{failure}");
         assert!(failure.hint.unwrap().starts_with("`bootjack check "));

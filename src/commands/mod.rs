@@ -1,6 +1,8 @@
 //! One file a command: the only room where rooms meet.
 
 pub mod boot;
+pub mod ca;
+pub mod catalog_file;
 pub mod check;
 pub mod initrd;
 pub mod menu;

@@ -3,13 +3,14 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::archive::{self, PackOptions, Packed, Progress};
+use super::progress::Progress;
+use crate::archive::{self, PackOptions, Packed};
 use crate::load::{Failure, Phase};
 
 /// Makes a root archive (.tar.zst) of a directory or of a tar archive, and prints the catalog lines for it.
@@ -68,12 +69,13 @@ fn pack(args: &PackArgs) -> Result<Packed> {
 }
 
 fn write(args: &PackArgs, options: &PackOptions, file: File) -> Result<Packed> {
-    let total = Total::of(&args.source);
-    let meter = RefCell::new(Meter::new(total));
+    let progress = RefCell::new(Progress::to_stderr("packing"));
+    progress.borrow_mut().start(total(&args.source));
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    let packed = archive::pack(&args.source, &mut out, options, &|now| meter.borrow_mut().show(now));
-    meter.borrow_mut().end();
-    let packed = packed?;
+    let packed = archive::pack(&args.source, &mut out, options, &|now| {
+        progress.borrow_mut().at(now.bytes, now.entries);
+    })?;
+    drop(progress);
     let file = out.into_inner().map_err(|e| e.into_error()).context("writing the archive")?;
     file.sync_all().context("writing the archive")?;
     Ok(packed)
@@ -133,81 +135,14 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// How much there is to do, where it can be known beforehand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Total {
-    Bytes(u64),
-    Unknown,
-}
-
-impl Total {
-    /// The file data of a plain tar archive is nearly all of it; of the rest nothing is known without reading it all.
-    fn of(source: &Path) -> Self {
-        Self::of_tar(source).map_or(Self::Unknown, Self::Bytes)
-    }
-
-    fn of_tar(source: &Path) -> Option<u64> {
-        let file = File::open(source).ok()?;
-        let mut magic = [0; 5];
-        // Where ustar, GNU and pax headers have their mark.
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut magic, 257).ok()?;
-        (&magic == b"ustar").then(|| file.metadata().ok().map(|meta| meta.len()))?
-    }
-}
-
-/// Progress on stderr: a line that is drawn over on a terminal, a line now and then elsewhere.
-struct Meter {
-    total: Total,
-    terminal: bool,
-    /// The step that was last shown.
-    shown: u64,
-}
-
-/// Bytes between two lines where the total is not known, or between two states of the bar.
-const STEP: u64 = 64 << 20;
-const BAR_STEP: u64 = 1 << 20;
-const BAR: usize = 30;
-
-impl Meter {
-    fn new(total: Total) -> Self {
-        Self { total, terminal: std::io::stderr().is_terminal(), shown: 0 }
-    }
-
-    fn show(&mut self, now: Progress) {
-        let step = match (self.terminal, self.total) {
-            (true, _) => now.bytes / BAR_STEP,
-            (false, Total::Bytes(total)) => now.bytes * 10 / total.max(1),
-            (false, Total::Unknown) => now.bytes / STEP,
-        };
-        if step > self.shown {
-            self.shown = step;
-            let line = line(self.total, now, self.terminal);
-            // Nothing to be done about a stderr that is gone.
-            let _ = if self.terminal {
-                write!(std::io::stderr(), "\r{line}")
-            } else {
-                writeln!(std::io::stderr(), "{line}")
-            };
-        }
-    }
-
-    fn end(&self) {
-        if self.terminal && self.shown > 0 {
-            eprintln!();
-        }
-    }
-}
-
-fn line(total: Total, now: Progress, bar: bool) -> String {
-    let done = format!("{:>6} MiB {:>7} entries", now.bytes >> 20, now.entries);
-    let Total::Bytes(total) = total else { return format!("packing {done}") };
-    // Whole pages are counted, so that many small files come to a little more than the archive.
-    let percent = (now.bytes * 100 / total.max(1)).min(100);
-    if !bar {
-        return format!("packing {percent:>3} % {done}");
-    }
-    let full = percent as usize * BAR / 100;
-    format!("packing [{}{}] {percent:>3} % {done}", "#".repeat(full), " ".repeat(BAR - full))
+/// How much there is to do, where it can be known beforehand: the file data of a plain tar archive is nearly all of it;
+/// of the rest nothing is known without reading it all.
+fn total(source: &Path) -> Option<u64> {
+    let file = File::open(source).ok()?;
+    let mut magic = [0; 5];
+    // Where ustar, GNU and pax headers have their mark.
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut magic, 257).ok()?;
+    (&magic == b"ustar").then(|| file.metadata().ok().map(|meta| meta.len()))?
 }
 
 #[cfg(test)]
@@ -224,13 +159,5 @@ mod tests {
             assert_eq!(table["root"]["unpacked"].as_integer(), Some(4096));
             assert_eq!(line.lines().count(), 1);
         }
-    }
-
-    #[test]
-    fn progress_says_how_much_of_what() {
-        let now = Progress { bytes: 50 << 20, entries: 12 };
-        assert_eq!(line(Total::Bytes(100 << 20), now, false), "packing  50 %     50 MiB      12 entries");
-        assert_eq!(line(Total::Unknown, now, true), "packing     50 MiB      12 entries");
-        assert!(line(Total::Bytes(1), now, true).contains("100 %"));
     }
 }

@@ -12,21 +12,24 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, open};
 
+use super::ca::CaArgs;
 use super::progress::Progress;
 use crate::archive::{Limits, LostXattrs};
 use crate::catalog::Artifact;
-use crate::fetch::{self, Fetcher, Location};
+use crate::fetch::Location;
 use crate::load::{self, Failure, Fetched, LoadError, Phase, Report, Target};
 use crate::verify::{Sha256, Trust};
 
 /// Fetch, verify and unpack a root archive into a directory, as a boot does
 #[derive(clap::Args)]
 #[command(
+    override_usage = "bootjack unpack [OPTIONS] <LOCATION>... <DIR>",
     after_help = "Example: bootjack unpack http://10.0.2.2:8080/debian.tar.zst --sha256 9f86d0… /mnt/root"
 )]
 pub struct UnpackArgs {
     /// Where the archive is (further ones are mirrors), and last the directory: made, or empty
-    #[arg(required = true, num_args = 2.., value_names = ["LOCATION", "DIR"])]
+    // At least two, which is seen in `run`: clap would want two on each side of an option.
+    #[arg(required = true, value_name = "LOCATION|DIR")]
     places: Vec<String>,
     /// SHA-256 the fetched bytes must have; without it the archive is not verified
     #[arg(long, value_name = "HEX")]
@@ -34,9 +37,8 @@ pub struct UnpackArgs {
     /// Exact size of the fetched bytes
     #[arg(long, value_name = "BYTES")]
     size: Option<u64>,
-    /// More certificate authorities for https (PEM)
-    #[arg(long, value_name = "FILE")]
-    ca: Vec<PathBuf>,
+    #[command(flatten)]
+    ca: CaArgs,
     /// How long to go on without a byte arriving, over all tries
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = crate::catalog::duration)]
     retry_for: Duration,
@@ -49,7 +51,8 @@ pub struct UnpackArgs {
 #[derive(Default, serde::Serialize)]
 struct Outcome {
     ok: bool,
-    location: Option<Location>,
+    /// Without a password.
+    location: Option<String>,
     bytes: u64,
     unpacked: u64,
     entries: u64,
@@ -65,14 +68,18 @@ struct Outcome {
 /// # Errors
 /// What went wrong, with the directory left empty.
 pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
+    let Some((dir, locations @ [_, ..])) = args.places.split_last() else {
+        eprintln!("error: a LOCATION and a DIR are needed\n\nFor more information, try '--help'.");
+        return Ok(ExitCode::from(2));
+    };
     let started = Instant::now();
-    let done = unpack(args);
+    let done = unpack(args, locations, dir);
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
         let outcome = match &done {
             Ok(Fetched { unpacked, sha256, location, bytes, retries }) => Outcome {
                 ok: true,
-                location: Some(location.clone()),
+                location: Some(location.to_string()),
                 bytes: *bytes,
                 unpacked: unpacked.bytes,
                 entries: unpacked.entries,
@@ -107,10 +114,7 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn unpack(args: &UnpackArgs) -> Result<Fetched, Failure> {
-    let Some((dir, places)) = args.places.split_last() else {
-        return Err(Failure::because(Phase::Unpack, "arguments", "no directory is named"));
-    };
+fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Failure> {
     let locations = places
         .iter()
         .map(|text| Location::parse(text).map_err(|e| Failure::new(Phase::Fetch, text, e)))
@@ -128,11 +132,10 @@ fn unpack(args: &UnpackArgs) -> Result<Fetched, Failure> {
         }
     };
     let artifact = Artifact { locations, trust, size: args.size, unpacked: None, entries: None };
-    let fetcher = Fetcher::new(&fetch::Config { ca: args.ca.clone(), ..fetch::Config::default() })
-        .map_err(|e| Failure::new(Phase::Fetch, "certificates", e))?;
+    let fetcher = args.ca.fetcher()?;
     let mut directory =
         Directory::prepare(Path::new(dir)).map_err(|e| Failure::new(Phase::Unpack, dir, e))?;
-    let progress = Mutex::new(Progress::to_stderr());
+    let progress = Mutex::new(Progress::to_stderr("unpacking"));
     let on = |report: Report| {
         progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).report(&report);
         ControlFlow::Continue(())

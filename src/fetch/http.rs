@@ -17,6 +17,7 @@ use url::{Host, Url};
 
 use super::dns::{Names, Told};
 use super::error::seconds;
+use super::location::shown;
 use super::{Config, Event, FetchError, Flow, Location, OnEvent, Source, Timing, date, tls};
 
 /// Pieces that may wait for the reader. hyper hands out at most about 400 KiB at once, so at most some 3 MiB wait. From
@@ -300,16 +301,6 @@ async fn body(
             }
         }
     }
-}
-
-/// A URL for people: without a password.
-pub(super) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    if url.password().is_some() {
-        // Only a URL without a host cannot have one, and then it has none.
-        let _no_host = url.set_password(Some("***"));
-    }
-    url.into()
 }
 
 /// Where a try stands, for its error: which URL after which redirects, which step, which address.

@@ -86,7 +86,8 @@ impl Location {
         }
     }
 
-    /// A location that may be relative to `self`, the place of the text it stands in (RFC 3986, section 5).
+    /// A location that may be relative to `self`, the place of the text it stands in, or a directory where that ends
+    /// with `/` (RFC 3986, section 5).
     ///
     /// # Errors
     /// As [`Location::parse`].
@@ -106,25 +107,36 @@ impl Location {
         }
     }
 
+    /// The whole of it, a password too: for whoever hands it on to be opened. Everything that a person may see shows
+    /// the location itself ([`fmt::Display`]).
+    pub fn exact(&self) -> String {
+        match self {
+            Self::Http(url) => url.as_str().to_owned(),
+            Self::File(_) | Self::Initramfs(_) => self.to_string(),
+        }
+    }
+
     /// Whether opening it needs the network.
     pub fn is_remote(&self) -> bool {
         matches!(self, Self::Http(_))
     }
 }
 
+/// For screens, logs and reports: without a password.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(url) => f.write_str(url.as_str()),
+            Self::Http(url) => f.write_str(&shown(url)),
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Initramfs(path) => write!(f, "initramfs:{}", path.display()),
         }
     }
 }
 
+/// [`Location::exact`], so that it can be read back.
 impl serde::Serialize for Location {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.exact())
     }
 }
 
@@ -133,6 +145,16 @@ impl<'de> serde::Deserialize<'de> for Location {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).map_err(serde::de::Error::custom)
     }
+}
+
+/// A URL for people: without a password.
+pub(super) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    if url.password().is_some() {
+        // Only a URL without a host cannot have one, and then it has none.
+        let _no_host = url.set_password(Some("***"));
+    }
+    url.into()
 }
 
 /// The word before the first `:` or `=` if a location could begin so; a path with either in a later part has none.
@@ -157,6 +179,9 @@ fn absolute(path: &str) -> Result<PathBuf, LocationError> {
 }
 
 fn sibling(base: &Path, text: &str) -> PathBuf {
+    if base.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return base.join(text);
+    }
     base.parent().unwrap_or(Path::new("/")).join(text)
 }
 
@@ -200,5 +225,34 @@ mod tests {
         assert_eq!(joined("/srv/catalog.toml", "root.tar"), "/srv/root.tar");
         assert_eq!(joined("initramfs:/etc/bootjack/catalog.toml", "r.tar"), "initramfs:/etc/bootjack/r.tar");
         assert_eq!(joined("initramfs:/etc/bootjack/catalog.toml", "/r.tar"), "initramfs:/r.tar");
+    }
+
+    #[test]
+    fn a_base_that_ends_with_a_slash_is_the_directory_itself() {
+        let joined = |base: &str, text: &str| Location::parse(base).unwrap().join(text).unwrap().to_string();
+        assert_eq!(joined("http://a/b/c/", "r.tar"), "http://a/b/c/r.tar");
+        assert_eq!(joined("/srv/lab/", "r.tar"), "/srv/lab/r.tar");
+        assert_eq!(joined("/srv/lab/", "/r.tar"), "/r.tar");
+        assert_eq!(joined("lab/", "r.tar"), "lab/r.tar");
+        assert_eq!(joined("initramfs:/roots/", "r.tar"), "initramfs:/roots/r.tar");
+        assert_eq!(joined("initramfs:/", "r.tar"), "initramfs:/r.tar");
+        // Two steps: a directory found relative to a file is a base in its turn.
+        assert_eq!(
+            Location::parse("/srv/c.toml").unwrap().join("e/").unwrap().join("r").unwrap().to_string(),
+            "/srv/e/r"
+        );
+    }
+
+    #[test]
+    fn a_password_is_handed_on_and_never_shown() {
+        let secret = Location::parse("https://ann:s3cret@a:8443/r.tar?x=1").unwrap();
+        assert_eq!(secret.to_string(), "https://ann:***@a:8443/r.tar?x=1");
+        assert_eq!(secret.exact(), "https://ann:s3cret@a:8443/r.tar?x=1");
+        let json = serde_json::to_string(&secret).unwrap();
+        assert_eq!(serde_json::from_str::<Location>(&json).unwrap(), secret);
+        for text in ["http://ann@a/r.tar", "/srv/r.tar", "initramfs:/r.tar"] {
+            let open = Location::parse(text).unwrap();
+            assert_eq!((open.to_string(), open.exact()), (text.to_owned(), text.to_owned()));
+        }
     }
 }

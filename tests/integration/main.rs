@@ -1,6 +1,7 @@
 //! The second floor: the real binary against loopback servers, temporary directories and ptys.
 
 mod archive;
+mod cli;
 mod console;
 mod fetch;
 mod initrd;
