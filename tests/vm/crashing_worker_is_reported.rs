@@ -12,9 +12,9 @@ fn crash(signal: &str) {
     let words = format!("{words} bootjack.shell");
     let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
     vm.expect("# ");
-    // Waits in a session of its own, which outlives the shell, for the first file of the half-made root.
+    // The worker was started as /proc/self/exe. Waits in a session of its own, which outlives the shell, for the first file of the half-made root.
     let wait = "until [ -e /sysroot/bin/busybox ]; do :; done";
-    vm.type_keys(&format!("setsid sh -c '{wait}; pkill -{signal} -f -- --worker' >/dev/null 2>&1 &\r"));
+    vm.type_keys(&format!("setsid sh -c '{wait}; kill -{signal} $(pidof exe)' >/dev/null 2>&1 &\r"));
     vm.expect("# ");
     vm.type_keys("exit\r");
     vm.expect("Entry slow");

@@ -20,6 +20,7 @@ mod killed_worker_is_reported;
 mod malformed_catalog_still_boots_the_good_entry;
 mod missing_init_is_refused;
 mod no_console_of_the_kernel;
+mod nobody_is_there;
 mod not_enough_memory_is_refused_with_numbers;
 mod not_found_is_shown;
 mod nvme_and_ahci_appear;

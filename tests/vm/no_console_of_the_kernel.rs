@@ -9,7 +9,7 @@ fn closed_standard_streams_do_not_stop_process_1() {
     let initrd = Initrd::with_catalog(Kernel::Cloud, &catalog(&[]), &["--drivers", "virtio_net"]);
     let options = Options {
         initrd: &initrd.path(),
-        console: "ttyS9",
+        console: "lp0",
         append: "bootjack.console=ttyS0",
         ..Options::default()
     };

@@ -18,7 +18,7 @@ fn to_the_shell_and_back() {
     vm.type_keys("\x03");
     vm.type_keys("echo status $?\r");
     vm.expect("status 130");
-    vm.type_keys("sed -u s/^/heard-/\r");
+    vm.type_keys("sh -c 'while read x; do echo heard-$x; done'\r");
     vm.type_keys("one\r");
     vm.expect("heard-one");
     vm.type_keys("\x1a");
