@@ -2,6 +2,7 @@
 
 mod archive;
 mod console;
+mod docs;
 mod fetch;
 mod initrd;
 mod network;
