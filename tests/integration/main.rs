@@ -3,6 +3,7 @@
 mod archive;
 mod cli;
 mod console;
+mod docs;
 mod fetch;
 mod initrd;
 mod network;
