@@ -112,7 +112,7 @@ pub fn run(args: &InitrdArgs) -> Result<ExitCode, Failure> {
         add_system(args, &mut tree).map_err(failed)?;
     }
     let (bytes, digest) = write(args, &tree).map_err(failed)?;
-    println!("{}: {bytes} bytes, sha256 {digest}", args.output.display());
+    output::print(Phase::Initrd, &format!("{}: {bytes} bytes, sha256 {digest}\n", args.output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,23 @@
-//! A file that a command makes: under its name it is whole, or what was there before. What is in it is the caller's.
+//! What a command leaves: a file that is whole under its name, or as it was before, and the result on standard output.
+//! What is in them is the caller's.
 
 use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+
+use crate::load::{Failure, Phase};
+
+/// Prints a result, to which nothing is added.
+///
+/// # Errors
+/// Nobody reads standard output any more, or its disk is full: a result that is lost is no success.
+pub fn print(phase: Phase, text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|e| Failure::new(phase, "standard output", e))
+}
 
 /// Lets `write` fill a file beside `output` and renames it; after a failure nothing of it is left.
 ///
@@ -50,8 +64,6 @@ pub fn source_date_epoch() -> Result<Option<i64>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     #[test]

@@ -43,7 +43,8 @@ pub struct PackArgs {
 pub fn run(args: &PackArgs) -> Result<ExitCode, Failure> {
     let packed =
         pack(args).map_err(|error| Failure::new(Phase::Pack, args.source.display().to_string(), error))?;
-    println!("{}", if args.json { json(args, &packed) } else { catalog_line(&args.output, &packed) });
+    let result = if args.json { json(args, &packed) } else { catalog_line(&args.output, &packed) };
+    output::print(Phase::Pack, &format!("{result}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
