@@ -3,11 +3,11 @@
 
 mod online;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use super::ca::CaArgs;
 use super::catalog_file::CatalogFile;
+use super::output;
 use crate::catalog::{self, Catalog, Parsed, Problem};
 use crate::fetch::Fetcher;
 use crate::load::{Failure, Phase};
@@ -57,8 +57,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
     }
     let text = if args.json { json(&parsed)? } else { parsed.iter().map(shown).collect() };
-    let written = io::stdout().write_all(text.as_bytes());
-    written.map_err(|e| Failure::new(Phase::Catalog, "standard output", e))?;
+    output::print(Phase::Catalog, &text)?;
     match unread {
         Some(failure) => Err(failure),
         None => Ok(ExitCode::from(u8::from(parsed.iter().any(Parsed::has_errors)))),

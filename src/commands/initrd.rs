@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::output;
 use crate::catalog;
 use crate::fetch::Location;
 use crate::load::{Failure, Phase};
@@ -111,7 +112,7 @@ pub fn run(args: &InitrdArgs) -> Result<ExitCode, Failure> {
         add_system(args, &mut tree).map_err(failed)?;
     }
     let (bytes, digest) = write(args, &tree).map_err(failed)?;
-    println!("{}: {bytes} bytes, sha256 {digest}", args.output.display());
+    output::print(Phase::Initrd, &format!("{}: {bytes} bytes, sha256 {digest}\n", args.output.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -188,37 +189,22 @@ fn checked(path: &Path) -> Result<Vec<u8>> {
     let bytes = read(path)?;
     let base = Location::parse("initramfs:/etc/bootjack/catalog.toml")?;
     let name = path.display().to_string();
-    let parsed = catalog::decode(&bytes).map(|text| catalog::parse(text, &base, &name));
-    let problems = parsed.map_or_else(|problem| vec![problem], |parsed| parsed.problems);
+    let problems = catalog::parse_bytes(&bytes, &base, &name).problems;
     problems.iter().for_each(|problem| eprintln!("{}", problem.render(&name)));
     let errors = problems.iter().filter(|p| p.severity == catalog::Severity::Error).count();
     ensure!(errors == 0, "{name} has errors: {errors}");
     Ok(bytes)
 }
 
-/// Writes beside the place and renames, so that a failed build leaves the old initrd alone.
+/// A failed build leaves the old initrd alone.
 fn write(args: &InitrdArgs, tree: &Tree) -> Result<(u64, Sha256)> {
-    let mut name = args.output.clone().into_os_string();
-    name.push(".part");
-    let part = PathBuf::from(name);
-    let written = write_to(&part, args, tree).and_then(|()| {
-        fs::rename(&part, &args.output).with_context(|| format!("renaming {}", part.display()))
-    });
-    if let Err(e) = written {
-        match fs::remove_file(&part) {
-            Err(left) if left.kind() != io::ErrorKind::NotFound => {
-                return Err(e.context(format!("{} is left over: {left}", part.display())));
-            }
-            _ => return Err(e),
-        }
-    }
+    output::whole(&args.output, |file| write_to(file, args, tree))?;
     let mut bytes = Hashing::new(File::open(&args.output).context("reading the initrd back")?);
     io::copy(&mut bytes, &mut io::sink()).context("reading the initrd back")?;
     Ok((bytes.count(), bytes.finish()))
 }
 
-fn write_to(path: &Path, args: &InitrdArgs, tree: &Tree) -> Result<()> {
-    let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+fn write_to(file: &File, args: &InitrdArgs, tree: &Tree) -> Result<()> {
     let mut out = BufWriter::new(file);
     let mtime = time_of_members()?;
     if !args.microcode.is_empty() {
@@ -238,7 +224,7 @@ fn write_to(path: &Path, args: &InitrdArgs, tree: &Tree) -> Result<()> {
         }
         Compress::None => tree.write(&mut out, mtime)?,
     }
-    out.flush().with_context(|| format!("writing {}", path.display()))
+    out.flush().context("writing the initrd")
 }
 
 /// The first archive: one file a vendor, updates one after the other.
@@ -258,10 +244,9 @@ fn microcode(files: &[PathBuf]) -> Result<Tree> {
 
 /// Seconds since 1970 for every member: `SOURCE_DATE_EPOCH` (reproducible-builds.org), else 0.
 fn time_of_members() -> Result<u32> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH is {text:?}, not seconds")),
-        Err(_) => Ok(0),
-    }
+    let seconds = output::source_date_epoch()?.unwrap_or(0);
+    u32::try_from(seconds)
+        .with_context(|| format!("SOURCE_DATE_EPOCH is {seconds}: a cpio has 32 bits for it"))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -1,13 +1,13 @@
 //! `bootjack menu`: the menu of a catalog in this terminal; then the plan of what would be booted, and nothing
 //! boots. What the menu looks like and means is `tui`'s.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::json;
 
 use super::ca::CaArgs;
 use super::catalog_file::CatalogFile;
+use super::output;
 use crate::catalog::Parsed;
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
@@ -59,8 +59,7 @@ pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
         ..Failure::because(Phase::Plan, &entry.title, refusal.cause)
     })?;
     let shown = if args.json { format!("{}\n", as_json(&plan)) } else { as_text(&plan) };
-    let written = io::stdout().write_all(shown.as_bytes());
-    written.map_err(|e| Failure::new(Phase::Menu, "standard output", e))?;
+    output::print(Phase::Menu, &shown)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,12 +3,13 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::output;
 use super::progress::Progress;
 use crate::archive::{self, PackOptions, Packed};
 use crate::load::{Failure, Phase};
@@ -42,7 +43,8 @@ pub struct PackArgs {
 pub fn run(args: &PackArgs) -> Result<ExitCode, Failure> {
     let packed =
         pack(args).map_err(|error| Failure::new(Phase::Pack, args.source.display().to_string(), error))?;
-    println!("{}", if args.json { json(args, &packed) } else { catalog_line(&args.output, &packed) });
+    let result = if args.json { json(args, &packed) } else { catalog_line(&args.output, &packed) };
+    output::print(Phase::Pack, &format!("{result}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,24 +53,13 @@ fn pack(args: &PackArgs) -> Result<Packed> {
     let options = PackOptions {
         level: args.level,
         threads: args.threads.unwrap_or(defaults.threads),
-        source_date_epoch: source_date_epoch()?,
+        source_date_epoch: output::source_date_epoch()?,
     };
     outside(&args.source, &args.output)?;
-    let partial = partial(&args.output);
-    let context = || format!("writing {}", partial.display());
-    let file = File::create(&partial).with_context(context)?;
-    let made = write(args, &options, file).and_then(|packed| {
-        std::fs::rename(&partial, &args.output)
-            .with_context(|| format!("renaming {} to {}", partial.display(), args.output.display()))?;
-        Ok(packed)
-    });
-    if made.is_err() {
-        std::fs::remove_file(&partial).with_context(|| format!("removing {}", partial.display()))?;
-    }
-    made
+    output::whole(&args.output, |file| write(args, &options, file))
 }
 
-fn write(args: &PackArgs, options: &PackOptions, file: File) -> Result<Packed> {
+fn write(args: &PackArgs, options: &PackOptions, file: &File) -> Result<Packed> {
     let progress = RefCell::new(Progress::to_stderr("packing"));
     progress.borrow_mut().start(total(&args.source));
     let mut out = BufWriter::with_capacity(1 << 20, file);
@@ -76,16 +67,8 @@ fn write(args: &PackArgs, options: &PackOptions, file: File) -> Result<Packed> {
         progress.borrow_mut().at(now.bytes, now.entries);
     })?;
     drop(progress);
-    let file = out.into_inner().map_err(|e| e.into_error()).context("writing the archive")?;
-    file.sync_all().context("writing the archive")?;
+    out.flush().context("writing the archive")?;
     Ok(packed)
-}
-
-/// The name the archive has until it is complete.
-fn partial(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
 }
 
 /// An archive inside the tree it is made of would contain a part of itself.
@@ -102,15 +85,6 @@ fn outside(source: &Path, output: &Path) -> Result<()> {
         bail!("the output {} lies inside the directory to pack", output.display());
     }
     Ok(())
-}
-
-/// <https://reproducible-builds.org/specs/source-date-epoch/>: whole seconds, and a malformed one is an error.
-fn source_date_epoch() -> Result<Option<i64>> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(error) => Err(error).context("reading SOURCE_DATE_EPOCH"),
-        Ok(text) => text.parse().map(Some).with_context(|| format!("SOURCE_DATE_EPOCH is {text:?}")),
-    }
 }
 
 /// What an entry of a catalog needs to say, to paste.

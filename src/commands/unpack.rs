@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Mode, OFlags, open};
 
 use super::ca::CaArgs;
+use super::output;
 use super::progress::Progress;
 use crate::archive::{Limits, LostXattrs};
 use crate::catalog::Artifact;
@@ -92,7 +93,9 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
             Err(failure) => Outcome { seconds, error: Some(failure.to_string()), ..Outcome::default() },
         };
         let json = serde_json::to_string(&outcome).map_err(|e| Failure::new(Phase::Unpack, "--json", e))?;
-        println!("{json}");
+        let printed = output::print(Phase::Unpack, &format!("{json}\n"));
+        // What went wrong first is what is said.
+        done.as_ref().map_or(Ok(()), |_| printed)?;
     }
     let fetched = done?;
     if let Some(lost) = &fetched.unpacked.lost_xattrs {
@@ -106,10 +109,11 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
     }
     if !args.json {
         let Fetched { unpacked, bytes, location, sha256, .. } = &fetched;
-        println!(
-            "{location}: {bytes} bytes, {} entries of {} bytes, sha256 {sha256}, {seconds:.1} s",
+        let came = format!(
+            "{location}: {bytes} bytes, {} entries of {} bytes, sha256 {sha256}, {seconds:.1} s\n",
             unpacked.entries, unpacked.bytes
         );
+        output::print(Phase::Unpack, &came)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -196,6 +196,21 @@ fn words_that_are_no_command_are_wrong_usage() {
     }
 }
 
+#[test]
+fn a_result_that_cannot_be_printed_is_a_failure_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let (file, out) = (path(&dir, "c.toml"), path(&dir, "r.tar.zst"));
+    std::fs::write(&file, SHELL).unwrap();
+    let tree = path(&dir, "tree");
+    std::fs::create_dir(&tree).unwrap();
+    for words in [&["check", &file][..], &["pack", &tree, "-o", &out]] {
+        let said = said(command(words).stdout(full()).output().unwrap());
+        assert_eq!(said.status, 1, "{}", said.err);
+        assert!(said.err.contains(": standard output: No space left on device"), "{}", said.err);
+    }
+}
+
 mod unpack {
     use std::os::unix::process::CommandExt as _;
 
