@@ -13,7 +13,7 @@ use crate::archive::{self, Limits, UnpackError, Unpacked};
 use crate::catalog::Artifact;
 use crate::fetch::{self, Attempt, Event, Exhausted, FetchError, Fetcher, Flow, Location, Source, Timing};
 use crate::handover::root::{Root, SYSROOT};
-use crate::handover::{Handover, init};
+use crate::handover::{self, Handover, init};
 use crate::plan::{RootPlan, mib};
 use crate::verify::{self, Refused, Sha256, Trust, Verified};
 
@@ -82,7 +82,11 @@ pub fn load(
         Root::mount(Path::new(SYSROOT), plan.limit).map_err(|e| failed(Phase::Unpack, SYSROOT, e))?;
     let limits = Limits {
         bytes: plan.archive.unpacked.unwrap_or(plan.limit).min(plan.limit),
-        entries: plan.archive.entries.unwrap_or(plan.memory.available / 1024),
+        // Directories that are not members of their own count too: no exact number is known before.
+        entries: plan
+            .archive
+            .entries
+            .map_or(plan.memory.available / 1024, |n| n.saturating_mul(8).saturating_add(1024)),
     };
     let (tree, fetched) = fetch_into(&mut root, &plan.archive, id, &limits, fetcher, retry_for, on)?;
     let init = init::find(root.path(), &plan.inits, &plan.init_args).map_err(|e| {
@@ -92,6 +96,10 @@ pub fn load(
         } else {
             "put an init into the root archive, or name one: init in the catalog"
         }))
+    })?;
+    handover::can_move_into(root.path()).map_err(|e| {
+        let failure = Failure::new(Phase::Handover, id, e);
+        LoadError::Failed(failure.hint("make /dev, /proc, /sys and /run directories in the root archive"))
     })?;
     Ok((Handover::switch_root(tree.map(|_| root), init), fetched))
 }

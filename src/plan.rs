@@ -64,6 +64,9 @@ const BYTES_PER_ENTRY: u64 = 1024;
 /// bootjack's own buffers and decoder windows while it unpacks (`docs/performance.md`).
 const OWN_BUFFERS: u64 = 32 << 20;
 
+/// Percent of the memory no root may exceed, whatever the catalog says.
+const MOST_OF_MEMORY: u64 = 95;
+
 /// The inits that are looked for when none is named, as the kernel and initramfs-tools do.
 const USUAL_INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
@@ -94,6 +97,8 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
         RootSize::Percent(percent) => machine.memory_total / 100 * u64::from(percent),
         RootSize::Bytes(bytes) => bytes,
     };
+    // A tmpfs that may take all memory ends in the OOM killer instead of an error that names the member.
+    let limit = limit.min(machine.memory_total / 100 * MOST_OF_MEMORY);
     let archive = &root.archive;
     let tree = archive
         .unpacked
@@ -101,13 +106,13 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
     let memory =
         Memory { needed: tree.map(|t| t.saturating_add(OWN_BUFFERS)), available: machine.memory_available };
     match (archive.unpacked, memory.needed) {
-        (Some(unpacked), _) if unpacked > limit => Err(Refusal {
-            cause: format!("the root needs {}, its tmpfs may grow to {}", mib(unpacked), mib(limit)),
-            hint: Some("raise root_size, or use a machine with more memory".into()),
-        }),
         (_, Some(needed)) if needed > memory.available => Err(Refusal {
             cause: format!("needs {} of memory, {} are available", mib(needed), mib(memory.available)),
             hint: Some("choose a smaller root, or use a machine with more memory".into()),
+        }),
+        (Some(unpacked), _) if unpacked > limit => Err(Refusal {
+            cause: format!("the root needs {}, its tmpfs may grow to {}", mib(unpacked), mib(limit)),
+            hint: Some("raise root_size, or use a machine with more memory".into()),
         }),
         _ => Ok(RootPlan {
             archive: archive.clone(),

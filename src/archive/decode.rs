@@ -21,6 +21,13 @@ const ZSTD_WINDOW_LOG: u32 = 31;
 /// each of some threads. A file that needs more is decoded by one thread.
 const XZ_THREAD_MEMORY: u64 = 256 << 20;
 
+/// No more than a quarter of what is free: the tree needs the rest.
+fn xz_thread_memory() -> u64 {
+    let system = rustix::system::sysinfo();
+    let free = system.freeram.saturating_mul(system.mem_unit.into());
+    XZ_THREAD_MEMORY.min(free / 4)
+}
+
 /// The source, which keeps its error for the caller: decoders wrap it, some lose it.
 pub(super) struct Source<'a> {
     inner: &'a mut (dyn Read + Send),
@@ -164,7 +171,7 @@ impl<R: BufRead> Stream<R> for XzDecoder<R> {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let decoder = MtStreamBuilder::new()
             .threads(threads)
-            .memlimit_threading(XZ_THREAD_MEMORY)
+            .memlimit_threading(xz_thread_memory())
             .memlimit_stop(u64::MAX)
             .decoder()?;
         Ok(XzDecoder::new_stream(raw, decoder))

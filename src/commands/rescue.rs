@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, ensure};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
 
 use crate::sys;
 
@@ -37,6 +39,23 @@ pub fn shell(tty: &Path) -> anyhow::Result<ExitStatus> {
     Ok(child.wait()?)
 }
 
+/// Puts a terminal into the modes a shell or a new system expects (stty sane): whoever drew on it may have died before
+/// it could.
+pub fn make_sane(tty: &Path) {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let done = open(tty, flags, Mode::empty()).and_then(|terminal| {
+        let mut modes = tcgetattr(&terminal)?;
+        modes.input_modes |= InputModes::ICRNL | InputModes::IXON | InputModes::BRKINT;
+        modes.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
+        let local = LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
+        modes.local_modes |= local | LocalModes::ECHO | LocalModes::ECHOE | LocalModes::ECHOK;
+        tcsetattr(&terminal, OptionalActions::Now, &modes)
+    });
+    if let Err(e) = done {
+        log::warn!("setting the modes of {}: {e}", tty.display());
+    }
+}
+
 /// The kernel's own terminal is `linux`; of what hangs on a serial line only the oldest common ground is known.
 fn term(tty: &Path) -> &'static str {
     let name = tty.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
@@ -50,7 +69,9 @@ fn install_applets() -> anyhow::Result<()> {
         return Ok(());
     }
     fs::create_dir_all("/root")?;
-    let status = Command::new(BUSYBOX).args(["--install", "-s", "/bin"]).status()?;
+    // Not with our standard output: that is for the supervisor.
+    let mut install = Command::new(BUSYBOX);
+    let status = install.args(["--install", "-s", "/bin"]).stdout(Stdio::null()).status()?;
     ensure!(status.success(), "{BUSYBOX} --install: {status}");
     Ok(())
 }

@@ -15,6 +15,8 @@ use nix::sys::reboot::{RebootMode, reboot};
 use crate::verify::Verified;
 use init::Init;
 use root::Root;
+use switch_root::switch_root;
+pub use switch_root::{Fallen, can_move_into};
 
 /// What a finished load leads to.
 #[derive(Debug)]
@@ -57,19 +59,19 @@ impl Handover {
 }
 
 impl Order {
-    /// Does it. The point of no return lies inside: before it an error comes back with everything as it was.
+    /// Does it. The point of no return lies inside.
     ///
     /// # Errors
-    /// What the kernel refused, and on what.
-    pub fn perform(&self) -> anyhow::Result<Infallible> {
+    /// [`Fallen`]: what the kernel refused, on what, and whether there is a way back.
+    pub fn perform(&self) -> Result<Infallible, Fallen> {
         match self {
-            Self::SwitchRoot { root, init } => switch_root::switch_root(root, init),
-            Self::Reboot => restart(RebootMode::RB_AUTOBOOT),
-            Self::PowerOff => restart(RebootMode::RB_POWER_OFF),
-            Self::Local => {
-                firmware::choose_next_entry().context("choosing the next boot entry of the firmware")?;
-                restart(RebootMode::RB_AUTOBOOT)
-            }
+            Self::SwitchRoot { root, init } => switch_root(root, init),
+            Self::Reboot => restart(RebootMode::RB_AUTOBOOT).map_err(Fallen::Back),
+            Self::PowerOff => restart(RebootMode::RB_POWER_OFF).map_err(Fallen::Back),
+            Self::Local => firmware::choose_next_entry()
+                .context("choosing the next boot entry of the firmware")
+                .and_then(|()| restart(RebootMode::RB_AUTOBOOT))
+                .map_err(Fallen::Back),
         }
     }
 }

@@ -12,39 +12,82 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, fstatfs, open, openat, statat, unlinkat};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
 use rustix::process::{chdir, chroot, pivot_root};
 
 use super::init::Init;
 
-/// What moves into the new root: the kernel's views, and `/run` with the report. `/tmp` too where it is a mount.
-const MOVED: &[&str] = &["/dev", "/proc", "/sys", "/run", "/tmp"];
+/// What moves into the new root: the kernel's views, and `/run` with the report.
+const MUST_MOVE: &[&str] = &["/dev", "/proc", "/sys", "/run"];
 
 /// Magic numbers of statfs(2): only these file systems give memory back when their files go.
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
+/// How a handover failed.
+#[derive(Debug)]
+pub enum Fallen {
+    /// Everything is as it was.
+    Back(anyhow::Error),
+    /// The old root is gone: nothing of it can be started any more.
+    Gone(anyhow::Error),
+}
+
+/// Whether the mounts of the old root can move into the tree at `root`: a link in the place of a directory would lead
+/// them out of it.
+///
+/// # Errors
+/// The path that is no directory, and what it is.
+pub fn can_move_into(root: &Path) -> anyhow::Result<()> {
+    for from in MUST_MOVE {
+        let target = root.join(from.trim_start_matches('/'));
+        if let Ok(found) = target.symlink_metadata() {
+            ensure!(found.is_dir(), "{from} of the root is no directory but {}", kind(&found));
+        }
+    }
+    Ok(())
+}
+
+fn kind(found: &fs::Metadata) -> &'static str {
+    if found.is_symlink() { "a symbolic link" } else { "something else" }
+}
+
 /// Makes the tree mounted at `root` the root and `init` process 1.
 ///
 /// # Errors
-/// Before the point of no return: what failed, with every mount back in its place. After it (the old root is gone)
-/// there is nowhere to go back to; the error says so.
-pub fn switch_root(root: &Path, init: &Init) -> anyhow::Result<Infallible> {
-    ensure!(std::process::id() == 1, "only process 1 can switch root");
+/// [`Fallen`]: before the point of no return with every mount back in its place.
+pub fn switch_root(root: &Path, init: &Init) -> Result<Infallible, Fallen> {
     let mut moved = Vec::new();
-    for &from in MOVED {
-        if let Err(e) = move_into(root, from, &mut moved) {
+    let old = match prepare(root, &mut moved) {
+        Ok(old) => old,
+        Err(e) => {
             for back in moved.iter().rev() {
                 let there = root.join(back.trim_start_matches('/'));
                 if let Err(e) = mount_move(&there, *back) {
                     log::error!("moving {} back: {e}", there.display());
                 }
             }
-            return Err(e);
+            return Err(Fallen::Back(e));
         }
+    };
+    leave_old_root(old).and_then(|()| become_init(init)).map_err(Fallen::Gone)
+}
+
+/// All that can still be undone; the old root, to be emptied.
+fn prepare(root: &Path, moved: &mut Vec<&'static str>) -> anyhow::Result<OwnedFd> {
+    ensure!(std::process::id() == 1, "only process 1 can switch root");
+    let old = open("/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .context("opening the old root")?;
+    for &from in MUST_MOVE {
+        move_into(root, from, moved)?;
     }
-    leave_old_root(root)?;
-    become_init(init)
+    // A root may keep its /tmp elsewhere, as a link: then ours is of no use to it.
+    if root.join("tmp").symlink_metadata().is_ok_and(|m| m.is_dir()) {
+        move_into(root, "/tmp", moved)?;
+    }
+    chdir(root).with_context(|| format!("entering {}", root.display()))?;
+    Ok(old)
 }
 
 fn move_into(root: &Path, from: &'static str, moved: &mut Vec<&'static str>) -> anyhow::Result<()> {
@@ -52,9 +95,8 @@ fn move_into(root: &Path, from: &'static str, moved: &mut Vec<&'static str>) -> 
         return Ok(());
     }
     let target = root.join(from.trim_start_matches('/'));
-    // A link here could lead the mount out of the root.
     if !target.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-        fs::create_dir(&target).with_context(|| format!("making {} in the new root", from))?;
+        fs::create_dir(&target).with_context(|| format!("making {from} in the new root"))?;
     }
     mount_move(from, &target).with_context(|| format!("moving {from} into the new root"))?;
     moved.push(from);
@@ -67,26 +109,20 @@ fn is_mount_point(path: &Path) -> bool {
     device(path).is_some() && device(path) != device(Path::new("/"))
 }
 
-/// Puts `root` in the place of `/`. Kernels from 7.0 pivot out of the initramfs; older ones answer EINVAL, and the
+/// Puts the current directory in the place of `/`. Kernels from 7.0 pivot out of the initramfs; older ones answer EINVAL, and the
 /// initramfs has to be emptied by hand, or its memory is lost to the new system.
-fn leave_old_root(root: &Path) -> anyhow::Result<()> {
-    let old = open("/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .context("opening the old root")?;
-    chdir(root).with_context(|| format!("entering {}", root.display()))?;
+fn leave_old_root(old: OwnedFd) -> anyhow::Result<()> {
     match pivot_root(".", ".") {
         Ok(()) => {
             unmount(".", UnmountFlags::DETACH).context("unmounting the old root")?;
-            chdir("/").context("entering the new root")?;
-            return Ok(());
+            return chdir("/").context("entering the new root");
         }
         Err(e) => log::debug!("pivot_root: {e}; emptying the initramfs instead"),
     }
-    // ---- the point of no return ----
     give_back_memory(old);
-    mount_move(".", "/").context("moving the new root to / (the old one is gone)")?;
-    chroot(".").context("entering the new root (the old one is gone)")?;
-    chdir("/").context("entering the new root (the old one is gone)")?;
-    Ok(())
+    mount_move(".", "/").context("moving the new root to /")?;
+    chroot(".").context("entering the new root")?;
+    chdir("/").context("entering the new root")
 }
 
 /// Deletes what the initramfs holds. What cannot be deleted costs memory, not the boot.
@@ -121,10 +157,13 @@ fn empty(dir: BorrowedFd<'_>, device: u64) -> io::Result<()> {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let child = openat(dir, name, flags, Mode::empty())?;
             empty(child.as_fd(), device)?;
-            // A directory that something is mounted on stays (EBUSY), and so do those above it (ENOTEMPTY).
-            let _ = unlinkat(dir, name, AtFlags::REMOVEDIR);
-        } else {
-            unlinkat(dir, name, AtFlags::empty())?;
+            match unlinkat(dir, name, AtFlags::REMOVEDIR) {
+                // A directory that something is mounted on stays, and so do those above it.
+                Ok(()) | Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+                Err(e) => log::warn!("removing {name:?} of the old root: {e}"),
+            }
+        } else if let Err(e) = unlinkat(dir, name, AtFlags::empty()) {
+            log::warn!("removing {name:?} of the old root: {e}");
         }
     }
     Ok(())
@@ -132,8 +171,10 @@ fn empty(dir: BorrowedFd<'_>, device: u64) -> io::Result<()> {
 
 fn become_init(init: &Init) -> anyhow::Result<Infallible> {
     if !Path::new("/dev/console").exists() {
-        // A root whose /dev could not be moved into: systemd and busybox both want a console at once.
-        let _ = mount("devtmpfs", "/dev", "devtmpfs", MountFlags::NOSUID, Some(c"mode=0755"));
+        // A kernel whose devtmpfs could not be mounted at the start: systemd and busybox want a console at once.
+        if let Err(e) = mount("devtmpfs", "/dev", "devtmpfs", MountFlags::NOSUID, Some(c"mode=0755")) {
+            log::warn!("mounting /dev: {e}");
+        }
     }
     let mut command = Command::new(&init.path);
     command.args(&init.args).env_clear().envs(kernels_environment());
@@ -141,7 +182,7 @@ fn become_init(init: &Init) -> anyhow::Result<Infallible> {
         command.stdin(console.try_clone()?).stdout(console.try_clone()?).stderr(Stdio::from(console));
     }
     nix::sys::signal::SigSet::empty().thread_set_mask().context("unblocking signals")?;
-    Err(command.exec()).with_context(|| format!("starting {} (the old root is gone)", init.path))
+    Err(command.exec()).with_context(|| format!("starting {}", init.path))
 }
 
 /// The environment the kernel gave to process 1, without what is only meant for bootjack.

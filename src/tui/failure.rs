@@ -45,7 +45,13 @@ pub struct Failure {
 struct Declared {
     /// "rebooting", "trying again": what the status line says.
     doing: String,
+    /// What it starts from.
+    after: Duration,
+    /// Until it happens; absent while somebody is there.
     left: Option<Duration>,
+    /// Without a key for so long, nobody is there any more.
+    idle: Duration,
+    quiet: Duration,
 }
 
 impl Failure {
@@ -68,15 +74,25 @@ impl Failure {
     }
 
     /// Unless a key is pressed, [`FailureAnswer::Declared`] after this long; `doing` is the action in words
-    /// ("rebooting").
-    pub fn declare(mut self, doing: impl Into<String>, after: Duration) -> Self {
-        self.declared = Some(Declared { doing: doing.into(), left: Some(after) });
+    /// ("rebooting"). A key stops it until there was none for the time `idle`.
+    pub fn declare(mut self, doing: impl Into<String>, after: Duration, idle: Duration) -> Self {
+        let doing = doing.into();
+        self.declared = Some(Declared { doing, after, left: Some(after), idle, quiet: Duration::ZERO });
+        self
+    }
+
+    /// The same for a person who is there already.
+    pub fn held(mut self) -> Self {
+        if let Some(declared) = &mut self.declared {
+            declared.left = None;
+        }
         self
     }
 
     fn key(&mut self, key: KeyEvent) -> Option<FailureAnswer> {
         if let Some(declared) = &mut self.declared {
             declared.left = None;
+            declared.quiet = Duration::ZERO;
         }
         let asked = self.asked.take();
         if let Some(pager) = &mut self.over {
@@ -128,14 +144,14 @@ impl Failure {
         let said = match (self.asked, &self.declared) {
             (Some(Command::Reboot), _) => "Press b again to reboot, any other key not to.".into(),
             (Some(_), _) => "Press p again to power off, any other key not to.".into(),
-            (None, Some(Declared { doing, left: Some(left) })) => {
+            (None, Some(Declared { doing, left: Some(left), .. })) => {
                 let mut doing = doing.clone();
                 if let Some(first) = doing.get_mut(..1) {
                     first.make_ascii_uppercase();
                 }
                 format!("{doing} in {} - any key stops", text::span(*left))
             }
-            (None, Some(Declared { doing, left: None })) => format!("Stopped: not {doing}. What now?"),
+            (None, Some(Declared { doing, left: None, .. })) => format!("Stopped: not {doing}. What now?"),
             (None, None) => "What now?".into(),
         };
         Span::styled(format!(" {said}"), look.warn().patch(look.title()))
@@ -149,7 +165,12 @@ impl Screen for Failure {
         match event {
             Event::Key(key) => self.key(key),
             Event::Tick(passed) => {
-                let left = self.declared.as_mut()?.left.as_mut()?;
+                let declared = self.declared.as_mut()?;
+                let Some(left) = &mut declared.left else {
+                    declared.quiet += passed;
+                    declared.left = (declared.quiet >= declared.idle).then_some(declared.after);
+                    return None;
+                };
                 *left = left.saturating_sub(passed);
                 left.is_zero().then_some(FailureAnswer::Declared)
             }

@@ -379,7 +379,13 @@ fn a_failure_says_phase_thing_cause_and_way_out() {
 
 #[test]
 fn an_unattended_failure_goes_on_and_a_person_can_stop_it() {
-    let declared = || Failure::new(failed(), vec![], vec![]).declare("rebooting", Duration::from_secs(30));
+    let declared = || {
+        Failure::new(failed(), vec![], vec![]).declare(
+            "rebooting",
+            Duration::from_secs(30),
+            Duration::from_secs(300),
+        )
+    };
     let mut failure = declared();
     shows("failure-unattended", &failure);
     assert_eq!(failure.on(seconds(29)), None);

@@ -7,12 +7,13 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 use super::LOG;
-use super::source;
-use super::words::Word;
-use super::worker::{Goal, Policy, Story};
+use super::words::{Policy, Word};
+use super::worker::{Failed, Goal, Story};
+use super::{report, source};
 use crate::catalog::{Action, Entry};
+use crate::cmdline::OnFailure;
 use crate::early;
-use crate::handover::Handover;
+use crate::handover::{Handover, root};
 use crate::load::{self, Failure, Fetched, LoadError, Phase, Report};
 use crate::machine::Machine;
 use crate::plan::{self, Plan, RootPlan, Step};
@@ -27,8 +28,11 @@ const ARCHIVE_RETRY_FOR: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// A failure screen without a key for so long is one that nobody looks at.
+const IDLE: Duration = Duration::from_secs(300);
+
 /// What became of an attempt.
-pub enum Ended {
+enum Ended {
     Handover(Handover),
     /// A person stopped it.
     Stopped,
@@ -36,8 +40,24 @@ pub enum Ended {
 }
 
 impl Story {
+    /// One attempt, and what follows.
+    pub fn attempt(&mut self, entry: Box<Entry>, policy: Policy, console: Option<usize>) -> Goal {
+        Word::Booting { id: entry.id.clone(), policy: policy.clone() }.say();
+        match self.boot(&entry, console) {
+            Ended::Handover(handover) => Goal::HandOver(handover),
+            Ended::Stopped if self.is_told_what_to_boot() => {
+                let id = entry.id.clone();
+                self.left(&id, Goal::Boot { entry, policy: policy.clone(), console: None }, policy)
+            }
+            Ended::Stopped => Goal::Menu,
+            Ended::Failed(failure) => {
+                self.fail(failure, Some(Goal::Boot { entry, policy: policy.clone(), console }), policy)
+            }
+        }
+    }
+
     /// Plans and carries out.
-    pub fn boot(&mut self, entry: &Entry) -> Ended {
+    fn boot(&mut self, entry: &Entry, console: Option<usize>) -> Ended {
         Word::Doing(format!("planning {}", entry.id)).say();
         let plan = match plan::plan(entry, &Machine::probe()) {
             Ok(plan) => plan,
@@ -48,10 +68,10 @@ impl Story {
         };
         log::info!("booting {}: {}", plan.id, plan.title);
         match &plan.step {
-            Step::Shell => {
-                self.shell(None);
-                Ended::Stopped
-            }
+            Step::Shell => match self.shell(console) {
+                Ok(()) => Ended::Stopped,
+                Err(failure) => Ended::Failed(failure),
+            },
             Step::Reboot => Ended::Handover(Handover::reboot()),
             Step::PowerOff => Ended::Handover(Handover::power_off()),
             Step::Local => Ended::Handover(Handover::local()),
@@ -67,6 +87,7 @@ impl Story {
         let stop = AtomicBool::new(false);
         let (reports, told) = channel();
         let on = |report: Report| {
+            log_try(&plan.id, &report);
             // The screen is gone only when nobody needs to know any more.
             drop(reports.send(report));
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -83,7 +104,7 @@ impl Story {
         });
         match loaded {
             Ok((handover, fetched)) => {
-                say_what_came(&plan.id, &fetched);
+                report::say_what_came(plan, root, &fetched);
                 Ended::Handover(handover)
             }
             Err(LoadError::Stopped) => Ended::Stopped,
@@ -116,77 +137,120 @@ impl Story {
             return done;
         }
         stop.store(true, Ordering::Relaxed);
-        finished.recv().unwrap_or_else(|_| {
-            let cause = "the loading thread ended without a word";
-            Err(LoadError::Failed(Failure::because(Phase::Worker, "load", cause)))
-        })
+        match finished.recv() {
+            // It was done at the very moment: stopped is stopped.
+            Ok(Ok(_)) => {
+                if let Err(e) = root::discard() {
+                    log::error!("unmounting {}: {e}", root::SYSROOT);
+                }
+                Err(LoadError::Stopped)
+            }
+            Ok(Err(e)) => Err(e),
+            Err(_) => {
+                let cause = "the loading thread ended without a word";
+                Err(LoadError::Failed(Failure::because(Phase::Worker, "load", cause)))
+            }
+        }
     }
 
-    /// The failure screen; unattended, what the policy says.
-    pub fn failed(&mut self, failure: Failure, again: Goal, policy: &Policy) -> Goal {
+    /// The failure screen; if nobody answers, what the policy says.
+    pub fn failed(&mut self, failed: Failed) -> Goal {
+        let Failed { failure, mut again, policy } = failed;
         log::error!("{failure}");
         if let Some(hint) = &failure.hint {
             log::error!("hint: {hint}");
         }
-        let now = uptime();
-        let since = *self.legacy.failing_since.get_or_insert(now.as_secs());
-        let trying = now.saturating_sub(Duration::from_secs(since));
-        let unattended = !self.legacy.attended;
-        let retry = trying < policy.retry_for;
+        let trying = self.failing_for();
+        let retry = again.is_some() && trying < policy.retry_for;
         loop {
             Word::Doing("showing a failure".into()).say();
-            let log = early::log_tail(Path::new(LOG), 200);
-            let mut screen = tui::failure::Failure::new(failure.clone(), source::header(&self.network), log);
-            if unattended {
-                screen = if retry {
-                    // As long again as it has been failing: a storm of reboots must not become one of requests.
-                    screen.declare("trying again", trying.clamp(FIRST_PAUSE, LONGEST_PAUSE))
-                } else {
-                    screen.declare(in_words(&policy.on_failure), LONGEST_PAUSE / 2)
-                };
-            }
-            let answered = self.consoles.ask(&mut screen, &mut |_| None);
+            let screen = self.failure_screen(&failure, again.is_some(), retry, trying, &policy);
+            let answered = self.consoles.ask(&mut { screen }, &mut |_| None);
             self.touched(answered.console);
-            return match answered.answer {
-                FailureAnswer::Retry => again,
-                FailureAnswer::Menu => Goal::Menu,
-                FailureAnswer::Reboot => Goal::HandOver(Handover::reboot()),
-                FailureAnswer::PowerOff => Goal::HandOver(Handover::power_off()),
-                FailureAnswer::Shell => {
-                    self.shell(answered.console);
-                    continue;
+            match (answered.answer, again) {
+                (FailureAnswer::Shell, kept) => {
+                    if let Err(failure) = self.shell(answered.console) {
+                        log::error!("{failure}");
+                    }
+                    again = kept;
                 }
-                FailureAnswer::Declared if retry => again,
-                FailureAnswer::Declared => match &policy.on_failure {
-                    Action::Reboot => Goal::HandOver(Handover::reboot()),
-                    Action::PowerOff => Goal::HandOver(Handover::power_off()),
-                    Action::Menu => Goal::Menu,
-                    Action::Entry(id) => {
-                        self.legacy.failing_since = None;
-                        Goal::Named(id.clone())
-                    }
-                    // Held: the screen stays, without a countdown.
-                    Action::Hold => {
-                        self.legacy.attended = true;
-                        Goal::Fail(failure, Box::new(again), policy.clone())
-                    }
-                },
-            };
+                (FailureAnswer::Retry, Some(again)) => return again,
+                (FailureAnswer::Declared, Some(again)) if retry => {
+                    self.attended(false);
+                    return again;
+                }
+                (FailureAnswer::Declared, again) => return self.declared(failure, again, policy),
+                (FailureAnswer::Menu | FailureAnswer::Retry, _) => return Goal::Menu,
+                (FailureAnswer::Reboot, _) => return Goal::HandOver(Handover::reboot()),
+                (FailureAnswer::PowerOff, _) => return Goal::HandOver(Handover::power_off()),
+            }
+        }
+    }
+
+    /// How long nothing has worked while nobody was there. It counts across workers: see `words`.
+    fn failing_for(&mut self) -> Duration {
+        if self.legacy.attended {
+            self.failing(None);
+            return Duration::ZERO;
+        }
+        let now = uptime().as_secs();
+        let since = self.legacy.failing_since.unwrap_or(now);
+        self.failing(Some(since));
+        Duration::from_secs(now.saturating_sub(since))
+    }
+
+    fn failing(&mut self, since: Option<u64>) {
+        if self.legacy.failing_since != since {
+            self.legacy.failing_since = since;
+            Word::Failing(since).say();
+        }
+    }
+
+    fn failure_screen(
+        &self,
+        failure: &Failure,
+        again: bool,
+        retry: bool,
+        trying: Duration,
+        policy: &Policy,
+    ) -> tui::failure::Failure {
+        let log = early::log_tail(Path::new(LOG), 200);
+        let mut screen = tui::failure::Failure::new(failure.clone(), source::header(&self.network), log);
+        if !again {
+            screen = screen.without_retry();
+        }
+        screen = match (&policy.on_failure, retry) {
+            // As long again as it has been failing: a storm of reboots must not become one of requests.
+            (_, true) => screen.declare("trying again", trying.clamp(FIRST_PAUSE, LONGEST_PAUSE), IDLE),
+            // It stays until somebody comes.
+            (Action::Hold, false) => return screen,
+            (action, false) => screen.declare(in_words(action), LONGEST_PAUSE / 2, IDLE),
+        };
+        if self.legacy.attended { screen.held() } else { screen }
+    }
+
+    /// Nobody came, and trying again is over.
+    fn declared(&mut self, failure: Failure, again: Option<Goal>, policy: Policy) -> Goal {
+        log::error!("nobody answered: {}", in_words(&policy.on_failure));
+        match policy.on_failure.clone() {
+            Action::Reboot => Goal::HandOver(Handover::reboot()),
+            Action::PowerOff => Goal::HandOver(Handover::power_off()),
+            Action::Menu => Goal::Menu,
+            Action::Hold => self.fail(failure, again, policy),
+            Action::Entry(id) => {
+                self.failing(None);
+                // Its own failure must not lead back to it.
+                self.params.on_failure = Some(OnFailure::Reboot);
+                Goal::Named { id, or_built_in: true }
+            }
         }
     }
 }
 
-fn say_what_came(id: &str, fetched: &Fetched) {
-    let Fetched { unpacked, sha256, location, bytes, retries } = fetched;
-    log::info!("{id}: {bytes} bytes from {location} ({retries} retries), sha256 {sha256}");
-    log::info!("{id}: {} entries, {} bytes", unpacked.entries, unpacked.bytes);
-    if let Some(lost) = &unpacked.lost_xattrs {
-        let (first, name) = (lost.first_member.display(), &lost.first_name);
-        log::warn!(
-            "{id}: {} xattrs could not be stored; first {name} of {first}, errno {}",
-            lost.count,
-            lost.errno
-        );
+/// Each try that failed, with its cause, outlives the screen.
+fn log_try(id: &str, report: &Report) {
+    if let Report::Retrying { location, error, attempt, .. } = report {
+        log::warn!("{id}: try {attempt} of {location}: {error}");
     }
 }
 

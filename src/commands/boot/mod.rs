@@ -3,6 +3,7 @@
 //! person (or the timeout) → plan → load → hand over.
 
 mod attempt;
+mod report;
 mod source;
 mod supervisor;
 mod waiting;

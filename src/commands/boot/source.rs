@@ -45,10 +45,10 @@ pub struct Offer {
 }
 
 /// Why there is none.
-pub enum None {
+pub enum NoOffer {
     Failed(Failure),
     /// A person does not want to wait.
-    Back,
+    Left,
 }
 
 impl fmt::Display for Origin {
@@ -62,48 +62,33 @@ impl fmt::Display for Origin {
 }
 
 /// The catalog to choose from. Without `or_built_in` only the one that was asked for will do.
-pub fn get(story: &mut Story, or_built_in: bool) -> Result<Offer, None> {
-    let complaints: Vec<String> = story.params.problems.iter().map(ToString::to_string).collect();
-    let location = match story.params.catalog.clone() {
-        Some(Ok(location)) => location,
-        Some(Err(problem)) if or_built_in => {
-            return built_in([vec![problem.to_string()], complaints].concat()).map_err(None::Failed);
-        }
+pub fn get(story: &mut Story, or_built_in: bool) -> Result<Offer, NoOffer> {
+    let asked = match story.params.catalog.clone() {
+        Some(Ok(location)) => fetch(story, &location, or_built_in),
         Some(Err(problem)) => {
-            return Err(None::Failed(Failure::because(
-                Phase::Catalog,
-                "bootjack.catalog=",
-                problem.to_string(),
-            )));
+            Err(NoOffer::Failed(Failure::because(Phase::Catalog, "bootjack.catalog=", problem.to_string())))
         }
-        Option::None => return built_in(complaints).map_err(None::Failed),
+        None => return built_in().map_err(NoOffer::Failed).map(|offer| offer.with(&story.notices)),
     };
-    let failure = match fetch(story, &location, or_built_in) {
-        Ok(offer) => return Ok(Offer { notices: [offer.notices, complaints].concat(), ..offer }),
-        Err(failure) => failure,
+    let why = match asked {
+        Ok(offer) => return Ok(offer.with(&story.notices)),
+        Err(why) if !or_built_in || !Path::new(BUILT_IN).exists() => return Err(why),
+        Err(NoOffer::Failed(failure)) => format!("This is the built-in catalog: {failure}"),
+        Err(NoOffer::Left) => "This is the built-in catalog: the other was not waited for.".into(),
     };
-    match failure {
-        Some(failure) if !or_built_in => Err(None::Failed(failure)),
-        Option::None if !or_built_in => Err(None::Back),
-        failure => {
-            let why = failure.map_or_else(
-                || format!("This is the built-in catalog: {location} was not waited for."),
-                |f| format!("This is the built-in catalog: {f}"),
-            );
-            log::warn!("{why}");
-            built_in([vec![why], complaints].concat()).map_err(None::Failed)
-        }
-    }
+    log::warn!("{why}");
+    let offer = built_in().map_err(NoOffer::Failed)?;
+    Ok(Offer { notices: vec![why], ..offer }.with(&story.notices))
 }
 
-fn built_in(mut notices: Vec<String>) -> Result<Offer, Failure> {
+fn built_in() -> Result<Offer, Failure> {
     let origin = Location::Initramfs(BUILT_IN.into());
     match fs::read(BUILT_IN) {
-        Ok(bytes) => Ok(Offer { notices, ..understood(parse(&bytes, &origin)?, Origin::BuiltIn)? }),
+        Ok(bytes) => understood(parse(&bytes, &origin)?, Origin::BuiltIn),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            notices.push("No catalog: neither bootjack.catalog= nor one in the initrd.".into());
             let empty = catalog::parse("", &origin, BUILT_IN);
             let parsed = Parsed { catalog: Some(Catalog::empty()), problems: Vec::new(), ..empty };
+            let notices = vec!["No catalog: neither bootjack.catalog= nor one in the initrd.".into()];
             Ok(Offer { parsed, origin: Origin::Nothing, notices })
         }
         Err(e) => Err(Failure::new(Phase::Catalog, BUILT_IN, e)),
@@ -118,8 +103,8 @@ fn parse(bytes: &[u8], base: &Location) -> Result<Parsed, Failure> {
     }
 }
 
-/// Nothing inside: a person stopped waiting.
-fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Offer, Option<Failure>> {
+/// With the screen that says what is waited for.
+fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Offer, NoOffer> {
     Word::Doing(format!("fetching the catalog {location}")).say();
     let stop = AtomicBool::new(false);
     let go_on =
@@ -132,6 +117,7 @@ fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Of
     let awaited = || waiting_for.lock().unwrap_or_else(PoisonError::into_inner);
     let on = |event: Event| {
         if let Event::Retry { error, wait, .. } = event {
+            log::warn!("catalog: {error}");
             let mut awaited = awaited();
             (awaited.error, awaited.next) = (Some(error), Some(wait));
         }
@@ -142,7 +128,7 @@ fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Of
     let fetched = std::thread::scope(|scope| {
         let work = || {
             if location.is_remote() {
-                drop(network.wait(Option::None, &go_on));
+                drop(network.wait(None, &go_on));
             }
             drop(done.send(fetcher.read_all(
                 std::slice::from_ref(location),
@@ -152,18 +138,18 @@ fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Of
             )));
         };
         if let Err(e) = std::thread::Builder::new().name("catalog".into()).spawn_scoped(scope, work) {
-            return Err(Some(Failure::new(Phase::Worker, "starting a thread", e)));
+            return Err(NoOffer::Failed(Failure::new(Phase::Worker, "starting a thread", e)));
         }
         let waited = story.wait(&|| awaited().clone(), &finished);
         stop.store(true, Ordering::Relaxed);
         match waited {
-            Waited::For(done) => done.map_err(|e| Some(not_fetched(location, &e))),
-            Waited::Left => Err(Option::None),
+            Waited::For(done) => done.map_err(|e| NoOffer::Failed(not_fetched(location, &e))),
+            Waited::Left => Err(NoOffer::Left),
         }
     });
     let (bytes, from) = fetched?;
-    let parsed = parse(&bytes, &from).map_err(Some)?;
-    understood(parsed, Origin::Fetched(from)).map_err(Some)
+    let parsed = parse(&bytes, &from).map_err(NoOffer::Failed)?;
+    understood(parsed, Origin::Fetched(from)).map_err(NoOffer::Failed)
 }
 
 fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
@@ -186,6 +172,10 @@ fn understood(parsed: Parsed, origin: Origin) -> Result<Offer, Failure> {
 }
 
 impl Offer {
+    fn with(self, notices: &[String]) -> Self {
+        Self { notices: [&self.notices[..], notices].concat(), ..self }
+    }
+
     /// What stands of it.
     pub fn catalog(&self) -> Option<&Catalog> {
         self.parsed.catalog.as_ref()

@@ -46,7 +46,12 @@ impl Story {
             }
             match answered.answer {
                 NetworkAnswer::Retry => network.retry(),
-                NetworkAnswer::Shell => self.shell(answered.console),
+                NetworkAnswer::Shell => {
+                    // The next frame of this very screen has the log behind `l`.
+                    if let Err(failure) = self.shell(answered.console) {
+                        log::error!("{failure}");
+                    }
+                }
                 NetworkAnswer::BuiltIn | NetworkAnswer::Back => return Waited::Left,
             }
         }

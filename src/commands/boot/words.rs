@@ -4,7 +4,9 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
+use crate::catalog::Action;
 use crate::handover::Order;
 use crate::load::Failure;
 
@@ -14,10 +16,24 @@ use crate::load::Failure;
 pub enum Word {
     /// What it begins to do: the first thing to know should it die of it.
     Doing(String),
-    /// Whether nobody has touched a key since the machine started.
+    /// Whether what goes on was asked for by a person; then a person is waited for when it fails.
     Attended(bool),
+    /// What to boot and what to do when it fails, for the worker that comes after a death.
+    Booting { id: String, policy: Policy },
+    /// Seconds since the kernel started at which an unattended boot began to fail; none: it does not.
+    Failing(Option<u64>),
+    /// Why it cannot even begin; it exits.
+    Failed(Failure),
     /// The last word: it exits, and this is to be done.
     Order(Order),
+}
+
+/// What an unattended machine does when a boot fails.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Policy {
+    /// How long it is tried again.
+    pub retry_for: Duration,
+    pub on_failure: Action,
 }
 
 /// What became of the worker before this one.
@@ -27,8 +43,10 @@ pub struct Legacy {
     pub worker: u32,
     /// Why the last one is not there any more.
     pub failure: Option<Failure>,
-    /// Whether a person has been there.
+    /// Whether a person asked for what was going on.
     pub attended: bool,
+    /// The entry that was being booted, and what its catalog says of failures.
+    pub booting: Option<(String, Policy)>,
     /// Seconds since the kernel started at which an unattended boot began to fail, for the deadline of all tries.
     pub failing_since: Option<u64>,
 }

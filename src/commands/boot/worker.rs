@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LOG;
-use super::attempt::Ended;
 use super::source;
-use super::words::{Legacy, Word};
-use crate::catalog::{Action, Entry};
-use crate::cmdline::Params;
+use super::words::{Legacy, Policy, Word};
+use crate::catalog::{Action, Catalog, Entry};
+use crate::cmdline::{CmdlineProblem, Params};
 use crate::commands::rescue;
 use crate::drivers;
 use crate::early::{self, Quiet};
@@ -34,27 +33,37 @@ pub struct Story {
     pub fetcher: Fetcher,
     pub consoles: Consoles,
     pub legacy: Legacy,
+    /// What a person should know of the beginning: words that mean nothing, certificates that could not be read.
+    pub notices: Vec<String>,
     quiet: Option<Quiet>,
 }
 
 /// What is to be done next.
 pub enum Goal {
     Menu,
-    /// An entry, and what its catalog says of failures.
-    Boot(Box<Entry>, Policy),
-    /// The entry that `bootjack.entry` names.
-    Named(String),
+    /// An entry, what its catalog says of failures, and the console it was chosen on.
+    Boot {
+        entry: Box<Entry>,
+        policy: Policy,
+        console: Option<usize>,
+    },
+    /// The entry with this id, of the catalog that was asked for, or else of the built-in one if that will do too.
+    Named {
+        id: String,
+        or_built_in: bool,
+    },
     /// Something failed that a person must see.
-    Fail(Failure, Box<Goal>, Policy),
+    Fail(Box<Failed>),
     /// The end of the story.
     HandOver(Handover),
 }
 
-/// What an unattended machine does when a boot fails.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    pub retry_for: Duration,
-    pub on_failure: Action,
+/// A failure, and what may follow.
+pub struct Failed {
+    pub failure: Failure,
+    /// What trying again means; absent where it cannot help.
+    pub again: Option<Goal>,
+    pub policy: Policy,
 }
 
 /// Lives the story; its last word is the order.
@@ -66,7 +75,7 @@ pub fn run() -> Result<ExitCode, Failure> {
         eprintln!("bootjack: early: log: {e}");
     }
     std::panic::set_hook(Box::new(|panic| log::error!("the worker panics: {panic}")));
-    let mut story = Story::begin()?;
+    let mut story = Story::begin().inspect_err(|failure| Word::Failed(failure.clone()).say())?;
     let handover = story.live();
     story.end();
     Word::Order(handover.into_order()).say();
@@ -77,48 +86,33 @@ impl Story {
     /// Knows the machine, starts the network, takes the consoles.
     fn begin() -> Result<Self, Failure> {
         let legacy = Legacy::read();
-        let text = fs::read_to_string("/proc/cmdline")
-            .map_err(|e| Failure::new(Phase::Early, "/proc/cmdline", e))?;
+        let text = fs::read_to_string("/proc/cmdline").unwrap_or_else(|e| {
+            log::error!("/proc/cmdline: {e}");
+            String::new()
+        });
         let params = Params::parse(&text);
+        let mut notices: Vec<String> = params.problems.iter().map(complaint).collect();
         Word::Doing("bringing up the network".into()).say();
         let (config, complaints) = net::Config::parse(&params.network);
+        notices.extend(complaints);
         let network = Network::start(config).map_err(|e| Failure::new(Phase::Network, "netlink", e))?;
-        for complaint in complaints {
-            log::warn!("network: {complaint}");
-        }
         Word::Doing("loading drivers".into()).say();
         load_drivers();
-        let paths = match &params.consoles[..] {
-            [] => kernels_consoles(),
-            named => named.iter().map(|name| Path::new("/dev").join(name)).collect(),
-        };
         let quiet = lower_kernel();
-        let (consoles, lost) = Consoles::open(&paths);
-        for (path, e) in lost {
-            log::warn!("console {}: {e}", path.display());
-        }
-        let fetcher = Fetcher::new(&fetch_config(&params))
-            .map_err(|e| Failure::new(Phase::Fetch, "certificates", e))?;
-        Ok(Self { params, network: Arc::new(network), fetcher, consoles, legacy, quiet })
+        let consoles = open_consoles(&params, &mut notices);
+        let fetcher = make_fetcher(&params, &mut notices)?;
+        notices.iter().for_each(|notice| log::warn!("{notice}"));
+        Ok(Self { params, network: Arc::new(network), fetcher, consoles, legacy, notices, quiet })
     }
 
     fn live(&mut self) -> Handover {
-        if self.params.shell && self.legacy.worker == 0 {
-            self.shell(None);
-        }
         let mut goal = self.first_goal();
         loop {
             goal = match goal {
                 Goal::Menu => self.menu(),
-                Goal::Named(id) => self.named(id),
-                Goal::Boot(entry, policy) => match self.boot(&entry) {
-                    Ended::Handover(handover) => Goal::HandOver(handover),
-                    Ended::Stopped => Goal::Menu,
-                    Ended::Failed(failure) => {
-                        Goal::Fail(failure, Box::new(Goal::Boot(entry, policy.clone())), policy)
-                    }
-                },
-                Goal::Fail(failure, again, policy) => self.failed(failure, *again, &policy),
+                Goal::Named { id, or_built_in } => self.named(id, or_built_in),
+                Goal::Boot { entry, policy, console } => self.attempt(entry, policy, console),
+                Goal::Fail(failed) => self.failed(*failed),
                 Goal::HandOver(handover) => return handover,
             };
         }
@@ -127,26 +121,53 @@ impl Story {
     /// The root words of the command line come before an entry, an entry before the menu; the death of the worker before
     /// this one comes before them all.
     fn first_goal(&mut self) -> Goal {
-        let policy = self.policy(None);
-        let goal = match self.params.root_entry() {
-            Some(Ok(entry)) => Goal::Boot(Box::new(entry), policy.clone()),
-            Some(Err(problem)) => {
-                let failure = Failure::because(Phase::Plan, "the kernel command line", problem.to_string());
-                Goal::Fail(failure, Box::new(Goal::Menu), policy.clone())
+        if self.params.shell && self.legacy.worker == 0 {
+            match self.shell(None) {
+                Ok(()) => {}
+                Err(failure) => return self.fail(failure, Some(self.asked_for()), self.policy(None)),
             }
-            None => match self.params.entry.clone() {
-                Some(id) => Goal::Named(id),
-                None => Goal::Menu,
-            },
-        };
-        match self.legacy.failure.take() {
-            Some(failure) => Goal::Fail(failure, Box::new(goal), policy),
-            None => goal,
+        }
+        let goal = self.asked_for();
+        let Some(failure) = self.legacy.failure.take() else { return goal };
+        match self.legacy.booting.take() {
+            // Chosen from a menu, by a person or the timeout: that entry again, not the menu.
+            Some((id, policy)) if matches!(goal, Goal::Menu) => {
+                self.fail(failure, Some(Goal::Named { id, or_built_in: true }), policy)
+            }
+            booting => {
+                let policy = booting.map_or_else(|| self.policy(None), |(_, policy)| policy);
+                self.fail(failure, Some(goal), policy)
+            }
         }
     }
 
+    /// What the kernel command line asks for.
+    fn asked_for(&self) -> Goal {
+        match (self.params.root_entry(), &self.params.entry) {
+            (Some(Ok(entry)), _) => {
+                Goal::Boot { entry: Box::new(entry), policy: self.policy(None), console: None }
+            }
+            // Never anything else than what was asked for: a word that is wrong now is wrong the next time too.
+            (Some(Err(problem)), _) => {
+                let failure = Failure::because(Phase::Plan, "the kernel command line", complaint(&problem));
+                self.fail(failure, None, self.policy(None))
+            }
+            (None, Some(id)) => Goal::Named { id: id.clone(), or_built_in: false },
+            (None, None) => Goal::Menu,
+        }
+    }
+
+    /// Whether the machine is to boot by itself, whatever a menu says.
+    pub fn is_told_what_to_boot(&self) -> bool {
+        self.params.root.is_some() || self.params.entry.is_some()
+    }
+
+    pub fn fail(&self, failure: Failure, again: Option<Goal>, policy: Policy) -> Goal {
+        Goal::Fail(Box::new(Failed { failure, again, policy }))
+    }
+
     /// What the command line says of failures, then the catalog, then the defaults.
-    pub fn policy(&self, catalog: Option<&crate::catalog::Catalog>) -> Policy {
+    pub fn policy(&self, catalog: Option<&Catalog>) -> Policy {
         let retry_for = self.params.retry_for.or(catalog.map(|c| c.retry_for));
         let on_failure =
             self.params.on_failure.clone().map(Action::from).or(catalog.map(|c| c.on_failure.clone()));
@@ -156,40 +177,47 @@ impl Story {
         }
     }
 
-    /// The entry of the catalog that was asked for, and no other; no other catalog either.
-    fn named(&mut self, id: String) -> Goal {
-        let again = Box::new(Goal::Named(id.clone()));
-        let offer = match source::get(self, false) {
+    fn named(&mut self, id: String, or_built_in: bool) -> Goal {
+        let again = Goal::Named { id: id.clone(), or_built_in };
+        let offer = match source::get(self, or_built_in) {
             Ok(offer) => offer,
-            Err(source::None::Failed(failure)) => return Goal::Fail(failure, again, self.policy(None)),
-            Err(source::None::Back) => return Goal::Menu,
+            Err(source::NoOffer::Failed(failure)) => {
+                return self.fail(failure, Some(again), self.policy(None));
+            }
+            Err(source::NoOffer::Left) => return self.left(&id, again, self.policy(None)),
         };
         let policy = self.policy(offer.catalog());
         let named = offer.catalog().and_then(|c| c.entries.iter().find(|e| e.id == id));
         match named {
-            Some(entry) => Goal::Boot(Box::new(entry.clone()), policy),
+            Some(entry) => Goal::Boot { entry: Box::new(entry.clone()), policy, console: None },
             None => {
                 let missing = || vec!["the catalog has no such entry".to_owned()];
                 let cause = offer.complaints(&id).unwrap_or_else(missing);
-                let hint = format!("bootjack.entry= asks for it; the catalog is {}", offer.origin);
+                let hint = format!("the catalog is {}", offer.origin);
                 let failure = Failure { phase: Phase::Catalog, thing: id, cause, hint: Some(hint) };
-                Goal::Fail(failure, again, policy)
+                self.fail(failure, Some(again), policy)
             }
         }
+    }
+
+    /// A person stopped what the machine was told to do: they decide what follows, and if they go away it goes on.
+    pub fn left(&self, what: &str, again: Goal, policy: Policy) -> Goal {
+        let failure = Failure::because(Phase::Fetch, what, "stopped from the keyboard");
+        self.fail(failure, Some(again), policy)
     }
 
     fn menu(&mut self) -> Goal {
         let offer = match source::get(self, true) {
             Ok(offer) => offer,
-            Err(source::None::Failed(failure)) => {
-                return Goal::Fail(failure, Box::new(Goal::Menu), self.policy(None));
+            Err(source::NoOffer::Failed(failure)) => {
+                return self.fail(failure, Some(Goal::Menu), self.policy(None));
             }
-            Err(source::None::Back) => return Goal::Menu,
+            Err(source::NoOffer::Left) => return self.left("the catalog", Goal::Menu, self.policy(None)),
         };
         let policy = self.policy(offer.catalog());
         let model = self.model(&offer);
         if let Some(failure) = self.nothing_to_boot(&model) {
-            return Goal::Fail(failure, Box::new(Goal::Menu), policy);
+            return self.fail(failure, Some(Goal::Menu), policy);
         }
         let mut menu = if self.legacy.attended { Menu::held(model) } else { Menu::new(model) };
         loop {
@@ -200,13 +228,19 @@ impl Story {
                 menu.tell(|model| model.header = header);
                 None
             });
-            self.touched(answered.console);
+            // Chosen by the countdown, nobody is there to be waited for.
+            self.attended(answered.console.is_some());
+            let console = answered.console;
             match answered.answer {
                 MenuAnswer::Boot(index) => match offer.catalog().and_then(|c| c.entries.get(index)) {
-                    Some(entry) => return Goal::Boot(Box::new(entry.clone()), policy),
+                    Some(entry) => return Goal::Boot { entry: Box::new(entry.clone()), policy, console },
                     None => log::error!("the menu chose entry {index}, which is not there"),
                 },
-                MenuAnswer::Shell => self.shell(answered.console),
+                MenuAnswer::Shell => {
+                    if let Err(failure) = self.shell(console) {
+                        return self.fail(failure, Some(Goal::Menu), policy);
+                    }
+                }
                 MenuAnswer::Network => self.look_at_network(),
                 MenuAnswer::Reload | MenuAnswer::Leave => return Goal::Menu,
                 MenuAnswer::Reboot => return Goal::HandOver(Handover::reboot()),
@@ -227,26 +261,37 @@ impl Story {
 
     /// A key was pressed: somebody is there.
     pub fn touched(&mut self, console: Option<usize>) {
-        if console.is_some() && !self.legacy.attended {
-            self.legacy.attended = true;
-            Word::Attended(true).say();
+        if console.is_some() {
+            self.attended(true);
+        }
+    }
+
+    /// Whether a person asked for what is going on now.
+    pub fn attended(&mut self, now: bool) {
+        if self.legacy.attended != now {
+            self.legacy.attended = now;
+            Word::Attended(now).say();
         }
     }
 
     /// A shell on the console that asked for it, with the kernel's messages as they were.
-    pub fn shell(&mut self, console: Option<usize>) {
+    ///
+    /// # Errors
+    /// There is none in the initrd, or no console for it.
+    pub fn shell(&mut self, console: Option<usize>) -> Result<(), Failure> {
         let Some(tty) = self.consoles.path(console.unwrap_or(0)).map(Path::to_owned) else {
-            return log::error!("there is no console for a shell");
+            return Err(Failure::because(Phase::Worker, "shell", "there is no console for it"));
         };
         Word::Doing(format!("in a shell on {}", tty.display())).say();
         self.consoles.give_back();
         self.quiet = None;
-        match rescue::shell(&tty) {
-            Ok(status) => log::info!("the shell on {} ended: {status}", tty.display()),
-            Err(e) => log::error!("shell: {e:#}"),
-        }
+        let ended = rescue::shell(&tty);
         self.quiet = lower_kernel();
         self.consoles.take();
+        let status =
+            ended.map_err(|e| Failure::new(Phase::Worker, format!("shell on {}", tty.display()), e))?;
+        log::info!("the shell on {} ended: {status}", tty.display());
+        Ok(())
     }
 
     fn end(mut self) {
@@ -272,20 +317,42 @@ fn load_drivers() {
     }
 }
 
-/// The consoles of the kernel (Documentation/ABI/testing/sysfs-tty), the last of which is `/dev/console`.
-fn kernels_consoles() -> Vec<PathBuf> {
+/// The consoles that were named, or else the kernel's (Documentation/ABI/testing/sysfs-tty), the last of which is
+/// `/dev/console`. Names that lead nowhere must not leave a machine without a screen.
+fn open_consoles(params: &Params, notices: &mut Vec<String>) -> Consoles {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    active.split_whitespace().rev().map(|name| Path::new("/dev").join(name)).collect()
+    let kernels: Vec<PathBuf> =
+        active.split_whitespace().rev().map(|name| Path::new("/dev").join(name)).collect();
+    let named: Vec<PathBuf> = params.consoles.iter().map(|name| Path::new("/dev").join(name)).collect();
+    let (consoles, lost) = Consoles::open(if named.is_empty() { &kernels } else { &named });
+    notices.extend(lost.iter().map(|(path, e)| format!("console {}: {e}", path.display())));
+    if consoles.count() > 0 || named.is_empty() {
+        return consoles;
+    }
+    Consoles::open(&kernels).0
 }
 
-fn fetch_config(params: &Params) -> fetch::Config {
+/// Public roots and those that came with the initrd or are named; one that cannot be read costs only itself: what it
+/// would have vouched for is then refused.
+fn make_fetcher(params: &Params, notices: &mut Vec<String>) -> Result<Fetcher, Failure> {
     let mut ca = params.ca.clone();
     if let Ok(files) = fs::read_dir(CA_DIR) {
-        ca.extend(
-            files
-                .filter_map(|file| Some(file.ok()?.path()))
-                .filter(|p| p.extension().is_some_and(|e| e == "pem")),
-        );
+        let files = files.filter_map(|file| Some(file.ok()?.path()));
+        ca.extend(files.filter(|path| path.extension().is_some_and(|e| e == "pem")));
     }
-    fetch::Config { ca, ca_only: Path::new(CA_ONLY).exists(), ..fetch::Config::default() }
+    ca.retain(|file| {
+        let alone = fetch::Config { ca: vec![file.clone()], ..fetch::Config::default() };
+        let readable = Fetcher::new(&alone);
+        if let Err(e) = &readable {
+            notices.push(format!("certificates: {e:#}"));
+        }
+        readable.is_ok()
+    });
+    let config = fetch::Config { ca, ca_only: Path::new(CA_ONLY).exists(), ..fetch::Config::default() };
+    Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))
+}
+
+fn complaint(problem: &CmdlineProblem) -> String {
+    let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    format!("kernel command line: {problem}{hint}")
 }
