@@ -40,3 +40,9 @@ fn a_segmentation_fault_is_reported() {
 fn an_abort_is_reported() {
     crash("ABRT");
 }
+
+/// As the kernel does it when memory runs out.
+#[test]
+fn a_kill_is_reported() {
+    crash("KILL");
+}

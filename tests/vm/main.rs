@@ -16,7 +16,6 @@ mod enospc_while_unpacking;
 mod gnu_static_boots;
 mod harness_sees_types_and_ends;
 mod initramfs_memory_is_given_back;
-mod killed_worker_is_reported;
 mod malformed_catalog_still_boots_the_good_entry;
 mod missing_init_is_refused;
 mod no_console_of_the_kernel;
