@@ -80,7 +80,8 @@ def to_the_menu(times):
     # With either archive the same boot up to here: the catalog names it, nothing more.
     fetched = times["menu zst", "menu"]
     for what, case in [("built in", times["builtin", "menu"]), ("fetched by HTTP", fetched)]:
-        rows.append([f"bootjack, catalog {what}: first menu frame", table.seconds(case), table.verdict(table.ratio(case, bare), 1.5)])
+        told = table.verdict(table.ratio(case, bare), 1.5)
+        rows.append([f"bootjack, catalog {what}: first menu frame", table.seconds(case), told])
     for what in ("dracut", "lean"):
         case = times[f"{what} zst", "network"]
         rows.append([f"{PEER[what]}: network hook runs", table.seconds(case), f"{table.ratio(case, bare):.2f}"])
@@ -102,8 +103,8 @@ def to_the_init(times):
             hook, whole = since(times, name, "network"), times[name, "new init"]
             ratios = [f"{table.ratio(theirs, ours):.2f}" for theirs, ours in ((hook, chosen), (whole, straight))]
             rows.append([kind, PEER[what], table.seconds(hook), ratios[0], table.seconds(whole), ratios[1]])
-    head = ["archive", "", "chosen, or hook runs → new init, s", "ratio", "kernel start → new init, nobody asked, s", "ratio"]
-    return table.markdown(head, rows)
+    chosen, whole = "chosen, or hook runs → new init, s", "kernel start → new init, nobody asked, s"
+    return table.markdown(["archive", "", chosen, "× ours", whole, "× ours"], rows)
 
 
 def since(times, name, mark):
@@ -132,7 +133,8 @@ def main():
     print(f"### Entry chosen to the new init\n\n{to_the_init(times)}\n")
     print("Commands (PORT is the server's), a boot each, round robin:\n\n```")
     print(" ".join(words))
-    print("\n".join(f"# {name}\n{shell(machine.command(f'{lab}/cloud/vmlinuz', i, a), base)}" for name, (i, a, _) in found.items()))
+    for name, (initrd, append, _) in found.items():
+        print(f"# {name}\n{shell(machine.command(f'{lab}/cloud/vmlinuz', initrd, append), base)}")
     print("```")
 
 

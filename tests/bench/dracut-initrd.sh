@@ -13,7 +13,8 @@ mkdir -p "$dir"
 
 # No systemd, so dracut's own init; network-legacy needs procps and isc-dhcp-client, or is left out without a word.
 if [ ! "$dir/chroot.tar" -nt "$0" ]; then
-    site=$(apt-get indextargets --format '$(SITE)' "Codename: $suite" "Created-By: Packages" "Component: main" | head -n 1)
+    site=$(apt-get indextargets --format '$(SITE)' "Codename: $suite" "Created-By: Packages" "Component: main" |
+        head -n 1)
     [ -n "$site" ] || { echo "$0: apt knows no source of $suite main" >&2; exit 1; }
     proxy=$(apt-config shell p Acquire::http::Proxy | sed -n "s/^p='\(.*\)'$/\1/p")
     mmdebstrap --quiet --variant=minbase ${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \
@@ -40,11 +41,13 @@ make_initrd() {
         "/$name" "$release" >"$dir/$name.log" 2>&1 || { cat "$dir/$name.log" >&2; exit 1; }
     # A module whose needs are not met is left out without a word.
     chroot "$root" lsinitrd "/$name" >"$dir/$name.list"
-    grep -q sbin/benchroot "$dir/$name.list" && grep -q sbin/dhclient "$dir/$name.list" && grep -q virtio_net "$dir/$name.list" ||
-        { echo "$0: $name lacks its module, a DHCP client or the driver; see $dir/$name.list" >&2; exit 1; }
+    local needed
+    for needed in sbin/benchroot sbin/dhclient virtio_net.ko usr/bin/curl; do
+        grep -q "$needed" "$dir/$name.list" || { echo "$0: no $needed in $dir/$name.list" >&2; exit 1; }
+    done
     cp "$root/$name" "$dir/$name"
     echo "$dir/$name: $(stat -c %s "$dir/$name") bytes" >&2
 }
 make_initrd initrd --add bench-root
-make_initrd initrd-lean --modules 'bench-root network network-legacy url-lib base fs-lib udev-rules kernel-modules kernel-network-modules' \
-    --drivers "$drivers"
+make_initrd initrd-lean --drivers "$drivers" --modules \
+    'bench-root network network-legacy url-lib base fs-lib udev-rules kernel-modules kernel-network-modules'

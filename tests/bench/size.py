@@ -2,8 +2,8 @@
 """Compares sizes of initrds that hold the same network drivers of the same kernel, all compressed by zstd.
 
 usage: size.py DRIVERS OURS OURS-WITHOUT-SHELL DRACUT DRACUT-LEAN
-DRIVERS names our modules, one a line; each dracut initrd has a list of its files beside it, INITRD.list. A dracut initrd
-that lacks one of them is no peer: that ends it.
+DRIVERS names our modules, one a line; each dracut initrd has a list of its files beside it, INITRD.list. A dracut
+initrd that lacks one of them is no peer: that ends it.
 """
 
 import os
@@ -40,7 +40,8 @@ def main():
             ratios = [table.verdict(size[initrd] / size[peer], AIM) for peer in theirs]
         rows.append([what[initrd], f"{size[initrd] / 1e6:.2f}", *ratios])
     head = ["initrd", "MB", "ratio to dracut as it comes", "ratio to the lean dracut"]
-    print(f"### Size of the initrd\n\nEach holds our {len(wanted)} modules for networks.\n\n{table.markdown(head, rows)}")
+    print(f"### Size of the initrd\n\nEach holds our {len(wanted)} modules for networks.\n")
+    print(table.markdown(head, rows))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def run(pipeline, root):
         words += ["timeout", LIMIT, "bash", "-o", "pipefail", "-c", pipeline]
         environment = {**os.environ, "ROOT": root}
         begin = time.monotonic()
-        done = subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        done = subprocess.run(words, env=environment, text=True, check=False, **pipes)
         wall = time.monotonic() - begin
         if done.returncode:
             sys.exit(f"unpack.py: {pipeline}: exit {done.returncode}\n{done.stderr}")
@@ -84,9 +85,10 @@ def report(taken):
         cpu = table.ratio(column["cpu"], [one["cpu"] for one in taken[kind, "theirs"]])
         name = "bootjack unpack" if who == "ours" else PEER[kind]
         told = "1.00" if who == "theirs" else table.verdict(wall, AIMS[kind])
-        rows.append([kind, name, table.seconds(column["wall"]), told, table.seconds(column["cpu"]), f"{cpu:.2f}", f"{max(column['rss']):.0f}"])
-    head = ["archive", "", "wall s: median (min-max)", "ratio", "CPU s: median (min-max)", "ratio", "largest process, MiB"]
-    return table.markdown(head, rows)
+        spent = [table.seconds(column["wall"]), told, table.seconds(column["cpu"]), f"{cpu:.2f}"]
+        rows.append([kind, name, *spent, f"{max(column['rss']):.0f}"])
+    head = ["archive", "", "wall s: median (min-max)", "ratio", "CPU s: median (min-max)", "ratio"]
+    return table.markdown([*head, "largest process, MiB"], rows)
 
 
 def main():
@@ -104,7 +106,8 @@ def main():
         server.wait()
     print(f"### Fetching and unpacking on the host\n\n{report(taken)}\n")
     shell = "\n".join(found.values()).replace(base, "http://127.0.0.1:PORT")
-    print(f"Commands (PORT is the server's), each into a fresh tmpfs ({TMPFS}) at $ROOT:\n\n```\n{' '.join(words)}\n{shell}\n```")
+    print(f"Commands (PORT is the server's), each into a fresh tmpfs ({TMPFS}) at $ROOT:\n")
+    print(f"```\n{' '.join(words)}\n{shell}\n```")
 
 
 if __name__ == "__main__":

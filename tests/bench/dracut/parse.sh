@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sourced by dracut with the command line: root=bench:URL is a root that needs the network; netroot then runs `benchroot`.
+# Sourced by dracut: root=bench:URL is a root that needs the network; netroot then runs `benchroot`.
 # shellcheck disable=SC2034,SC2154 # dracut's variables
 [ -n "$root" ] || root=$(getarg root=)
 case $root in
