@@ -11,7 +11,7 @@ packages() {
     loopback) echo "peers to compare with in tests: cpio kmod zstd xz-utils busybox-static curl attr acl libcap2-bin" ;;
     vm) echo "machines to boot: qemu-system-x86 ipxe-qemu busybox-static kmod cpio zstd" ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
-    bench) echo "peers to measure against: mmdebstrap curl zstd cpio" ;;
+    bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3" ;;
     *) echo "lab/need.sh: unknown group $1" >&2 && exit 2 ;;
     esac
 }
