@@ -23,8 +23,8 @@ fn a_boot_that_fails_for_good_ends_in_the_declared_action() {
     let words = format!("{words} bootjack.entry=gone bootjack.retry_for=8s bootjack.on_failure=poweroff");
     let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
     vm.expect("404");
-    vm.expect("trying again");
-    vm.expect("powering off");
+    vm.expect("Trying again in");
+    vm.expect("Powering off in");
     vm.wait_exit();
     assert!(server.asked().iter().filter(|path| *path == "/gone").count() > 1, "it was tried again");
 }
