@@ -219,6 +219,9 @@ impl Story {
         if !again {
             screen = screen.without_retry();
         }
+        if self.legacy.attended && !self.by_itself {
+            return screen;
+        }
         screen = match (&policy.on_failure, retry) {
             // As long again as it has been failing: a storm of reboots must not become one of requests.
             (_, true) => screen.declare("trying again", trying.clamp(FIRST_PAUSE, LONGEST_PAUSE), IDLE),

@@ -35,6 +35,8 @@ pub struct Story {
     pub legacy: Legacy,
     /// What a person should know of the beginning: words that mean nothing, certificates that could not be read.
     pub notices: Vec<String>,
+    /// Whether the machine is to boot without a person: told so on the command line, or by a menu with a timeout.
+    pub by_itself: bool,
     quiet: Option<Quiet>,
 }
 
@@ -102,7 +104,8 @@ impl Story {
         let consoles = open_consoles(&params, &mut notices);
         let fetcher = make_fetcher(&params, &mut notices)?;
         notices.iter().for_each(|notice| log::warn!("{notice}"));
-        Ok(Self { params, network: Arc::new(network), fetcher, consoles, legacy, notices, quiet })
+        let by_itself = params.root.is_some() || params.entry.is_some();
+        Ok(Self { params, network: Arc::new(network), fetcher, consoles, legacy, notices, by_itself, quiet })
     }
 
     fn live(&mut self) -> Handover {
@@ -219,6 +222,7 @@ impl Story {
         if let Some(failure) = self.nothing_to_boot(&model) {
             return self.fail(failure, Some(Goal::Menu), policy);
         }
+        self.by_itself |= model.timeout.is_some();
         let mut menu = if self.legacy.attended { Menu::held(model) } else { Menu::new(model) };
         loop {
             Word::Doing("showing the menu".into()).say();
