@@ -3,6 +3,9 @@
 //! person (or the timeout) → plan → load → hand over.
 
 mod attempt;
+mod beginning;
+mod child;
+mod kernel;
 mod report;
 mod source;
 mod supervisor;

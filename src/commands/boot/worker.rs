@@ -1,30 +1,25 @@
 //! The worker: the story itself. It may die of whatever it meets; the supervisor starts another, which is told why.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::LOG;
+use super::beginning::{complaint, load_drivers, lower_kernel, make_fetcher, open_consoles};
 use super::source;
 use super::words::{Legacy, Policy, Word};
 use crate::catalog::{Action, Catalog, Entry};
-use crate::cmdline::{CmdlineProblem, Params};
+use crate::cmdline::Params;
 use crate::commands::rescue;
-use crate::drivers;
 use crate::early::{self, Quiet};
-use crate::fetch::{self, Fetcher};
+use crate::fetch::Fetcher;
 use crate::handover::Handover;
 use crate::load::{Failure, Phase};
-use crate::machine::Machine;
 use crate::net::{self, Network};
 use crate::tui::Consoles;
 use crate::tui::menu::{Menu, MenuAnswer, MenuModel};
-
-/// Certificate authorities that came with the initrd, and the mark that only they count.
-const CA_DIR: &str = "/etc/bootjack/ca";
-const CA_ONLY: &str = "/etc/bootjack/ca-only";
 
 /// What the story carries with it.
 pub struct Story {
@@ -302,61 +297,4 @@ impl Story {
         self.consoles.give_back();
         drop(self.quiet.take());
     }
-}
-
-fn lower_kernel() -> Option<Quiet> {
-    Quiet::now().map_err(|e| log::warn!("console loglevel: {e}")).ok()
-}
-
-fn load_drivers() {
-    let dir = Path::new("/lib/modules").join(Machine::probe().kernel);
-    match drivers::coldplug(&dir, &mut |loaded| log::debug!("{loaded}")) {
-        Ok(found) => {
-            log::info!("{} modules for {} devices", found.loaded.len(), found.devices);
-            if let Err(e) = found.drivers.watch(|loaded| log::info!("{loaded}")) {
-                log::warn!("watching for new devices: {e}");
-            }
-        }
-        Err(e) => log::warn!("drivers from {}: {e}", dir.display()),
-    }
-}
-
-/// The consoles that were named, or else the kernel's (Documentation/ABI/testing/sysfs-tty), the last of which is
-/// `/dev/console`. Names that lead nowhere must not leave a machine without a screen.
-fn open_consoles(params: &Params, notices: &mut Vec<String>) -> Consoles {
-    let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    let kernels: Vec<PathBuf> =
-        active.split_whitespace().rev().map(|name| Path::new("/dev").join(name)).collect();
-    let named: Vec<PathBuf> = params.consoles.iter().map(|name| Path::new("/dev").join(name)).collect();
-    let (consoles, lost) = Consoles::open(if named.is_empty() { &kernels } else { &named });
-    notices.extend(lost.iter().map(|(path, e)| format!("console {}: {e}", path.display())));
-    if consoles.count() > 0 || named.is_empty() {
-        return consoles;
-    }
-    Consoles::open(&kernels).0
-}
-
-/// Public roots and those that came with the initrd or are named; one that cannot be read costs only itself: what it
-/// would have vouched for is then refused.
-fn make_fetcher(params: &Params, notices: &mut Vec<String>) -> Result<Fetcher, Failure> {
-    let mut ca = params.ca.clone();
-    if let Ok(files) = fs::read_dir(CA_DIR) {
-        let files = files.filter_map(|file| Some(file.ok()?.path()));
-        ca.extend(files.filter(|path| path.extension().is_some_and(|e| e == "pem")));
-    }
-    ca.retain(|file| {
-        let alone = fetch::Config { ca: vec![file.clone()], ..fetch::Config::default() };
-        let readable = Fetcher::new(&alone);
-        if let Err(e) = &readable {
-            notices.push(format!("certificates: {e:#}"));
-        }
-        readable.is_ok()
-    });
-    let config = fetch::Config { ca, ca_only: Path::new(CA_ONLY).exists(), ..fetch::Config::default() };
-    Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))
-}
-
-fn complaint(problem: &CmdlineProblem) -> String {
-    let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-    format!("kernel command line: {problem}{hint}")
 }

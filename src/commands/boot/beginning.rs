@@ -1,0 +1,73 @@
+//! What a worker does before the story: quiet the kernel, load drivers, take the consoles, read the certificates.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cmdline::{CmdlineProblem, Params};
+use crate::drivers;
+use crate::early::Quiet;
+use crate::fetch::{self, Fetcher};
+use crate::load::{Failure, Phase};
+use crate::machine::Machine;
+use crate::tui::Consoles;
+
+/// Certificate authorities that came with the initrd, and the mark that only they count.
+const CA_DIR: &str = "/etc/bootjack/ca";
+const CA_ONLY: &str = "/etc/bootjack/ca-only";
+
+pub fn lower_kernel() -> Option<Quiet> {
+    Quiet::now().map_err(|e| log::warn!("console loglevel: {e}")).ok()
+}
+
+pub fn load_drivers() {
+    let dir = Path::new("/lib/modules").join(Machine::probe().kernel);
+    match drivers::coldplug(&dir, &mut |loaded| log::debug!("{loaded}")) {
+        Ok(found) => {
+            log::info!("{} modules for {} devices", found.loaded.len(), found.devices);
+            if let Err(e) = found.drivers.watch(|loaded| log::info!("{loaded}")) {
+                log::warn!("watching for new devices: {e}");
+            }
+        }
+        Err(e) => log::warn!("drivers from {}: {e}", dir.display()),
+    }
+}
+
+/// The consoles that were named, or else the kernel's (Documentation/ABI/testing/sysfs-tty), the last of which is
+/// `/dev/console`. Names that lead nowhere must not leave a machine without a screen.
+pub fn open_consoles(params: &Params, notices: &mut Vec<String>) -> Consoles {
+    let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
+    let kernels: Vec<PathBuf> =
+        active.split_whitespace().rev().map(|name| Path::new("/dev").join(name)).collect();
+    let named: Vec<PathBuf> = params.consoles.iter().map(|name| Path::new("/dev").join(name)).collect();
+    let (consoles, lost) = Consoles::open(if named.is_empty() { &kernels } else { &named });
+    notices.extend(lost.iter().map(|(path, e)| format!("console {}: {e}", path.display())));
+    if consoles.count() > 0 || named.is_empty() {
+        return consoles;
+    }
+    Consoles::open(&kernels).0
+}
+
+/// Public roots and those that came with the initrd or are named; one that cannot be read costs only itself: what it
+/// would have vouched for is then refused.
+pub fn make_fetcher(params: &Params, notices: &mut Vec<String>) -> Result<Fetcher, Failure> {
+    let mut ca = params.ca.clone();
+    if let Ok(files) = fs::read_dir(CA_DIR) {
+        let files = files.filter_map(|file| Some(file.ok()?.path()));
+        ca.extend(files.filter(|path| path.extension().is_some_and(|e| e == "pem")));
+    }
+    ca.retain(|file| {
+        let alone = fetch::Config { ca: vec![file.clone()], ..fetch::Config::default() };
+        let readable = Fetcher::new(&alone);
+        if let Err(e) = &readable {
+            notices.push(format!("certificates: {e:#}"));
+        }
+        readable.is_ok()
+    });
+    let config = fetch::Config { ca, ca_only: Path::new(CA_ONLY).exists(), ..fetch::Config::default() };
+    Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))
+}
+
+pub fn complaint(problem: &CmdlineProblem) -> String {
+    let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    format!("kernel command line: {problem}{hint}")
+}

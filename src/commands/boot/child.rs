@@ -1,0 +1,221 @@
+//! The worker as process 1 sees it: a child that says what it does, and ends. What its end leads to is the
+//! supervisor's.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::LOG;
+use super::words::{Legacy, Word};
+use crate::handover::Order;
+use crate::load::{Failure, Phase};
+
+/// Signals process 1 is sent by the kernel (Ctrl-Alt-Del: SIGINT) and by busybox's init tools.
+pub const REBOOT: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM];
+pub const POWER_OFF: &[Signal] = &[Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// How a worker ended.
+pub enum End {
+    Order(Order),
+    Died(ExitStatus),
+}
+
+/// What the supervisor knows of the running worker.
+pub struct Worker {
+    child: Child,
+    words: ChildStdout,
+    unread: Vec<u8>,
+    pub doing: String,
+    order: Option<Order>,
+    /// Why it ended, in its own words.
+    pub failure: Option<Failure>,
+}
+
+impl Worker {
+    pub fn start() -> io::Result<Self> {
+        let mut command = Command::new("/proc/self/exe");
+        command.args(["boot", "--worker"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        // What a dying worker still says belongs to its log.
+        match File::options().append(true).create(true).open(LOG) {
+            Ok(log) => command.stderr(log),
+            Err(_) => command.stderr(Stdio::inherit()),
+        };
+        let mut child = command.spawn()?;
+        let words = child.stdout.take().ok_or_else(|| io::Error::other("a worker without a pipe"))?;
+        Ok(Self { child, words, unread: Vec::new(), doing: "starting".into(), order: None, failure: None })
+    }
+
+    /// Waits until it is gone, and everything it started with it.
+    pub fn watch(&mut self, signals: &SignalFd, legacy: &mut Legacy) -> anyhow::Result<End> {
+        let mut open = true;
+        loop {
+            let ready = wait_for(signals.as_fd(), open.then_some(self.words.as_fd()))?;
+            if ready.words {
+                open = self.listen(legacy)?;
+            }
+            while ready.signal
+                && let Some(info) = signals.read_signal().context("reading a signal")?
+            {
+                if let Some(order) = asked_by(info.ssi_signo) {
+                    end_everything_else();
+                    return Ok(End::Order(order));
+                }
+            }
+            if let Some(status) = reap(self.child.id())? {
+                // Whoever inherited the pipe must be gone before its end can be waited for.
+                end_everything_else();
+                while open {
+                    open = self.listen(legacy)?;
+                }
+                return Ok(self.order.take().map_or(End::Died(status), End::Order));
+            }
+        }
+    }
+
+    /// Takes in what it says; false at its end.
+    fn listen(&mut self, legacy: &mut Legacy) -> anyhow::Result<bool> {
+        let mut buffer = [0; 4096];
+        let n = match self.words.read(&mut buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            other => other.context("listening to the worker")?,
+        };
+        self.unread.extend(&buffer[..n]);
+        while let Some(end) = self.unread.iter().position(|&b| b == b'\n') {
+            let line: Vec<u8> = self.unread.drain(..=end).collect();
+            match serde_json::from_slice(&line) {
+                Ok(Word::Doing(what)) => self.doing = what,
+                Ok(Word::Attended(now)) => legacy.attended = now,
+                Ok(Word::Booting { id, policy }) => legacy.booting = Some((id, policy)),
+                Ok(Word::Failing(since)) => legacy.failing_since = since,
+                Ok(Word::Failed(failure)) => self.failure = Some(failure),
+                Ok(Word::Order(order)) => self.order = Some(order),
+                Err(e) => log::error!("the worker said {:?}: {e}", String::from_utf8_lossy(&line)),
+            }
+        }
+        Ok(n > 0)
+    }
+}
+
+impl Worker {
+    /// What is known of its death.
+    pub fn obituary(&mut self, status: ExitStatus) -> Failure {
+        let failure = self.failure.take().unwrap_or_else(|| death(&self.doing, status));
+        log::error!("{failure}");
+        failure.hint("a new worker was started; the log (l) has its last lines")
+    }
+}
+
+/// How it ended, and while doing what.
+fn death(doing: &str, status: ExitStatus) -> Failure {
+    let how = match status.signal() {
+        Some(number) => {
+            let name =
+                Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |s| s.to_string());
+            format!("the worker was killed by {name} while {doing}")
+        }
+        None => format!("the worker ended with status {} while {doing}", status.code().unwrap_or(-1)),
+    };
+    Failure::because(Phase::Worker, doing, how)
+}
+
+struct Ready {
+    signal: bool,
+    words: bool,
+}
+
+fn wait_for(signals: BorrowedFd<'_>, words: Option<BorrowedFd<'_>>) -> anyhow::Result<Ready> {
+    let mut fds = vec![PollFd::new(signals, PollFlags::POLLIN)];
+    fds.extend(words.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    match poll(&mut fds, PollTimeout::NONE) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(e) => return Err(e).context("waiting for the worker"),
+    }
+    let ready = |fd: &PollFd| fd.any().unwrap_or(false);
+    Ok(Ready { signal: ready(&fds[0]), words: fds.get(1).is_some_and(ready) })
+}
+
+/// Reaps whatever has ended: process 1 inherits every orphan. Says how `worker` ended, if it did.
+fn reap(worker: u32) -> anyhow::Result<Option<ExitStatus>> {
+    let mut ended = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(ended),
+            Ok(status) => {
+                if status.pid().is_some_and(|pid| pid.as_raw() as u32 == worker) {
+                    ended = match status {
+                        WaitStatus::Exited(_, code) => Some(ExitStatus::from_raw(code << 8)),
+                        WaitStatus::Signaled(_, signal, _) => Some(ExitStatus::from_raw(signal as i32)),
+                        _ => ended,
+                    };
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e).context("reaping"),
+        }
+    }
+}
+
+/// What a signal asks for: Ctrl-Alt-Del, and busybox's `reboot`, `halt` and `poweroff` in a shell.
+fn asked_by(signal: u32) -> Option<Order> {
+    let among = |signals: &[Signal]| signals.iter().any(|s| *s as u32 == signal);
+    if among(REBOOT) {
+        Some(Order::Reboot)
+    } else if among(POWER_OFF) {
+        Some(Order::PowerOff)
+    } else {
+        None
+    }
+}
+
+/// Ends what a worker left running (a shell, its children): the next one needs the terminals, the next system everything.
+pub fn end_everything_else() {
+    // -1 is every process but ourselves and the kernel's (kill(2)).
+    if let Err(e) = kill(Pid::from_raw(-1), Signal::SIGKILL)
+        && e != Errno::ESRCH
+    {
+        log::warn!("ending what the worker left running: {e}");
+    }
+    // One that hangs in the kernel must not hold up the rest: it is left behind after a while.
+    for _ in 0..250 {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => pause(Duration::from_millis(20)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+    log::warn!("something the worker left running does not end");
+}
+
+/// A wait that a signal may cut short.
+pub fn pause(time: Duration) {
+    let milliseconds = u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
+    if let Err(e) = poll(&mut [], PollTimeout::from(milliseconds))
+        && e != Errno::EINTR
+    {
+        log::warn!("waiting: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_obituary_names_the_signal_and_what_was_going_on() {
+        let failure = death("unpacking debian", ExitStatus::from_raw(Signal::SIGSEGV as i32));
+        assert_eq!(failure.cause[0], "the worker was killed by SIGSEGV while unpacking debian");
+        let failure = death("starting", ExitStatus::from_raw(3 << 8));
+        assert_eq!(failure.cause[0], "the worker ended with status 3 while starting");
+    }
+}
