@@ -119,6 +119,7 @@ impl Life {
             Err(Fallen::Back(e)) => {
                 self.legacy.failure = Some(Failure::new(Phase::Handover, doing, e));
                 discard_root();
+                self.kernel = Kernel::prepare();
             }
             Err(Fallen::Gone(e)) => {
                 // Nothing of the failed root is run, and there is nothing else left.
