@@ -194,3 +194,8 @@ fn a_failure_has_the_whole_chain_and_says_nothing_twice() {
     assert_eq!(failure.to_string(), "fetch: http://a/: opening: connecting: no route");
     assert_eq!(failure.hint.as_deref(), Some("look"));
 }
+
+#[test]
+fn a_name_out_of_an_archive_moves_no_cursor() {
+    assert_eq!(clean("etc/\u{1b}[2Jä\n"), "etc/\\u{1b}[2Jä\\n");
+}
