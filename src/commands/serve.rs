@@ -2,12 +2,12 @@
 //! `request`'s and `answer`'s, what lies in the directory `tree`'s; here is the traffic.
 
 mod answer;
+mod pace;
 mod request;
 mod tree;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::load::{Failure, Phase};
 use answer::{Answer, Body};
+use pace::{FLOOR, paced, send_file};
 use request::Request;
 use tree::Tree;
 
@@ -27,18 +26,10 @@ use tree::Tree;
 const CLIENTS: usize = 64;
 /// A connection is closed when its next request has not come within this.
 const IDLE: Duration = Duration::from_secs(15);
-/// A client that takes less of an answer in such a time only holds a place: about 1 KiB/s.
-const FLOOR: Floor = Floor { bytes: 60 << 10, within: Duration::from_secs(60) };
-/// How often a client that takes nothing is tried again: the kernel calls a socket writable only when a third of its
-/// buffer is free (tcp(7)), which a slow client may need minutes for.
-const PULSE: Duration = Duration::from_millis(500);
 /// All the time there is for reading what a client still sends.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// The longest head of a request (as nginx and Apache: 8 KiB a line).
 const HEAD: usize = 16 << 10;
-/// One sendfile(2) at most, so that a log line or an end is never far.
-const AT_ONCE: usize = 4 << 20;
-
 /// Serve a directory over HTTP
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "Example: bootjack serve --listen 0.0.0.0:8080 /srv/images\n\n\
@@ -260,71 +251,6 @@ fn send(mut stream: &TcpStream, answer: &Answer, keep: bool) -> Result<u64, (u64
     }
 }
 
-fn send_file(
-    stream: &TcpStream,
-    file: &OwnedFd,
-    from: u64,
-    length: u64,
-    floor: &Floor,
-) -> Result<u64, (u64, io::Error)> {
-    paced(stream, length, floor, |at| {
-        let count = usize::try_from(length - at).unwrap_or(usize::MAX).min(AT_ONCE);
-        Ok(rustix::fs::sendfile(stream, file, Some(&mut (from + at)), count)? as u64)
-    })
-}
-
-/// The least that a client must take.
-struct Floor {
-    bytes: u64,
-    within: Duration,
-}
-
-/// Sends `length` bytes, as many at a time as `push` (told how many went before) can without waiting.
-fn paced(
-    stream: &TcpStream,
-    length: u64,
-    floor: &Floor,
-    push: impl FnMut(u64) -> io::Result<u64>,
-) -> Result<u64, (u64, io::Error)> {
-    let failed = |e| (0, e);
-    stream.set_nonblocking(true).map_err(failed)?;
-    let sent = push_all(stream, length, floor, push);
-    stream.set_nonblocking(false).map_err(|e| (sent.as_ref().map_or(0, |n| *n), e))?;
-    sent
-}
-
-fn push_all(
-    stream: &TcpStream,
-    length: u64,
-    floor: &Floor,
-    mut push: impl FnMut(u64) -> io::Result<u64>,
-) -> Result<u64, (u64, io::Error)> {
-    let (mut at, mut since, mut before) = (0, Instant::now(), 0);
-    while at < length {
-        match push(at) {
-            // The length is promised already: closing is the only way left to say that it is not true.
-            Ok(0) => return Err((at, io::Error::other("the file became shorter"))),
-            Ok(n) => at += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                let pulse = PollTimeout::try_from(PULSE.min(floor.within / 4)).unwrap_or(PollTimeout::MAX);
-                let mut writable = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
-                match poll(&mut writable, pulse) {
-                    Ok(_) | Err(Errno::EINTR) => {}
-                    Err(e) => return Err((at, e.into())),
-                }
-            }
-            Err(e) => return Err((at, e)),
-        }
-        if at - before >= floor.bytes {
-            (since, before) = (Instant::now(), at);
-        } else if since.elapsed() >= floor.within {
-            return Err((at, io::Error::new(io::ErrorKind::TimedOut, "it takes too little at a time")));
-        }
-    }
-    Ok(length)
-}
-
 /// Closes without losing what was just sent: a close with unread bytes resets the connection, and the reset may
 /// overtake the answer (RFC 9112, section 9.6).
 fn farewell(mut stream: &TcpStream) -> io::Result<()> {
@@ -341,39 +267,4 @@ fn farewell(mut stream: &TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// How many bytes the client takes at a time, and how long it waits between.
-    fn served(take: usize, wait: Duration) -> Result<u64, (u64, io::Error)> {
-        let length = 16_u64 << 20;
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(length).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, _) = listener.accept().unwrap();
-        let taking = std::thread::spawn(move || {
-            let mut piece = vec![0; take];
-            while client.read(&mut piece).is_ok_and(|n| n > 0) {
-                std::thread::park_timeout(wait);
-            }
-        });
-        let floor = Floor { bytes: 60 << 10, within: Duration::from_millis(500) };
-        let sent = send_file(&stream, &file.into(), 0, length, &floor);
-        drop(stream);
-        if sent.is_ok() {
-            taking.join().unwrap();
-        }
-        sent
-    }
-
-    #[test]
-    fn a_client_that_takes_a_byte_now_and_then_is_cut_off_and_a_slow_one_is_not() {
-        let (bytes, error) = served(1, Duration::from_millis(50)).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error} after {bytes}");
-        assert_eq!(served(1 << 20, Duration::from_millis(60)).unwrap(), 16 << 20);
-    }
 }
