@@ -1,21 +1,44 @@
 //! Plan → Handover: open, count, verify, unpack. Reports outward, stops when told, and leaves nothing of a root
 //! that failed. What is done with the finished [`Handover`] is the supervisor's.
 
-use std::cell::Cell;
+mod failure;
+mod once;
+mod reader;
+
+use std::cell::RefCell;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::archive::{self, Limits, UnpackError, Unpacked};
+use crate::archive::{Limits, Unpacked};
 use crate::catalog::Artifact;
-use crate::fetch::{self, Attempt, Event, Exhausted, FetchError, Fetcher, Flow, Location, Source, Timing};
+use crate::fetch::{self, Event, Exhausted, Fetcher, Location};
 use crate::handover::root::{Root, SYSROOT};
 use crate::handover::{self, Handover, init};
 use crate::plan::{RootPlan, mib};
-use crate::verify::{self, Refused, Sha256, Trust, Verified};
+use crate::verify::{Sha256, Trust, Verified};
+pub use failure::{Failure, Phase, clean};
+use once::{Once, Verdict};
+
+/// What is told while loading; the answer may be "stop".
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// Nothing to say; comes at least four times a second.
+    Tick,
+    /// An artifact is opened.
+    Opening { artifact: String, location: Location },
+    /// Its bytes begin to come; how many, where known.
+    Started { location: Location, bytes: Option<u64> },
+    /// So many bytes fetched, so many members and bytes in the tmpfs.
+    Progress { fetched: u64, unpacked: u64, entries: u64 },
+    /// A try failed; the next one begins after `wait`, from byte 0 of an emptied root.
+    Retrying { location: Location, error: String, attempt: u32, wait: Duration },
+    /// Every byte was read and the digest compared, or nothing had to be.
+    Verified { artifact: String, trust: Trust },
+}
 
 /// Is told each [`Report`]; `Break` stops the load.
 pub type OnReport<'a> = &'a (dyn Fn(Report) -> ControlFlow<()> + Sync);
@@ -117,7 +140,7 @@ pub fn fetch_into(
     retry_for: Duration,
     on: OnReport<'_>,
 ) -> Result<(Verified<Unpacked>, Fetched), LoadError> {
-    let phase = Cell::new(Phase::Fetch);
+    let said = RefCell::new(vec![Verdict::FETCH; artifact.locations.len()]);
     let retries = AtomicU32::new(0);
     let on_event = |event: Event| match event {
         Event::Tick => on(Report::Tick),
@@ -127,9 +150,9 @@ pub fn fetch_into(
         }
     };
     let done = fetch::drive(&artifact.locations, retry_for, &on_event, |location, timing| {
-        phase.set(Phase::Fetch);
-        let once = Once { artifact, name, limits, on, phase: &phase };
-        let source = once.open(fetcher, location, timing, &on_event)?;
+        let once = Once { artifact, name, limits, on, said: &said, asked: location };
+        once.says(Verdict::FETCH);
+        let source = once.open(fetcher, timing, &on_event)?;
         once.unpack(source, target)
     });
     match done {
@@ -140,14 +163,8 @@ pub fn fetch_into(
         Err(Exhausted::Stopped) => Err(LoadError::Stopped),
         Err(Exhausted::Fatal { error, .. }) => Err(LoadError::Failed(error)),
         Err(exhausted @ Exhausted::GaveUp { .. }) => {
-            let failure = Failure::because(phase.get(), name, exhausted.to_string());
-            Err(LoadError::Failed(match phase.get() {
-                Phase::Verify => {
-                    failure.hint("the file on the server is not the one the catalog means: see sha256sum")
-                }
-                Phase::Unpack => failure.hint("make the archive anew: bootjack pack"),
-                _ => failure.hint("check the URL, the server and the network"),
-            }))
+            let Verdict { phase, hint } = Verdict::of_all(&said.into_inner());
+            Err(LoadError::Failed(Failure::because(phase, name, exhausted.to_string()).hint(hint)))
         }
     }
 }
@@ -157,215 +174,5 @@ fn on_last(on: OnReport<'_>, report: Report) {
     let (ControlFlow::Continue(()) | ControlFlow::Break(())) = on(report);
 }
 
-/// One try at one mirror.
-struct Once<'a> {
-    artifact: &'a Artifact,
-    name: &'a str,
-    limits: &'a Limits,
-    on: OnReport<'a>,
-    phase: &'a Cell<Phase>,
-}
-
-impl Once<'_> {
-    fn open(
-        &self,
-        fetcher: &Fetcher,
-        location: &Location,
-        timing: &Timing,
-        on_event: fetch::OnEvent<'_>,
-    ) -> Result<Source, Attempt<Failure>> {
-        if (self.on)(Report::Opening { artifact: ROOT.into(), location: location.clone() }).is_break() {
-            return Err(Attempt::Stopped);
-        }
-        let source = fetcher.open(location, timing, on_event)?;
-        let bytes = source.length.or(self.artifact.size);
-        self.right_size(location, source.length)?;
-        if (self.on)(Report::Started { location: source.location.clone(), bytes }).is_break() {
-            return Err(Attempt::Stopped);
-        }
-        Ok(source)
-    }
-
-    /// The catalog knows how many bytes there must be.
-    fn right_size(&self, location: &Location, bytes: Option<u64>) -> Result<(), Attempt<Failure>> {
-        match (self.artifact.size, bytes) {
-            (Some(wanted), Some(got)) if wanted != got => {
-                self.phase.set(Phase::Verify);
-                Err(Attempt::Permanent(format!("{location}: has {got} bytes, the catalog says {wanted}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn unpack(
-        &self,
-        source: Source,
-        target: &mut dyn Target,
-    ) -> Result<(Verified<Unpacked>, Fetched), Attempt<Failure>> {
-        let Source { reader, location, flow, .. } = source;
-        let directory =
-            target.fresh().map_err(|e| Attempt::Fatal(Failure::new(Phase::Unpack, target.name(), e)))?;
-        let progress = |now: archive::Progress| {
-            let fetched = flow.bytes();
-            let answer = (self.on)(Report::Progress { fetched, unpacked: now.bytes, entries: now.entries });
-            if answer.is_break() {
-                flow.stop();
-            }
-            answer
-        };
-        let read = verify::through(reader, &self.artifact.trust, |bytes| {
-            archive::unpack(bytes, directory.as_fd(), self.limits, &progress)
-        });
-        match read {
-            Ok((tree, sha256)) => {
-                self.right_size(&location, Some(flow.bytes()))?;
-                let unpacked = tree.get().clone();
-                Ok((tree, Fetched { unpacked, sha256, bytes: flow.bytes(), location, retries: 0 }))
-            }
-            Err(refused) => Err(self.classify(refused, &location, &flow, target)),
-        }
-    }
-
-    /// Whether another try, another mirror, or nothing can help.
-    fn classify(
-        &self,
-        refused: Refused<UnpackError>,
-        location: &Location,
-        flow: &Flow,
-        target: &dyn Target,
-    ) -> Attempt<Failure> {
-        // A decoder calls a broken connection a damaged archive: the flow knows better.
-        if let Some(failure) = flow.failure() {
-            return Attempt::fetching(failure, flow.bytes());
-        }
-        match refused {
-            Refused::Consume(UnpackError::Stopped) => Attempt::Stopped,
-            Refused::Consume(UnpackError::Read(e)) | Refused::Drain(e) => match FetchError::of(&e) {
-                Some(failure) => Attempt::fetching(failure.clone(), flow.bytes()),
-                None => Attempt::Permanent(format!("{location}: {e}")),
-            },
-            Refused::Digest { expected, got, bytes } => {
-                self.phase.set(Phase::Verify);
-                Attempt::Permanent(format!(
-                    "{location}: SHA-256 does not match: expected {expected}, got {got} over {bytes} bytes"
-                ))
-            }
-            Refused::Consume(error @ UnpackError::Damaged { .. }) => {
-                self.phase.set(Phase::Unpack);
-                Attempt::Permanent(format!("{location}: {error}"))
-            }
-            Refused::Consume(error @ UnpackError::NoSpace { .. }) => Attempt::Fatal(
-                Failure::because(Phase::Unpack, self.name, format!("{}: {error}", target.name()))
-                    .hint("raise root_size (rd.tmpfs.size=), or use a machine with more memory"),
-            ),
-            Refused::Consume(error @ UnpackError::Write { .. }) => {
-                Attempt::Fatal(Failure::because(Phase::Unpack, self.name, error.to_string()))
-            }
-        }
-    }
-}
-
-/// Where in the story something happened; the first word of every failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    Early,
-    Drivers,
-    Network,
-    Catalog,
-    Plan,
-    Fetch,
-    Verify,
-    Unpack,
-    Handover,
-    Worker,
-    Menu,
-    Pack,
-    Initrd,
-    Serve,
-    Vm,
-}
-
-/// What a failure screen, the log and the report say: phase, thing, cause, way out.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Failure {
-    pub phase: Phase,
-    /// The entry, location, interface or file it happened to.
-    pub thing: String,
-    /// The original diagnostic, outermost first, a line each; never empty.
-    pub cause: Vec<String>,
-    pub hint: Option<String>,
-}
-
-/// What is told while loading; the answer may be "stop".
-#[derive(Clone, Debug, PartialEq)]
-pub enum Report {
-    /// Nothing to say; comes at least four times a second.
-    Tick,
-    /// An artifact is opened.
-    Opening { artifact: String, location: Location },
-    /// Its bytes begin to come; how many, where known.
-    Started { location: Location, bytes: Option<u64> },
-    /// So many bytes fetched, so many members and bytes in the tmpfs.
-    Progress { fetched: u64, unpacked: u64, entries: u64 },
-    /// A try failed; the next one begins after `wait`, from byte 0 of an emptied root.
-    Retrying { location: Location, error: String, attempt: u32, wait: Duration },
-    /// Every byte was read and the digest compared, or nothing had to be.
-    Verified { artifact: String, trust: Trust },
-}
-
-impl Failure {
-    /// A failure with the whole chain of an error, outermost first.
-    pub fn new(phase: Phase, thing: impl Into<String>, error: impl Into<anyhow::Error>) -> Self {
-        let error: anyhow::Error = error.into();
-        let mut cause: Vec<String> = Vec::new();
-        for link in error.chain() {
-            let text = link.to_string();
-            // Many libraries repeat their source in their own text.
-            if !cause.last().is_some_and(|last| last.contains(&text)) {
-                cause.push(text);
-            }
-        }
-        Self { phase, thing: thing.into(), cause, hint: None }
-    }
-
-    /// A failure in words of our own.
-    pub fn because(phase: Phase, thing: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { phase, thing: thing.into(), cause: vec![cause.into()], hint: None }
-    }
-
-    /// The same with a way out.
-    pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
-    }
-}
-
-impl std::fmt::Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Early => "early",
-            Self::Drivers => "drivers",
-            Self::Network => "network",
-            Self::Catalog => "catalog",
-            Self::Plan => "plan",
-            Self::Fetch => "fetch",
-            Self::Verify => "verify",
-            Self::Unpack => "unpack",
-            Self::Handover => "handover",
-            Self::Worker => "worker",
-            Self::Menu => "menu",
-            Self::Pack => "pack",
-            Self::Initrd => "initrd",
-            Self::Serve => "serve",
-            Self::Vm => "vm",
-        })
-    }
-}
-
-/// `phase: thing: cause: inner cause`, one line; the hint stands on a line of its own where there is room for one.
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.phase, self.thing)?;
-        self.cause.iter().try_for_each(|cause| write!(f, ": {cause}"))
-    }
-}
+#[cfg(test)]
+mod tests;

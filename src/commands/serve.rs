@@ -2,12 +2,12 @@
 //! `request`'s and `answer`'s, what lies in the directory `tree`'s; here is the traffic.
 
 mod answer;
+mod pace;
 mod request;
 mod tree;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,7 @@ use anyhow::Context as _;
 
 use crate::load::{Failure, Phase};
 use answer::{Answer, Body};
+use pace::{FLOOR, paced, send_file};
 use request::Request;
 use tree::Tree;
 
@@ -25,13 +26,10 @@ use tree::Tree;
 const CLIENTS: usize = 64;
 /// A connection is closed when its next request has not come within this.
 const IDLE: Duration = Duration::from_secs(15);
-/// A client that takes nothing for so long is gone.
-const STUCK: Duration = Duration::from_secs(60);
+/// All the time there is for reading what a client still sends.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// The longest head of a request (as nginx and Apache: 8 KiB a line).
 const HEAD: usize = 16 << 10;
-/// One sendfile(2) at most, so that a log line or an end is never far.
-const AT_ONCE: usize = 4 << 20;
-
 /// Serve a directory over HTTP
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "Example: bootjack serve --listen 0.0.0.0:8080 /srv/images\n\n\
@@ -187,7 +185,7 @@ impl Shared {
     /// Requests and answers, until either side has enough.
     fn converse(&self, stream: &TcpStream, log: &dyn Fn(&str)) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(STUCK))?;
+        stream.set_write_timeout(Some(FLOOR.within))?;
         let mut ahead = Vec::new();
         while let Some(head) = read_head(stream, &mut ahead)? {
             let (answer, line, keep) = match Request::parse(&head) {
@@ -245,24 +243,12 @@ fn send(mut stream: &TcpStream, answer: &Answer, keep: bool) -> Result<u64, (u64
     stream.write_all(answer.head(keep).as_bytes()).map_err(|e| (0, e))?;
     match &answer.body {
         Body::None => Ok(0),
-        Body::Text(text) => stream.write_all(text.as_bytes()).map(|()| text.len() as u64).map_err(|e| (0, e)),
-        Body::File { file, from, length } => send_file(stream, file, *from, *length),
+        Body::Text(text) => paced(stream, text.len() as u64, &FLOOR, |at| {
+            let rest = usize::try_from(at).ok().and_then(|at| text.as_bytes().get(at..)).unwrap_or(&[]);
+            stream.write(rest).map(|n| n as u64)
+        }),
+        Body::File { file, from, length } => send_file(stream, file, *from, *length, &FLOOR),
     }
-}
-
-fn send_file(stream: &TcpStream, file: &OwnedFd, from: u64, length: u64) -> Result<u64, (u64, io::Error)> {
-    let mut at = from;
-    let end = from + length;
-    while at < end {
-        let count = usize::try_from(end - at).unwrap_or(usize::MAX).min(AT_ONCE);
-        match rustix::fs::sendfile(stream, file, Some(&mut at), count) {
-            // The length is promised already: closing is the only way left to say that it is not true.
-            Ok(0) => return Err((at - from, io::Error::other("the file became shorter"))),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err((at - from, e.into())),
-        }
-    }
-    Ok(length)
 }
 
 /// Closes without losing what was just sent: a close with unread bytes resets the connection, and the reset may
@@ -271,8 +257,9 @@ fn farewell(mut stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(std::net::Shutdown::Write)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     let mut rest = [0; 4096];
+    let end = Instant::now() + FAREWELL;
     // Not for ever: somebody who goes on sending is cut off.
-    for _ in 0..256 {
+    while Instant::now() < end {
         match stream.read(&mut rest) {
             Ok(n) if n > 0 => {}
             // Gone or silent: either way there is nothing left to wait for.

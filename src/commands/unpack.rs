@@ -7,9 +7,12 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use nix::sys::signal::{SigSet, Signal};
 use rustix::fs::{Mode, OFlags, open};
 
 use super::ca::CaArgs;
@@ -18,7 +21,7 @@ use super::progress::Progress;
 use crate::archive::{Limits, LostXattrs};
 use crate::catalog::Artifact;
 use crate::fetch::Location;
-use crate::load::{self, Failure, Fetched, LoadError, Phase, Report, Target};
+use crate::load::{self, Failure, Fetched, LoadError, Phase, Report, Target, clean};
 use crate::verify::{Sha256, Trust};
 
 /// Fetch, verify and unpack a root archive into a directory, as a boot does
@@ -102,8 +105,8 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
         eprintln!(
             "bootjack: warning: {} extended attributes could not be stored here, the first is {} of {} (errno {})",
             lost.count,
-            lost.first_name,
-            lost.first_member.display(),
+            clean(&lost.first_name),
+            clean(&lost.first_member.to_string_lossy()),
             lost.errno
         );
     }
@@ -137,10 +140,14 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Fa
     };
     let artifact = Artifact { locations, trust, size: args.size, unpacked: None, entries: None };
     let fetcher = args.ca.fetcher()?;
+    let stop = stop_on_signals().map_err(|e| Failure::new(Phase::Unpack, dir, e))?;
     let mut directory =
         Directory::prepare(Path::new(dir)).map_err(|e| Failure::new(Phase::Unpack, dir, e))?;
     let progress = Mutex::new(Progress::to_stderr("unpacking"));
     let on = |report: Report| {
+        if stop.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
         progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).report(&report);
         ControlFlow::Continue(())
     };
@@ -150,16 +157,32 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Fa
     match load::fetch_into(&mut directory, &artifact, &name, &limits, &fetcher, args.retry_for, &on) {
         Ok((_, fetched)) => Ok(fetched),
         Err(error) => {
-            let failure = match error {
+            progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).end();
+            let mut failure = match error {
                 LoadError::Failed(failure) => failure,
-                LoadError::Stopped => Failure::because(Phase::Fetch, name, "stopped"),
+                LoadError::Stopped => Failure::because(Phase::Unpack, name, "stopped"),
             };
-            match directory.empty() {
-                Ok(()) => Err(failure),
-                Err(e) => Err(failure.hint(format!("and {dir} could not be emptied: {e}"))),
+            if let Err(e) = directory.empty() {
+                failure.cause.push(format!("and {dir} could not be emptied: {e}"));
             }
+            Err(failure)
         }
     }
+}
+
+/// Set by an interrupt or a request to end, which from here on end nothing at once: half a tree would stay.
+/// To be called before there are threads: they take over which signals are held back (pthread_sigmask(3)).
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+    signals.thread_block().context("holding back signals")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    let wait = move || match signals.wait() {
+        Ok(_) => told.store(true, Ordering::Relaxed),
+        Err(e) => eprintln!("bootjack: warning: waiting for signals: {e}"),
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).context("starting a thread")?;
+    Ok(stop)
 }
 
 /// A directory of the person's own: never one that holds something already.

@@ -174,17 +174,28 @@ async fn fetch(
     let client = client(config, tls, timing, trace).map_err(|e| {
         (FetchError::Permanent(format!("{}: {}", shown(&url), cause(&e))), io::ErrorKind::Other)
     })?;
-    let response = head(client.get(url).send(), timing, trace).await?;
+    let response = head(client.get(url.clone()).send(), timing, trace).await?;
     if response.status() != StatusCode::OK {
         return Err((refused(&response, trace), io::ErrorKind::Other));
     }
     let length = response.content_length();
-    let head = Message::Head { length, url: response.url().clone() };
+    let head = Message::Head { length, url: with_credentials(response.url(), &url) };
     let opening = trace.silent();
     match sender.send(head) {
         Ok(()) => body(response, length, opening, timing, sender, trace).await,
         Err(_) => Ok(()),
     }
+}
+
+/// The client takes user and password out of the URLs it speaks of. What stands relative to a text is fetched with the
+/// credentials of the text, from its own origin and from no other (RFC 9110, section 11.5).
+fn with_credentials(reached: &Url, asked: &Url) -> Url {
+    let mut url = reached.clone();
+    if url.origin() == asked.origin() && url.username().is_empty() && url.password().is_none() {
+        // Both fail only without a host, and then there was nothing to ask.
+        let (_no_host, _nor_here) = (url.set_username(asked.username()), url.set_password(asked.password()));
+    }
+    url
 }
 
 fn client(

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use bootjack::commands::serve::{Running, Server};
 
-use crate::odd_server::{Odd, answer, head};
+use crate::odd_server::{Odd, answer, head, silence};
 
 struct Said {
     status: i32,
@@ -366,7 +367,10 @@ mod unpack {
         });
         let said =
             lab.unpack(&[&odd.url("/r"), "--sha256", &lab.sha256(), "--size", &(size - 1).to_string()]);
-        lab.is_refused(&said, &words(size - 1));
+        lab.is_refused(&said, &format!("more than the {} bytes the catalog says", size - 1));
+        let said =
+            lab.unpack(&[&odd.url("/r"), "--sha256", &lab.sha256(), "--size", &(size + 1).to_string()]);
+        lab.is_refused(&said, &words(size + 1));
         let said = lab.unpack(&[&odd.url("/r"), "--sha256", &lab.sha256(), "--size", &size.to_string()]);
         assert_eq!(said.status, 0, "{}", said.err);
         lab.is_whole();
@@ -381,6 +385,56 @@ mod unpack {
         assert!(said.err.contains(": the directory is not empty"), "{}", said.err);
         assert_eq!(std::fs::read_to_string(lab.target.path().join("mine")).unwrap(), "kept");
         assert_eq!(std::fs::read_dir(lab.target.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_body_that_never_ends_is_given_up_one_byte_after_its_size() {
+        let lab = lab();
+        // Not compressed: zeros may follow a tar archive (its last record is filled up with them).
+        let tree = lab.tree.path();
+        let tar = Command::new("tar").arg("-C").arg(tree).args(["-cf", "-", "."]).output().unwrap();
+        assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
+        let (digest, size) = (Sha256::of(&tar.stdout).to_string(), tar.stdout.len().to_string());
+        let odd = Odd::serve(move |_, stream| {
+            head(stream, "200 OK", &["transfer-encoding: chunked"], None);
+            let mut piece = tar.stdout.clone();
+            // Until the client has had enough.
+            while write!(stream, "{:x}\r\n", piece.len()).is_ok()
+                && stream.write_all(&piece).and_then(|()| stream.write_all(b"\r\n")).is_ok()
+            {
+                piece = vec![0; 1 << 16];
+            }
+        });
+        let said = lab.unpack(&[&odd.url("/r"), "--sha256", &digest, "--size", &size]);
+        lab.is_refused(&said, &format!("/r: more than the {size} bytes the catalog says"));
+        assert!(said.err.contains("bootjack: verify: "), "{}", said.err);
+    }
+
+    #[test]
+    fn a_signal_ends_it_and_leaves_nothing() {
+        for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+            let lab = lab();
+            // Half of it comes, and then nothing.
+            let archive = lab.archive.clone();
+            let odd = Odd::serve(move |_, stream| {
+                head(stream, "200 OK", &[], Some(archive.len() as u64));
+                stream.write_all(&archive[..archive.len() / 2]).unwrap();
+                silence(stream);
+            });
+            let words =
+                ["unpack", "--retry-for", "10m", &odd.url("/r"), "--sha256", &lab.sha256(), lab.target()];
+            let mut unpacking = command(&words);
+            unpacking.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            let unpacking = unpacking.spawn().unwrap();
+            let given_up = Instant::now() + Duration::from_secs(60);
+            while std::fs::read_dir(lab.target.path()).unwrap().next().is_none() {
+                assert!(Instant::now() < given_up, "nothing was unpacked");
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            rustix::process::kill_process(rustix::process::Pid::from_child(&unpacking), signal).unwrap();
+            let said = said(unpacking.wait_with_output().unwrap());
+            lab.is_refused(&said, &format!("bootjack: unpack: {}: stopped\n", odd.url("/r")));
+        }
     }
 
     #[test]

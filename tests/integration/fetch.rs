@@ -138,9 +138,11 @@ fn a_body_that_stalls_is_an_error_with_its_silence() {
 fn a_reader_that_takes_its_time_is_no_stall() {
     let (late, when) = mpsc::channel::<()>();
     let when = std::sync::Mutex::new(when);
+    // Made before anybody waits for it.
+    let body = vec![1; 32 << 20];
     let server = Odd::serve(move |_, stream| {
         head(stream, "200 OK", &[], Some(32 << 20));
-        stream.write_all(&vec![1; 32 << 20]).unwrap();
+        stream.write_all(&body).unwrap();
         when.lock().unwrap().recv().unwrap();
     });
     let mut source = fetcher().open(&at(&server.url("/x")), &hasty(), &go_on).unwrap();
@@ -327,6 +329,27 @@ fn credentials_do_not_follow_a_redirect_to_another_host_and_are_never_shown() {
     let sent: Vec<bool> = server.seen().iter().map(|r| r.header("authorization").is_some()).collect();
     assert_eq!(sent, [true, true, true]);
     assert_eq!(other.seen()[0].header("authorization"), None);
+}
+
+#[test]
+fn what_stands_relative_to_a_protected_text_is_fetched_with_its_credentials() {
+    let other = Odd::of(b"elsewhere");
+    let there = other.url("/there");
+    let server = Odd::serve(move |request, stream| match (request.header("authorization"), &*request.path) {
+        (None, _) => answer(stream, "401 Unauthorized", &[], b""),
+        (_, "/moved") => answer(stream, "302 Found", &["location: /deep/catalog.toml"], b""),
+        (_, "/leave") => answer(stream, "302 Found", &[&format!("location: {there}")], b""),
+        _ => answer(stream, "200 OK", &[], b"for members"),
+    });
+    let with_password = |path| server.url(path).replace("http://", "http://m%40e:s%3Acret@");
+    for (asked, reached) in [("/deep/catalog.toml", "/deep/catalog.toml"), ("/moved", "/deep/catalog.toml")] {
+        let catalog = open(&with_password(asked)).unwrap().location;
+        assert_eq!(catalog, at(&with_password(reached)));
+        assert!(!catalog.to_string().contains("cret"), "{catalog}");
+        let root = fetcher().open(&catalog.join("root.tar").unwrap(), &patient(), &go_on).unwrap();
+        assert_eq!(root.location, at(&with_password("/deep/root.tar")));
+    }
+    assert_eq!(open(&with_password("/leave")).unwrap().location, at(&other.url("/there")));
 }
 
 #[test]

@@ -13,10 +13,10 @@ fn a_full_tmpfs_is_reported_with_limit_and_member() {
     let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
     vm.expect("Entry tight");
     vm.type_keys(ENTER);
-    vm.expect("1 MiB");
+    vm.expect("limit 1 MiB");
     vm.expect("bin/busybox");
     vm.type_keys("s");
-    vm.expect_gone("1 MiB");
+    vm.expect_gone("limit 1 MiB");
     vm.expect("# ");
     vm.type_keys("grep -c ' tmpfs .*size=1024k' /proc/mounts\r");
     vm.expect("\n0");

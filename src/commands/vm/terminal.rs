@@ -4,9 +4,12 @@ use std::io::{self, IsTerminal, Write};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// SeaBIOS switches autowrap off and a guest may leave colours, a hidden cursor, the alternate screen and mouse
-/// reports behind: back to a normal screen, autowrap on, cursor shown, attributes reset (ECMA-48, xterm's ctlseqs).
-const NORMAL: &[u8] = b"\x1b[?1047l\x1b[?1000l\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[0m\r\n";
+/// SeaBIOS switches autowrap off and a guest may leave colours, a hidden cursor, a scrolling region, line-drawing
+/// letters, application keys, the alternate screen and mouse reports behind: back to a normal screen (ECMA-48, xterm's
+/// ctlseqs). Setting the region moves the cursor, hence DECSC and DECRC around it.
+const NORMAL: &[u8] =
+    b"\x1b[?1047l\x1b7\x1b[r\x1b8\x1b[?1000l\x1b[?1002l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b(B\x0f\
+    \x1b[?7h\x1b[?25h\x1b[0m\r\n";
 
 /// The settings of the line at the start, if standard input is a terminal.
 pub struct Kept(Option<Termios>);

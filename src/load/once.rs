@@ -1,0 +1,200 @@
+//! One try at one mirror, and what it came to. Which mirror is next is `fetch`'s.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use super::failure::clean;
+use super::reader::{Bound, Bounded};
+use super::{Failure, Fetched, OnReport, Phase, ROOT, Report, Target};
+use crate::archive::{self, Limits, UnpackError, Unpacked};
+use crate::catalog::Artifact;
+use crate::fetch::{self, Attempt, FetchError, Fetcher, Flow, Location, Source, Timing};
+use crate::verify::{self, Refused, Trust, Verified};
+
+/// What the last try at a mirror came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdict {
+    pub(super) phase: Phase,
+    pub(super) hint: &'static str,
+}
+
+impl Verdict {
+    pub(super) const FETCH: Self =
+        Self { phase: Phase::Fetch, hint: "check the URL, the server and the network" };
+    const OTHER_BYTES: Self = Self {
+        phase: Phase::Verify,
+        hint: "the file on the server is not the one the catalog means: see sha256sum",
+    };
+    const DAMAGED: Self = Self { phase: Phase::Unpack, hint: "make the archive anew: bootjack pack" };
+    const FULL: Self = Self {
+        phase: Phase::Unpack,
+        hint: "raise root_size (rd.tmpfs.size=), or use a machine with more memory",
+    };
+    const MORE_THAN_SAID: Self = Self {
+        phase: Phase::Unpack,
+        hint: "unpacked in the catalog is not of this archive: bootjack pack prints the right one",
+    };
+    const WRITE: Self =
+        Self { phase: Phase::Unpack, hint: "see that the target's file system can hold such a member" };
+
+    /// Of several mirrors the one that came furthest tells most: one that is merely not there says nothing of the
+    /// archive.
+    pub(super) fn of_all(mirrors: &[Self]) -> Self {
+        let told = mirrors.iter().find(|verdict| verdict.phase != Phase::Fetch);
+        told.copied().unwrap_or(Self::FETCH)
+    }
+}
+
+/// One try at one mirror.
+pub(super) struct Once<'a> {
+    pub(super) artifact: &'a Artifact,
+    pub(super) name: &'a str,
+    pub(super) limits: &'a Limits,
+    pub(super) on: OnReport<'a>,
+    /// Of each mirror, in the artifact's order.
+    pub(super) said: &'a RefCell<Vec<Verdict>>,
+    pub(super) asked: &'a Location,
+}
+
+impl Once<'_> {
+    pub(super) fn says(&self, verdict: Verdict) {
+        let mut said = self.said.borrow_mut();
+        let mirrors = self.artifact.locations.iter().zip(said.iter_mut());
+        mirrors.filter(|(location, _)| *location == self.asked).for_each(|(_, last)| *last = verdict);
+    }
+
+    pub(super) fn open(
+        &self,
+        fetcher: &Fetcher,
+        timing: &Timing,
+        on_event: fetch::OnEvent<'_>,
+    ) -> Result<Source, Attempt<Failure>> {
+        let location = self.asked;
+        if (self.on)(Report::Opening { artifact: ROOT.into(), location: location.clone() }).is_break() {
+            return Err(Attempt::Stopped);
+        }
+        let source = fetcher.open(location, timing, on_event)?;
+        let bytes = source.length.or(self.artifact.size);
+        self.right_size(location, source.length)?;
+        if (self.on)(Report::Started { location: source.location.clone(), bytes }).is_break() {
+            return Err(Attempt::Stopped);
+        }
+        Ok(source)
+    }
+
+    /// The catalog knows how many bytes there must be.
+    fn right_size(&self, location: &Location, bytes: Option<u64>) -> Result<(), Attempt<Failure>> {
+        match (self.artifact.size, bytes) {
+            (Some(wanted), Some(got)) if wanted != got => Err(self.refuse(
+                Verdict::OTHER_BYTES,
+                location,
+                &format!("has {got} bytes, the catalog says {wanted}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// This mirror is of no use; the next may be.
+    fn refuse(&self, verdict: Verdict, location: &Location, why: &str) -> Attempt<Failure> {
+        self.says(verdict);
+        Attempt::Permanent(format!("{location}: {why}"))
+    }
+
+    pub(super) fn unpack(
+        &self,
+        source: Source,
+        target: &mut dyn Target,
+    ) -> Result<(Verified<Unpacked>, Fetched), Attempt<Failure>> {
+        let Source { reader, location, flow, .. } = source;
+        let directory =
+            target.fresh().map_err(|e| Attempt::Fatal(Failure::new(Phase::Unpack, target.name(), e)))?;
+        let progress = |now: archive::Progress| {
+            let fetched = flow.bytes();
+            let answer = (self.on)(Report::Progress { fetched, unpacked: now.bytes, entries: now.entries });
+            if answer.is_break() {
+                flow.stop();
+            }
+            answer
+        };
+        let bound = Bound::new(self.artifact.size);
+        let read = verify::through(Bounded::new(reader, &bound), &self.artifact.trust, |bytes| {
+            let unpacked = archive::unpack(bytes, directory.as_fd(), self.limits, &progress)?;
+            bound.archive_ended(flow.bytes());
+            Ok(unpacked)
+        });
+        match read {
+            Ok((tree, sha256)) => {
+                self.right_size(&location, Some(flow.bytes()))?;
+                let unpacked = tree.get().clone();
+                Ok((tree, Fetched { unpacked, sha256, bytes: flow.bytes(), location, retries: 0 }))
+            }
+            Err(refused) => match bound.broken(self.artifact.size) {
+                // A decoder calls that a damaged archive, as it does a broken connection: who reads knows better.
+                Some(why) => Err(self.refuse(Verdict::OTHER_BYTES, &location, &why)),
+                None => Err(self.classify(refused, &location, &flow, &target.name(), directory.as_fd())),
+            },
+        }
+    }
+
+    /// Whether another try, another mirror, or nothing can help.
+    fn classify(
+        &self,
+        refused: Refused<UnpackError>,
+        location: &Location,
+        flow: &Flow,
+        target: &str,
+        directory: BorrowedFd<'_>,
+    ) -> Attempt<Failure> {
+        if let Some(failure) = flow.failure() {
+            return Attempt::fetching(failure, flow.bytes());
+        }
+        match refused {
+            Refused::Consume(UnpackError::Stopped) => Attempt::Stopped,
+            Refused::Consume(UnpackError::Read(e)) | Refused::Drain(e) => match FetchError::of(&e) {
+                Some(failure) => Attempt::fetching(failure.clone(), flow.bytes()),
+                None => Attempt::Permanent(format!("{location}: {e}")),
+            },
+            Refused::Digest { expected, got, bytes } => {
+                let why =
+                    format!("SHA-256 does not match: expected {expected}, got {got} over {bytes} bytes");
+                self.refuse(Verdict::OTHER_BYTES, location, &why)
+            }
+            Refused::Consume(error @ UnpackError::Damaged { .. }) => {
+                self.refuse(Verdict::DAMAGED, location, &error.to_string())
+            }
+            Refused::Consume(UnpackError::NoSpace { member, .. }) if self.is_more_than_said(directory) => {
+                let said = self.limits.bytes;
+                let member = clean(&member.to_string_lossy());
+                let why = format!("{member}: more than the {said} bytes of file data the catalog says");
+                self.unwritten(Verdict::MORE_THAN_SAID, location, &why)
+            }
+            Refused::Consume(error @ UnpackError::NoSpace { .. }) => {
+                self.unwritten(Verdict::FULL, location, &format!("{target}: {error}"))
+            }
+            Refused::Consume(error @ UnpackError::Write { .. }) => {
+                self.unwritten(Verdict::WRITE, location, &error.to_string())
+            }
+        }
+    }
+
+    /// Whether the limit that was met is the catalog's `unpacked`, and not that of the target.
+    fn is_more_than_said(&self, directory: BorrowedFd<'_>) -> bool {
+        self.artifact.unpacked == Some(self.limits.bytes) && !is_full(directory)
+    }
+
+    /// The tree could not be made, of bytes whose digest was not compared yet: where one is known they may be others
+    /// than those the catalog means, and the next mirror may have the right ones.
+    fn unwritten(&self, verdict: Verdict, location: &Location, why: &str) -> Attempt<Failure> {
+        match self.artifact.trust {
+            Trust::Sha256(_) => self.refuse(verdict, location, why),
+            Trust::Unverified => {
+                Attempt::Fatal(Failure::because(verdict.phase, self.name, why).hint(verdict.hint))
+            }
+        }
+    }
+}
+
+/// Whether the file system has no room for anything more. One that cannot say so has not said that it is full.
+fn is_full(directory: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstatvfs(directory).is_ok_and(|room| room.f_bavail == 0)
+}
