@@ -9,8 +9,7 @@ use crate::server::Server;
 fn available(more: &[&str]) -> u64 {
     let server = Server::new();
     let (_, words) = Root::busybox().by_hand(&server, Kernel::Cloud);
-    // Random bytes do not compress, and trying takes longer than the boot.
-    let initrd = Initrd::new(Kernel::Cloud, &[&["--drivers", "net", "--compress", "none"], more].concat());
+    let initrd = Initrd::new(Kernel::Cloud, &[&["--drivers", "net"], more].concat());
     // With huge pages the kernel sets 5 % of what is free at that moment aside (set_recommended_min_free_kbytes), and
     // how much that is depends on the initrd.
     let words = format!("{words} transparent_hugepage=never");
