@@ -1,6 +1,7 @@
 //! Puts modules into the running kernel, with the parameters the kernel command line has for them. Which ones is
 //! `index`'s answer, when is `mod`'s.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::fmt;
@@ -47,15 +48,16 @@ impl Settings {
     pub fn parse(cmdline: &str) -> Self {
         let mut settings = Self::default();
         for word in words(cmdline) {
+            let word = unquoted(word);
             let Some((module, parameter)) = word.split_once('.') else { continue };
             if module.is_empty() || module.contains('=') || parameter.is_empty() {
                 continue;
             }
             if module == "modprobe" {
                 let list = parameter.strip_prefix("blacklist=").unwrap_or_default();
-                settings
-                    .blacklist
-                    .extend(list.split(',').filter(|n| !n.is_empty()).map(|n| n.replace('-', "_")));
+                settings.blacklist.extend(
+                    list.trim_matches('"').split(',').filter(|n| !n.is_empty()).map(|n| n.replace('-', "_")),
+                );
                 continue;
             }
             let all = settings.parameters.entry(module.replace('-', "_")).or_default();
@@ -73,14 +75,27 @@ impl Settings {
     }
 }
 
-/// Splits as the kernel does (`next_arg` in lib/cmdline.c): at white space outside double quotes, which go.
-fn words(cmdline: &str) -> Vec<String> {
+/// Splits as the kernel does (`next_arg` in lib/cmdline.c): at white space outside double quotes. They stay: the kernel
+/// splits a module's parameters again.
+fn words(cmdline: &str) -> Vec<&str> {
     let mut quoted = false;
     let outside = |c: char| {
         quoted ^= c == '"';
         !quoted && c.is_ascii_whitespace()
     };
-    cmdline.split(outside).filter(|w| !w.is_empty()).map(|w| w.replace('"', "")).collect()
+    cmdline.split(outside).filter(|w| !w.is_empty()).collect()
+}
+
+/// A word that is quoted as a whole (`"a.b=c d"`) is the same as one whose value is (`a.b="c d"`).
+fn unquoted(word: &str) -> Cow<'_, str> {
+    let Some(inner) = word.strip_prefix('"') else { return word.into() };
+    let inner = inner.strip_suffix('"').unwrap_or(inner);
+    match inner.split_once('=') {
+        Some((name, value)) if value.contains(|c: char| c.is_ascii_whitespace()) => {
+            format!("{name}=\"{value}\"").into()
+        }
+        _ => inner.into(),
+    }
 }
 
 /// Loads one module whose dependencies are there already.
@@ -151,11 +166,21 @@ mod tests {
              root=tmpfs:http://a.b/c.tar rd.neednet=1 ip=10.0.0.1 .x x. url=http://1.2.3.4/",
         );
         assert_eq!(settings.parameters["nvme_core"], "io_timeout=5 x");
-        assert_eq!(settings.parameters["usbcore"], "quirks=a b");
+        assert_eq!(settings.parameters["usbcore"], "quirks=\"a b\"");
         assert!(settings.forbids("nouveau") && settings.forbids("snd_x") && !settings.forbids("nvme_core"));
         let mut known: Vec<&String> = settings.parameters.keys().collect();
         known.sort();
         assert_eq!(known, ["nvme_core", "rd", "usbcore"]);
+    }
+
+    #[test]
+    fn a_quoted_value_is_still_one_value_when_the_kernel_splits_it_again() {
+        let of = |cmdline| Settings::parse(cmdline).parameters["m"].clone();
+        assert_eq!(of("\"m.p=a b\" m.q=1"), "p=\"a b\" q=1");
+        assert_eq!(of("\"m.p=a\" m.q=\"b\""), "p=a q=\"b\"");
+        assert_eq!(of("m.p=x\" \"y"), "p=x\" \"y");
+        assert_eq!(of("\"m.p=a b"), "p=\"a b\"", "a quote nobody closed ends with the line");
+        assert!(Settings::parse("modprobe.blacklist=\"a,b\"").forbids("b"));
     }
 
     #[test]

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn listening_without_waiting_returns_at_once() {
-        let Ok(events) = Uevents::open() else { return };
+        let events = Uevents::open().unwrap();
         while !matches!(events.next(false).unwrap(), Heard::Nothing) {}
     }
 }

@@ -2,10 +2,11 @@
 //! last lines. What is worth logging is everybody's own business.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use rustix::fs::{FlockOperation, flock};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Where a boot keeps its log.
@@ -23,19 +24,25 @@ const FILE_MAX: u64 = 1 << 20;
 /// several processes may share it. Libraries are heard only from a warning on.
 ///
 /// # Errors
-/// When `/dev/kmsg` cannot be opened, or logging was turned on before.
+/// When `/dev/kmsg` cannot be opened (the file is written to all the same), or logging was turned on before.
 pub fn log_to(kmsg: bool, file: Option<&Path>, level: LevelFilter) -> io::Result<()> {
-    let kmsg = if kmsg {
+    if kmsg {
         // Its absence costs lines under load, not the log: no reason to fail.
         let _ = fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
-        Some(OpenOptions::new().write(true).open("/dev/kmsg")?)
-    } else {
-        None
-    };
-    let logger = Logger { kmsg, file: file.map(Path::to_owned), level };
+    }
+    let (logger, opened) = logger(kmsg.then_some(Path::new("/dev/kmsg")), file, level);
     log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
     log::set_max_level(level);
-    Ok(())
+    opened
+}
+
+/// A logger in any case, and whether the kernel's log could be opened: the file does not depend on it.
+fn logger(kmsg: Option<&Path>, file: Option<&Path>, level: LevelFilter) -> (Logger, io::Result<()>) {
+    let (kmsg, opened) = match kmsg.map(|path| OpenOptions::new().write(true).open(path)).transpose() {
+        Ok(kmsg) => (kmsg, Ok(())),
+        Err(e) => (None, Err(e)),
+    };
+    (Logger { kmsg, file: file.map(Path::to_owned), level }, opened)
 }
 
 /// The last `lines` lines of a log file, oldest first; nothing if it cannot be read.
@@ -122,20 +129,23 @@ fn stamped(level: Level, line: &str) -> String {
 }
 
 fn append(path: &Path, line: &str, most: u64) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    // Of the processes that share it, one at a time: nobody writes between reading and shortening. It ends with the file.
+    flock(&file, FlockOperation::LockExclusive)?;
     file.write_all(line.as_bytes())?;
-    if file.metadata()?.len() > most { halve(path, most) } else { Ok(()) }
+    if file.metadata()?.len() > most { halve(&mut file, most) } else { Ok(()) }
 }
 
-/// Keeps the newer half, from the beginning of a line on.
-fn halve(path: &Path, most: u64) -> io::Result<()> {
-    let mut from = BufReader::new(File::open(path)?);
-    let length = from.get_ref().metadata()?.len();
+/// Keeps the newer half, from the beginning of a line on. It stays the same file: others have it open as their stderr.
+fn halve(file: &mut File, most: u64) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    let mut from = BufReader::new(&mut *file);
     from.seek(SeekFrom::Start(length.saturating_sub(most / 2)))?;
     from.skip_until(b'\n')?;
-    let newer = path.with_extension("new");
-    io::copy(&mut from, &mut File::create(&newer)?)?;
-    fs::rename(newer, path)
+    let mut newer = Vec::new();
+    from.read_to_end(&mut newer)?;
+    file.set_len(0)?;
+    file.write_all(&newer)
 }
 
 #[cfg(test)]
@@ -176,6 +186,55 @@ mod tests {
         assert_eq!(tail, ["line 997", "line 998", "line 999"]);
         assert!(log_tail(&path, 10_000).iter().all(|l| l.starts_with("line ")));
         assert_eq!(log_tail(&dir.path().join("none"), 3), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_has_the_file_open_keeps_writing_to_the_one_that_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut stderr = OpenOptions::new().append(true).create(true).open(&path).unwrap();
+        for n in 0..1000 {
+            append(&path, &format!("line {n}\n"), 1000).unwrap();
+        }
+        writeln!(stderr, "panicked").unwrap();
+        assert_eq!(log_tail(&path, 2), ["line 999", "panicked"]);
+        assert!(!fs::read(&path).unwrap().contains(&0), "no hole where the older half was");
+    }
+
+    #[test]
+    fn nothing_is_written_while_another_process_may_be_halving() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let held = File::create(&path).unwrap();
+        flock(&held, FlockOperation::LockExclusive).unwrap();
+        let (tell, hear) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                tell.send(rustix::thread::gettid()).unwrap();
+                append(&path, "line\n", 1000)
+            });
+            // Asleep (proc_pid_stat(5)) or done: it has come to the file.
+            let stat = format!("/proc/self/task/{}/stat", hear.recv().unwrap());
+            while !writer.is_finished() && !fs::read_to_string(&stat).is_ok_and(|s| s.contains(") S ")) {
+                std::thread::yield_now();
+            }
+            assert_eq!(log_tail(&path, 1), Vec::<String>::new());
+            drop(held);
+            writer.join().unwrap().unwrap();
+        });
+        assert_eq!(log_tail(&path, 1), ["line"]);
+    }
+
+    #[test]
+    fn without_the_kernels_log_the_file_is_written_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let (logger, opened) = logger(Some(&dir.path().join("none/kmsg")), Some(&path), LevelFilter::Info);
+        assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::NotFound);
+        let record =
+            Record::builder().target("bootjack").level(Level::Warn).args(format_args!("kept")).build();
+        logger.log(&record);
+        assert!(log_tail(&path, 1)[0].ends_with("warning: kept"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::config::{Config, Method};
 use super::lease::Lease;
 use super::link::{self, Link};
 use super::mac::Mac;
+use super::schedule;
 use super::state::{NicState, Shared};
 
 /// How long the interface that was asked for is waited for before the others may try too.
@@ -37,17 +38,28 @@ pub struct Jobs {
     /// Whether whoever the command line asked for still has the field to himself, and until when.
     patience: bool,
     patience_ends: Instant,
+    /// `/etc/resolv.conf` is ours; before that it is what the initrd brought.
+    resolv_conf: bool,
 }
 
 struct Job {
     link: Link,
     /// The address it came with; rules match this one.
     born: Mac,
-    /// It was set up once; if it is down then, somebody wants it down.
-    raised: bool,
+    raised: Raised,
     /// It is on its errand, or its address is set by hand.
     begun: bool,
     errand: Option<AbortHandle>,
+}
+
+/// Whether an interface was brought up.
+#[derive(Clone, Copy)]
+enum Raised {
+    NotYet,
+    /// The kernel would not do it, so many times; the next try.
+    Refused(u32, Instant),
+    /// Once; if it is down then, somebody wants it down.
+    Done,
 }
 
 impl Jobs {
@@ -61,6 +73,7 @@ impl Jobs {
             jobs: BTreeMap::new(),
             holder: None,
             patience_ends: Instant::now() + PATIENCE,
+            resolv_conf: false,
         }
     }
 
@@ -110,7 +123,7 @@ impl Jobs {
         let job = self.jobs.entry(index).or_insert_with(|| Job {
             link: Link { carrier: false, ..link.clone() },
             born: link.mac,
-            raised: false,
+            raised: Raised::NotYet,
             begun: false,
             errand: None,
         });
@@ -120,7 +133,7 @@ impl Jobs {
         let (up, carrier, raised, begun) = (job.link.up, job.link.carrier, job.raised, job.begun);
         let Some(task) = self.task(index) else { return };
         match (up, carrier) {
-            (false, _) if !raised => self.raise(index, task.mac).await,
+            (false, _) if matches!(raised, Raised::NotYet) => self.raise(index, task.mac, 1).await,
             (false, _) => {}
             (true, false) if lost => self.lost(index),
             (true, false) if self.is_holder(index) => {}
@@ -146,7 +159,41 @@ impl Jobs {
         self.holder.is_some_and(|(h, _)| h != index && self.jobs.get(&h).is_some_and(|j| j.link.carrier))
     }
 
-    async fn raise(&mut self, index: u32, mac: Option<Mac>) {
+    /// When an interface that the kernel refused to bring up is to be tried again, if there is one.
+    pub fn raise_again(&self) -> Option<Instant> {
+        self.jobs
+            .values()
+            .filter_map(|j| if let Raised::Refused(_, at) = j.raised { Some(at) } else { None })
+            .min()
+    }
+
+    /// Tries again what is due.
+    pub async fn raise_due(&mut self) {
+        let now = Instant::now();
+        let due: Vec<(u32, u32, bool)> = self
+            .jobs
+            .iter()
+            .filter_map(|(index, job)| match job.raised {
+                Raised::Refused(attempt, at) if at <= now => Some((*index, attempt, job.link.up)),
+                _ => None,
+            })
+            .collect();
+        for (index, attempt, up) in due {
+            match self.task(index) {
+                Some(task) if !up => self.raise(index, task.mac, attempt + 1).await,
+                // Somebody else did it, or it is not wanted any more.
+                wanted => self.raised(index, if wanted.is_some() { Raised::Done } else { Raised::NotYet }),
+            }
+        }
+    }
+
+    fn raised(&mut self, index: u32, to: Raised) {
+        if let Some(job) = self.jobs.get_mut(&index) {
+            job.raised = to;
+        }
+    }
+
+    async fn raise(&mut self, index: u32, mac: Option<Mac>, attempt: u32) {
         let mut done = Ok(());
         if let Some(mac) = mac {
             done = link::set_mac(&self.kernel, index, mac).await.map_err(|e| format!("setting the MAC: {e}"));
@@ -154,13 +201,11 @@ impl Jobs {
         if done.is_ok() {
             done = link::up(&self.kernel, index).await.map_err(|e| format!("bringing the interface up: {e}"));
         }
-        if let Some(job) = self.jobs.get_mut(&index) {
-            job.raised = true;
-        }
-        if let Err(why) = done {
-            log::warn!("interface {index}: {why}");
-            self.shared.set(index, NicState::Refused(why));
-        }
+        let Err(why) = done else { return self.raised(index, Raised::Done) };
+        log::warn!("interface {index}: try {attempt}: {why}");
+        self.shared.set(index, NicState::Refused(format!("{why} (try {attempt})")));
+        let next = Instant::now() + schedule::pause(attempt, schedule::chance());
+        self.raised(index, Raised::Refused(attempt, next));
     }
 
     /// The carrier is gone. A lease is kept until another interface has one: cables get knocked.
@@ -263,7 +308,7 @@ impl Jobs {
     }
 
     fn announce(&mut self, index: u32, lease: Lease) {
-        tell_the_machine(&lease, &self.shared);
+        self.resolv_conf |= tell_the_machine(&lease, &self.shared, self.resolv_conf);
         let others: Vec<u32> = self.jobs.keys().copied().filter(|i| *i != index).collect();
         for other in others {
             self.stop(other);
@@ -332,9 +377,7 @@ impl Jobs {
         let others: Vec<u32> = self.jobs.keys().copied().filter(|i| Some(*i) != holder).collect();
         for index in others {
             self.stop(index);
-            if let Some(job) = self.jobs.get_mut(&index) {
-                job.raised = false;
-            }
+            self.raised(index, Raised::NotYet);
         }
         self.recount().await;
     }
@@ -353,9 +396,11 @@ impl Jobs {
     }
 }
 
-/// What processes read who know nothing of us.
-fn tell_the_machine(lease: &Lease, shared: &Shared) {
-    if !lease.nameservers.is_empty() || !lease.search.is_empty() {
+/// What processes read who know nothing of us. Says whether it wrote name servers, `again` that it did before: then those
+/// of an older lease go, even if there are no new ones.
+fn tell_the_machine(lease: &Lease, shared: &Shared, again: bool) -> bool {
+    let write = again || !lease.nameservers.is_empty() || !lease.search.is_empty();
+    if write {
         let written = fs::create_dir_all("/etc").and_then(|()| fs::write(RESOLV_CONF, lease.resolv_conf()));
         if let Err(e) = written {
             shared.note(format!("writing {RESOLV_CONF}: {e}"));
@@ -366,4 +411,5 @@ fn tell_the_machine(lease: &Lease, shared: &Shared) {
     {
         shared.note(format!("setting the host name {name}: {e}"));
     }
+    write
 }

@@ -214,9 +214,22 @@ mod tests {
     #[test]
     fn who_waits_is_woken_by_off() {
         let shared = Shared::default();
-        shared.switch_off();
-        let begun = Instant::now();
-        assert_eq!(shared.wait(Duration::from_secs(60)), None);
-        assert!(begun.elapsed() < Duration::from_secs(30));
+        let (tell, hear) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                tell.send(rustix::thread::gettid()).unwrap();
+                let begun = Instant::now();
+                (shared.wait(Duration::from_secs(60)), begun.elapsed())
+            });
+            // Off before the wait would prove nothing: it has to sleep first (proc_pid_stat(5)).
+            let stat = format!("/proc/self/task/{}/stat", hear.recv().unwrap());
+            while !std::fs::read_to_string(&stat).unwrap().contains(") S ") {
+                std::thread::yield_now();
+            }
+            shared.switch_off();
+            let (lease, waited) = waiter.join().unwrap();
+            assert_eq!(lease, None);
+            assert!(waited < Duration::from_secs(30), "{waited:?}");
+        });
     }
 }

@@ -69,6 +69,7 @@ async fn serve(
     let mut count = interval_at(Instant::now() + RECOUNT, RECOUNT);
     loop {
         let (lease_ends, patience_ends) = (jobs.lease_ends(), jobs.patience_ends());
+        let raise_again = jobs.raise_again();
         tokio::select! {
             message = messages.next() => match message.map(|(m, _)| m.payload) {
                 Some(NetlinkPayload::InnerMessage(message)) => heard(jobs, message).await,
@@ -87,6 +88,7 @@ async fn serve(
                 None => return,
             },
             () = at(patience_ends) => jobs.impatient().await,
+            () = at(raise_again) => jobs.raise_due().await,
             () = at(lease_ends) => jobs.overdue().await,
             _ = count.tick(), if !jobs.has_lease() => jobs.recount().await,
         }

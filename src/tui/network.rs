@@ -59,7 +59,7 @@ pub struct Awaited {
     pub what: String,
     /// The last try's error.
     pub error: Option<String>,
-    /// When it is tried again.
+    /// In how long it is tried again, as of the first time this was said; the screen counts it down.
     pub next: Option<Duration>,
     /// Whether the built-in catalog may be used instead.
     pub built_in: bool,
@@ -84,6 +84,8 @@ pub struct Network {
     awaited: Awaited,
     log: Vec<String>,
     since: Duration,
+    /// How much of `awaited.next` is over.
+    paused: Duration,
     top: usize,
     over: Option<Pager>,
 }
@@ -98,6 +100,11 @@ impl Network {
     pub fn update(&mut self, nics: Vec<NicLine>, awaited: Awaited) {
         if awaited.what != self.awaited.what {
             self.since = Duration::ZERO;
+        }
+        if (&awaited.what, &awaited.error, awaited.next)
+            != (&self.awaited.what, &self.awaited.error, self.awaited.next)
+        {
+            self.paused = Duration::ZERO;
         }
         (self.nics, self.awaited) = (nics, awaited);
     }
@@ -141,7 +148,11 @@ impl Network {
             let error = text::wrap(error, cells.saturating_sub(2));
             lines.extend(error.into_iter().map(|l| Line::styled(format!(" {l}"), look.bad())));
         }
-        let next = awaited.next.map(|n| format!("; next try in {}", text::span(n))).unwrap_or_default();
+        let next = match awaited.next.map(|n| n.saturating_sub(self.paused)) {
+            None => String::new(),
+            Some(Duration::ZERO) => "; trying now".into(),
+            Some(left) => format!("; next try in {}", text::span(left)),
+        };
         lines.push(Line::from(format!(" since {since}{next}")));
         lines
     }
@@ -189,6 +200,7 @@ impl Screen for Network {
         let key = match event {
             Event::Tick(passed) => {
                 self.since += passed;
+                self.paused += passed;
                 return None;
             }
             Event::Key(key) => key,

@@ -73,17 +73,19 @@ impl Server {
         writeln!(self.child.stdin.as_mut().unwrap(), "{text}").unwrap();
     }
 
-    /// Begins to give leases of 8 s, with this name server.
+    /// Begins to give leases of 8 s, with this name server; an empty one: with none, and no domain either.
     fn serve(&mut self, dns: &str) {
         let leases = self.conf.with_extension("leases");
         fs::OpenOptions::new().append(true).create(true).open(&leases).unwrap();
         let text = format!(
             "start 10.99.0.50\nend 10.99.0.50\ninterface far\nlease_file {}\npidfile /dev/null\nmin_lease 1\n\
-             option lease 8\noption subnet 255.255.255.0\noption router 10.98.0.1\noption dns {dns}\n\
-             option domain lab.example\noption mtu 1400\noption hostname rack12\n",
+             option lease 8\noption subnet 255.255.255.0\noption router 10.98.0.1\n\
+             option mtu 1400\noption hostname rack12\n",
             leases.display()
         );
-        fs::write(&self.conf, text).unwrap();
+        let names =
+            if dns.is_empty() { "".into() } else { format!("option dns {dns}\noption domain lab.example\n") };
+        fs::write(&self.conf, text + &names).unwrap();
         self.say(dns);
         line(&mut self.child);
     }
@@ -245,5 +247,47 @@ fn an_interface_that_appears_later_is_taken_in_and_one_that_goes_is_forgotten() 
         sh("ip link del eth0");
         until("forgotten", &network, |n| n.status().is_empty());
         assert_eq!(network.lease(), None);
+    });
+}
+
+#[test]
+fn name_servers_of_an_older_lease_do_not_outlive_it() {
+    alone("name_servers_of_an_older_lease_do_not_outlive_it", |dir| {
+        fs::write("/etc/resolv.conf", "nameserver 192.0.2.1\n").unwrap();
+        let mut server = Server::new(dir);
+        server.serve("");
+        let network = Network::start(config(&[])).unwrap();
+        assert_eq!(lease(&network).nameservers, Vec::<std::net::IpAddr>::new());
+        let text = || fs::read_to_string("/etc/resolv.conf").unwrap();
+        assert_eq!(text(), "nameserver 192.0.2.1\n", "what the initrd brought is better than nothing");
+        let has = |n: &Network, servers: usize| n.lease().is_some_and(|l| l.nameservers.len() == servers);
+        server.stop();
+        server.serve("10.99.0.7");
+        until("renewed with a name server", &network, |n| has(n, 1));
+        assert_eq!(text(), "search lab.example\nnameserver 10.99.0.7\n");
+        server.stop();
+        server.serve("");
+        until("renewed without one", &network, |n| has(n, 0));
+        assert_eq!(text(), "");
+    });
+}
+
+#[test]
+fn an_interface_that_cannot_be_set_up_is_tried_again_and_again() {
+    alone("an_interface_that_cannot_be_set_up_is_tried_again_and_again", |dir| {
+        let _server = Server::new(dir);
+        // No interface can have a multicast address.
+        let network = Network::start(config(&[("ip", "eth0:dhcp:1500:01:00:5e:00:00:01")])).unwrap();
+        for attempt in 1..=3 {
+            until("tried again", &network, |n| match &n.status()[..] {
+                [nic] => {
+                    matches!(&nic.state, NicState::Refused(why) if why.ends_with(&format!("(try {attempt})")))
+                }
+                _ => false,
+            });
+        }
+        // Somebody else brings it up: then it is used.
+        sh("ip link set eth0 up");
+        until("asking", &network, |n| matches!(n.status()[0].state, NicState::Asking { .. }));
     });
 }

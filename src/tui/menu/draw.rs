@@ -24,7 +24,10 @@ const WIDE: u16 = 120;
 /// A line of the list.
 enum Item<'a> {
     Group(&'a str),
+    /// Before a heading; goes where the list does not fit.
     Gap,
+    /// After a group, before entries that are in none: without it they would look like its own.
+    End,
     Row(usize),
 }
 
@@ -102,10 +105,10 @@ fn items(menu: &Menu, with_groups: bool) -> Vec<Item<'_>> {
     let mut group: Option<&str> = None;
     for (index, row) in menu.model.rows.iter().enumerate() {
         if with_groups && row.group.as_deref() != group {
-            if index > 0 {
-                items.push(Item::Gap);
-            }
             group = row.group.as_deref();
+            if index > 0 {
+                items.push(if group.is_some() { Item::Gap } else { Item::End });
+            }
             items.extend(group.map(Item::Group));
         }
         items.push(Item::Row(index));
@@ -134,7 +137,7 @@ fn draw_list(menu: &Menu, buffer: &mut Buffer, look: &Look, area: Rect) {
     for (line, item) in items.iter().skip(top).take(height).enumerate() {
         let at = page::row(area, area.y + line as u16);
         match item {
-            Item::Gap => {}
+            Item::Gap | Item::End => {}
             Item::Group(name) => {
                 let name = text::clip(name, usize::from(area.width.saturating_sub(2)));
                 page::put(buffer, at, Line::styled(format!(" {name}"), look.label()));
