@@ -50,17 +50,18 @@ impl<'a> Members<'a> {
     /// The next member; nothing at the archive's end marker.
     pub(super) fn next(&mut self) -> Result<Option<Member>, UnpackError> {
         self.skip()?;
-        let mut want = HEADER_SIZE;
+        // What must be there, and what is looked at: an archive may end where the parser has enough.
+        let (mut need, mut want) = (HEADER_SIZE, HEADER_SIZE);
         loop {
             let offset = self.intake.taken();
             let input = self.intake.peek(want)?;
-            let short = input.len() < want;
-            if short {
+            let seen = input.len();
+            if seen < need {
                 return Err(self.cut(offset));
             }
             let zero = input[..HEADER_SIZE].iter().all(|b| *b == 0);
-            if zero && input.len() < 2 * HEADER_SIZE {
-                want = 2 * HEADER_SIZE;
+            if zero && seen < 2 * HEADER_SIZE {
+                (need, want) = (2 * HEADER_SIZE, 2 * HEADER_SIZE);
                 continue;
             }
             if zero && input[HEADER_SIZE..2 * HEADER_SIZE].iter().any(|b| *b != 0) {
@@ -80,7 +81,10 @@ impl<'a> Members<'a> {
             };
             match step {
                 // Doubled, because the parser begins anew each time.
-                Step::Need(bytes) => want = bytes.max(if want > HEADER_SIZE { 2 * want } else { 0 }),
+                Step::Need(bytes) => {
+                    need = bytes.max(seen + 1);
+                    want = need.max(if want > HEADER_SIZE { 2 * want } else { 0 });
+                }
                 Step::Pass { consumed, data, global } => {
                     self.intake.consume(consumed)?;
                     self.data_follows(data);
@@ -88,7 +92,7 @@ impl<'a> Members<'a> {
                     if let Some(global) = global {
                         self.global = *global;
                     }
-                    want = HEADER_SIZE;
+                    (need, want) = (HEADER_SIZE, HEADER_SIZE);
                 }
                 Step::Member { consumed, data, member } => {
                     self.intake.consume(consumed)?;

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tar_core::EntryType;
-use tar_core::builder::EntryBuilder;
+use tar_core::builder::{EntryBuilder, PaxBuilder};
 
 use bootjack::archive::{self, Limits, Progress, UnpackError};
 
@@ -432,6 +432,61 @@ fn what_follows_the_archive_is_refused() {
     ] {
         let message = refused(&archive);
         assert!(!message.is_empty(), "{name}");
+    }
+}
+
+/// A pax header for the member that follows.
+fn pax(flag: EntryType, records: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = PaxBuilder::new();
+    for (key, value) in records {
+        builder.add(key, value);
+    }
+    member(flag, "././@PaxHeader", "", &builder.finish())
+}
+
+/// A file in the sparse form 1.0: one byte in every other page.
+fn comb(pieces: usize) -> Vec<u8> {
+    let mut map = format!("{pieces}\n").into_bytes();
+    for n in 0..pieces {
+        map.extend_from_slice(format!("{}\n1\n", n * 8192).as_bytes());
+    }
+    map.resize(map.len().next_multiple_of(512), 0);
+    map.extend(vec![b'x'; pieces]);
+    let size = (pieces * 8192).to_string();
+    let head = pax(
+        EntryType::XHeader,
+        &[
+            ("GNU.sparse.major", b"1"),
+            ("GNU.sparse.minor", b"0"),
+            ("GNU.sparse.name", b"comb"),
+            ("GNU.sparse.realsize", size.as_bytes()),
+        ],
+    );
+    [head, file("stand-in", &map)].concat()
+}
+
+#[test]
+fn an_archive_may_end_right_after_a_large_header() {
+    let deep = ["a"; 600].join("/");
+    let large: Vec<Vec<u8>> = vec![
+        [pax(EntryType::XHeader, &[("path", deep.as_bytes())]), file("short", b"")].concat(),
+        [pax(EntryType::XHeader, &[("SCHILY.xattr.trusted.x", &[b'v'; 1400])]), file("f", b"")].concat(),
+        [pax(EntryType::XHeader, &[("SCHILY.xattr.trusted.x", &[b'v'; 60_000])]), file("f", b"")].concat(),
+        comb(1000),
+    ];
+    // Alone, and across the end of a buffer, wherever in it.
+    for (n, member) in large.iter().enumerate() {
+        for before in
+            [0, 250 << 10, (256 << 10) - 2048, (256 << 10) - 1024, (1 << 20) - 1024, (1 << 20) - 1536]
+        {
+            let first = if before == 0 { Vec::new() } else { file("first", &vec![b'x'; before - 512]) };
+            let archive = [&first[..], member, &[0; 1024]].concat();
+            let target = Mount::tmpfs("mode=0755");
+            unpack(&archive, &target).unwrap_or_else(|e| panic!("case {n} after {before}: {e}"));
+            for cut in [archive.len() - 1024, archive.len() - 513] {
+                assert!(refused(&archive[..cut]).contains("end"), "case {n} after {before} cut at {cut}");
+            }
+        }
     }
 }
 

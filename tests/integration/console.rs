@@ -282,6 +282,45 @@ fn a_console_that_is_gone_ends_nothing() {
 }
 
 #[test]
+fn a_line_that_ends_is_given_up_even_if_there_is_nothing_to_paint() {
+    let mut t = Terminal::new(80, 24);
+    let mut consoles = open(&[&t.slave]);
+    let (tell, gone) = std::sync::mpsc::channel::<()>();
+    let asked = std::thread::spawn(move || {
+        // A few rounds after the end; the last sender is dropped with the terminal.
+        let mut rounds = 0;
+        consoles.ask(&mut Menu::new(waiting()), &mut |_| {
+            rounds += u32::from(gone.try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected));
+            (rounds > 5).then_some(MenuAnswer::Shell)
+        });
+        consoles.count()
+    });
+    t.expect("Choose an entry");
+    t.settle();
+    drop(t);
+    drop(tell);
+    assert_eq!(asked.join().unwrap(), 0, "read at its end for ever, it would keep a processor busy");
+}
+
+#[test]
+fn a_window_that_is_resized_is_followed() {
+    let mut t = Terminal::new(80, 24);
+    let asked = ask(Menu::new(waiting()), open(&[&t.slave]));
+    t.expect("Choose an entry");
+    t.settle();
+    // What was asked for is answered: only the tty itself tells of this one.
+    t.answers = false;
+    t.screen = emulator(40, 12);
+    tcsetwinsize(&t.line, Winsize { ws_row: 12, ws_col: 40, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let expected = screens::picture(&Menu::new(waiting()), &Look::ASCII, 40, 12);
+    t.until("the picture of the new size", |t| {
+        let shown: Vec<String> = t.screen.screen().rows(0, 40).map(|r| r.trim_end().to_owned()).collect();
+        shown.join("\n") == expected
+    });
+    finish(&mut t, asked);
+}
+
+#[test]
 fn without_any_console_time_still_answers() {
     let mut consoles = open(&[]);
     let mut menu = Menu::new(MenuModel { timeout: Some(Duration::from_millis(300)), ..screens::model() });
