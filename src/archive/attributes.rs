@@ -4,8 +4,8 @@
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::fs::{
-    Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fchmod, fchown, fsetxattr,
-    futimens, lsetxattr,
+    Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fchmod, fchown, fremovexattr,
+    fsetxattr, futimens, lsetxattr,
 };
 use rustix::io::Errno;
 
@@ -32,6 +32,8 @@ pub(super) struct Later {
     mtime: Time,
     mode: Option<u32>,
     default_acl: Option<Vec<u8>>,
+    /// It was there before: what an earlier member gave it and this one does not have goes.
+    again: bool,
 }
 
 impl Tree<'_> {
@@ -50,10 +52,13 @@ impl Tree<'_> {
             if let Some(value) = &dir.default_acl {
                 let set = fsetxattr(&fd, acl::DEFAULT, value, XattrFlags::empty());
                 self.kept_or_lost(&dir.path, acl::DEFAULT.as_bytes(), set)?;
+            } else if dir.again {
+                self.without(&fd, acl::DEFAULT, &dir.path)?;
             }
             futimens(&fd, &times(dir.mtime)).map_err(|e| self.failed(&dir.path, UTIMENS, e))?;
         }
         self.ticker.tick()?;
+        self.done.entries += self.parents.made;
         Ok(self.done)
     }
 
@@ -66,12 +71,15 @@ impl Tree<'_> {
     ) -> Result<(), UnpackError> {
         let (default_acl, now): (Vec<Xattr>, Vec<Xattr>) =
             member.xattrs.into_iter().partition(|(name, _)| name == acl::DEFAULT.as_bytes());
-        // A setgid directory would hand its group to what is made in it.
-        let mode = (member.mode & SPECIAL != 0).then_some(member.mode);
+        // A setgid directory would hand its group to what is made in it. One that comes again may have been one.
+        let mode = (existing || member.mode & SPECIAL != 0).then_some(member.mode);
         if existing || member.mode & self.umask != 0 || !now.is_empty() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             let fd = inside(self.parents.root(), path, flags)
                 .map_err(|e| self.failed(&member.name, "opening the directory", e))?;
+            if existing && !now.iter().any(|(name, _)| name == acl::ACCESS.as_bytes()) {
+                self.without(&fd, acl::ACCESS, &member.name)?;
+            }
             fchmod(&fd, Mode::from_raw_mode(member.mode & !SPECIAL))
                 .map_err(|e| self.failed(&member.name, CHMOD, e))?;
             self.set_xattrs(&member.name, &now, |name, value| {
@@ -79,8 +87,16 @@ impl Tree<'_> {
             })?;
         }
         let default_acl = default_acl.into_iter().next().map(|(_, value)| value);
-        self.later.push(Later { path: path.into(), mtime: member.mtime, mode, default_acl });
+        self.later.push(Later { path: path.into(), mtime: member.mtime, mode, default_acl, again: existing });
         Ok(())
+    }
+
+    /// Takes an ACL away, where there is one.
+    fn without(&self, fd: &OwnedFd, acl: &str, member: &[u8]) -> Result<(), UnpackError> {
+        match fremovexattr(fd, acl) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
+            Err(errno) => Err(self.failed(member, "removing an ACL", errno)),
+        }
     }
 
     /// In the order that keeps all: the owner (takes setuid and capabilities away), the mode, attributes, times.

@@ -50,14 +50,23 @@ pub(super) enum Kind {
 }
 
 impl Member {
-    /// What its data takes in a tmpfs: whole pages, holes not counted.
+    /// What it takes in a tmpfs: its data in whole pages, holes not counted, and its attributes.
     pub(super) fn bytes(&self) -> u64 {
+        let attributes = || self.xattrs.iter().map(|(name, value)| attribute(name.len(), value.len())).sum();
         match &self.kind {
-            Kind::File { size } => size.div_ceil(PAGE).saturating_mul(PAGE),
-            Kind::Sparse { pieces, .. } => pages(pieces).saturating_mul(PAGE),
-            _ => 0,
+            Kind::File { size } => size.div_ceil(PAGE).saturating_mul(PAGE).saturating_add(attributes()),
+            Kind::Sparse { pieces, .. } => pages(pieces).saturating_mul(PAGE).saturating_add(attributes()),
+            // It has those of the file it is a name of.
+            Kind::HardLink { .. } => 0,
+            _ => attributes(),
         }
     }
+}
+
+/// What an extended attribute takes in a tmpfs, at most: kernel memory comes in powers of two, and has to hold a node
+/// besides name and value (`struct simple_xattr` in linux/xattr.h).
+pub(super) fn attribute(name: usize, value: usize) -> u64 {
+    (name as u64 + value as u64 + 64).next_power_of_two()
 }
 
 /// Pages that ascending pieces touch.
@@ -100,6 +109,11 @@ pub(super) fn understand(event: ParseEvent<'_>, global: &Records) -> Result<Step
         ParseEvent::NeedData { min_bytes } => Ok(Step::Need(min_bytes)),
         ParseEvent::End { consumed } => Ok(Step::End { consumed }),
         ParseEvent::GlobalExtensions { consumed, pax_data } => {
+            // The parser drops the headers of a member that came before it.
+            if consumed > HEADER_SIZE + pax_data.len().next_multiple_of(HEADER_SIZE) {
+                let reason = "a global pax header between a member and its own extended header";
+                return Err((Vec::new(), reason.to_owned()));
+            }
             let global = Records::read_global(pax_data).map_err(|reason| (Vec::new(), reason))?;
             Ok(Step::Pass { consumed, data: 0, global: Some(Box::new(global)) })
         }
@@ -136,10 +150,10 @@ fn meant(
             let data = check_pieces(entry, &records, &pieces, size)?;
             (Kind::Sparse { pieces, size }, data)
         }
-        None => kind(entry)?,
+        None => kind(entry, &records)?,
     };
     let member = Member {
-        name: entry.path.to_vec(),
+        name: without_nuls(&entry.path, records.path).to_vec(),
         kind,
         mode: entry.mode & 0o7777,
         uid: records.uid.or(global.uid).map_or_else(|| pax::owner(entry.uid), Ok)?,
@@ -154,15 +168,21 @@ fn meant(
     Ok((member, data))
 }
 
+/// Names of GNU headers end at a NUL, and some writers put more than one; those of pax records have none.
+fn without_nuls(name: &[u8], record: bool) -> &[u8] {
+    let end = name.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    if record { name } else { &name[..end] }
+}
+
 fn header_time(entry: &ParsedEntry<'_>) -> Result<i64, String> {
     entry.header.mtime().map(|seconds| seconds as i64).map_err(|e| e.to_string())
 }
 
 /// Kinds other than sparse files. As GNU tar does, only files have data, whatever size the header of a link, a
 /// directory or a device says.
-fn kind(entry: &ParsedEntry<'_>) -> Result<(Kind, u64), String> {
+fn kind(entry: &ParsedEntry<'_>, records: &Records) -> Result<(Kind, u64), String> {
     let target = || match &entry.link_target {
-        Some(target) => Ok(target.to_vec()),
+        Some(target) => Ok(without_nuls(target, records.linkpath).to_vec()),
         None => Err("a link without a target".to_owned()),
     };
     let device = || makedev(entry.dev_major.unwrap_or(0), entry.dev_minor.unwrap_or(0));

@@ -8,6 +8,7 @@ mod decode;
 mod error;
 mod intake;
 mod member;
+mod outline;
 mod pack;
 mod parents;
 mod pax;
@@ -27,7 +28,7 @@ pub use pack::{PackOptions, Packed, pack};
 /// Bounds that no honest archive meets; what exceeds one is an error that names the member.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of file data in the tree, counted as [`Unpacked::bytes`] is.
+    /// Bytes of the tree, counted as [`Unpacked::bytes`] is.
     pub bytes: u64,
     /// Members of the archive, and directories made for them that are no members.
     pub entries: u64,
@@ -36,9 +37,11 @@ pub struct Limits {
 /// What an archive became.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unpacked {
-    /// Bytes the tree needs in a tmpfs: file data in whole pages, holes not counted.
+    /// Bytes the tree needs in a tmpfs: file data in whole pages, holes not counted, and extended attributes, each
+    /// with its name and 64 bytes more as the next power of two.
     pub bytes: u64,
-    /// Files, directories, links and nodes made: the members of the archive.
+    /// Files, directories, links and nodes made: the members of the archive, and directories made for them that are
+    /// no members.
     pub entries: u64,
     /// Extended attributes this kernel's file system cannot store.
     pub lost_xattrs: Option<LostXattrs>,

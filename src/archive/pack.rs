@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result, bail};
 
 use super::intake::{self, Ticker};
+use super::outline::Outline;
 use super::{Progress, tree, walk};
 use crate::verify::{Hashing, Sha256};
 
@@ -97,10 +98,14 @@ fn again(source: &Path, out: &mut dyn Write, progress: &dyn Fn(Progress)) -> Res
     };
     let ticker = Ticker::new(&listen);
     Ok(intake::through(&mut input, &ticker, Some(out), |members| {
+        let mut outline = Outline::default();
+        let (mut bytes, mut count) = (0_u64, 0);
         while let Some(member) = members.next()? {
             tree::check(&member)?;
-            let now = ticker.now();
-            ticker.set(Progress { bytes: now.bytes + member.bytes(), entries: now.entries + 1 });
+            outline.add(&member);
+            bytes = bytes.saturating_add(member.bytes());
+            count += 1;
+            ticker.set(Progress { bytes, entries: count + outline.made });
         }
         members.end()?;
         Ok(ticker.now())

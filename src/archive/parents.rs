@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid, chmodat, chownat, mkdirat, openat, openat2};
 use rustix::io::Errno;
 
-/// Directories kept open at once: a member deeper than this begins a new chain.
+/// Directories kept open at once: a directory deeper than this begins a new chain.
 const DEPTH: usize = 64;
 
 /// Tries while the kernel cannot rule out that a `..` in a link raced a rename (openat2(2), EAGAIN).
@@ -49,9 +49,6 @@ impl Parents {
             }
             self.open.pop();
         }
-        if self.open.len() >= DEPTH {
-            self.open.clear();
-        }
         let mut done = self.open.last().map_or(0, |(end, _)| *end);
         self.path.truncate(done);
         self.path.extend_from_slice(&dir[done..]);
@@ -59,6 +56,9 @@ impl Parents {
             let start = if done == 0 { 0 } else { done + 1 };
             let end = dir[start..].iter().position(|b| *b == b'/').map_or(dir.len(), |n| start + n);
             let next = self.step(&dir[..end], &dir[start..end])?;
+            if self.open.len() >= DEPTH {
+                self.open.clear();
+            }
             self.open.push((end, next));
             done = end;
         }

@@ -10,6 +10,10 @@ pub(super) struct Time {
     pub nanoseconds: u32,
 }
 
+/// The most attributes of one member: Linux lists 64 KiB of names (XATTR_LIST_MAX), which is room for some more that
+/// nobody has.
+const XATTRS: usize = 1000;
+
 /// An extended attribute: name and value.
 pub(super) type Xattr = (Vec<u8>, Vec<u8>);
 
@@ -23,6 +27,9 @@ pub(super) struct Records {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub size: Option<u64>,
+    /// Whether there is a record for the name, and for the target of a link.
+    pub path: bool,
+    pub linkpath: bool,
     /// The full size of a sparse file (`GNU.sparse.realsize`, or `.size` in the oldest form).
     pub sparse_size: Option<u64>,
     pub xattrs: Vec<Xattr>,
@@ -72,6 +79,8 @@ impl Records {
             b"uid" if !value.is_empty() => self.uid = Some(owner(number(key, value)?)?),
             b"gid" if !value.is_empty() => self.gid = Some(owner(number(key, value)?)?),
             b"size" if !value.is_empty() => self.size = Some(number(key, value)?),
+            b"path" | b"GNU.sparse.name" => self.path = true,
+            b"linkpath" => self.linkpath = true,
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse_size = Some(number(key, value)?),
             b"GNU.sparse.major" | b"GNU.sparse.minor" | b"GNU.sparse.numblocks" => {
                 number(key, value)?;
@@ -82,7 +91,7 @@ impl Records {
                     if name.is_empty() || name.contains(&0) {
                         return Err("an extended attribute without a usable name".to_owned());
                     }
-                    self.xattr(name, value.to_vec());
+                    self.xattr(name, value.to_vec())?;
                 }
             }
         }
@@ -91,15 +100,19 @@ impl Records {
 
     fn acl(&mut self, name: &str, text: &[u8]) -> Result<(), String> {
         if let Some(value) = acl::parse(text)? {
-            self.xattr(name.as_bytes().to_vec(), value);
+            self.xattr(name.as_bytes().to_vec(), value)?;
         }
         Ok(())
     }
 
     /// The last of two of the same name counts.
-    fn xattr(&mut self, name: Vec<u8>, value: Vec<u8>) {
+    fn xattr(&mut self, name: Vec<u8>, value: Vec<u8>) -> Result<(), String> {
         self.xattrs.retain(|(known, _)| *known != name);
+        if self.xattrs.len() == XATTRS {
+            return Err(format!("more than {XATTRS} extended attributes"));
+        }
         self.xattrs.push((name, value));
+        Ok(())
     }
 }
 
@@ -226,7 +239,8 @@ mod tests {
         for (text, want) in cases.iter().filter(|(t, _)| t.len() < 12) {
             assert_eq!(written(*want), *text);
         }
-        for wrong in ["", "-", "1.", "+1", "1e3", ".5", " 1"].iter().filter(|w| **w != "1.") {
+        assert_eq!(time(b"1."), Ok(at(1, 0)));
+        for wrong in ["", "-", ".", "+1", "1e3", ".5", " 1", "1.x", "1.5.5", "--1"] {
             assert!(time(wrong.as_bytes()).is_err(), "{wrong:?}");
         }
     }
@@ -264,6 +278,17 @@ mod tests {
         }
         assert!(Records::read_global(b"12 path=abc\n").is_err());
         assert_eq!(Records::read_global(b"9 uid=12\n").unwrap().uid, Some(12));
+    }
+
+    #[test]
+    fn a_thousand_attributes_are_enough() {
+        let record = |n: usize| format!("28 SCHILY.xattr.user.{n:05}=\n");
+        let records = |count: usize| (0..count).map(record).collect::<String>().into_bytes();
+        let (most, one_more) = (records(1000), records(1001));
+        assert_eq!(Records::read(&most).unwrap().xattrs.len(), 1000);
+        // One of these again is none more.
+        assert_eq!(Records::read(&[&most[..], &records(1)].concat()).unwrap().xattrs.len(), 1000);
+        assert!(Records::read(&one_more).unwrap_err().contains("more than 1000"));
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub(super) struct Tree<'a> {
 
 /// A member's place: its directory, and its name in there.
 pub(super) struct Place<'p> {
-    dir: &'p [u8],
-    leaf: &'p [u8],
+    pub(super) dir: &'p [u8],
+    pub(super) leaf: &'p [u8],
 }
 
 impl<'a> Tree<'a> {
@@ -91,11 +91,12 @@ impl<'a> Tree<'a> {
         }
         self.done.bytes = bytes;
         self.done.entries += 1;
-        if self.done.entries + self.parents.made > self.limits.entries {
+        let entries = self.done.entries + self.parents.made;
+        if entries > self.limits.entries {
             let reason = format!("more than {} members", self.limits.entries);
             return Err(UnpackError::member(&member.name, reason));
         }
-        self.ticker.set(Progress { bytes, entries: self.done.entries });
+        self.ticker.set(Progress { bytes, entries });
         if self.done.entries.is_multiple_of(TICK_ENTRIES) { self.ticker.tick() } else { Ok(()) }
     }
 
@@ -297,7 +298,7 @@ fn doing(kind: &Kind) -> &'static str {
 
 impl<'p> Place<'p> {
     /// Nothing for the root, which has no place.
-    fn of(path: &'p [u8]) -> Option<Self> {
+    pub(super) fn of(path: &'p [u8]) -> Option<Self> {
         if path.is_empty() {
             return None;
         }
@@ -319,7 +320,7 @@ pub(super) fn check(member: &Member) -> Result<(), UnpackError> {
 }
 
 /// A name relative to the root: leading slashes, empty components and `.` dropped; empty for the root itself.
-fn clean(name: &[u8]) -> Result<Vec<u8>, &'static str> {
+pub(super) fn clean(name: &[u8]) -> Result<Vec<u8>, &'static str> {
     if name.contains(&0) {
         return Err("a NUL byte in the name");
     }

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use tar_core::{EntryType, SparseEntry};
 
 use super::error::{path, shown};
-use super::member::pages;
+use super::member::{attribute, pages};
 use super::pax::Time;
 use super::write::{self, Entry};
 use super::{PAGE, Progress};
@@ -137,7 +137,7 @@ impl Walk<'_> {
         xattrs: &[(String, Vec<u8>)],
     ) -> Result<()> {
         write::header(self.out, &entry(name, stat, self.latest, kind, link, xattrs))?;
-        self.count(0)
+        self.count(attributes(xattrs))
     }
 
     fn file(&mut self, dir: BorrowedFd<'_>, leaf: &[u8], stat: &Stat, name: &[u8]) -> Result<()> {
@@ -155,13 +155,13 @@ impl Walk<'_> {
                 self.copy(piece.length, |buffer, done| file.read_at(buffer, piece.offset + done))?;
             }
             write::pad(self.out, entry.size)?;
-            return self.count(pages(pieces) * PAGE);
+            return self.count(pages(pieces) * PAGE + attributes(&xattrs));
         }
         entry.size = size;
         write::header(self.out, &entry)?;
         self.copy(size, |buffer, _| file.read(buffer))?;
         write::pad(self.out, size)?;
-        self.count(size.div_ceil(PAGE) * PAGE)
+        self.count(size.div_ceil(PAGE) * PAGE + attributes(&xattrs))
     }
 
     /// Copies exactly so many bytes: the header has promised them.
@@ -193,6 +193,11 @@ impl Walk<'_> {
         (self.progress)(self.done);
         Ok(())
     }
+}
+
+/// What attributes will take.
+fn attributes(xattrs: &[(String, Vec<u8>)]) -> u64 {
+    xattrs.iter().map(|(name, value)| attribute(name.len(), value.len())).sum()
 }
 
 /// A header without data.

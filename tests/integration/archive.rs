@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::fs::makedev;
 use tar_core::EntryType;
 use tar_core::builder::{EntryBuilder, PaxBuilder};
 
@@ -415,23 +416,40 @@ fn what_follows_the_archive_is_refused() {
         bytes.extend_from_slice(more);
         bytes
     };
+    for command in ["cat", "gzip", "zstd -q", "xz"] {
+        let target = Mount::tmpfs("mode=0755");
+        unpack(&filter(command, &plain), &target).unwrap_or_else(|e| panic!("{command}: {e}"));
+        assert_eq!(read(&target, "a"), "x", "{command}");
+    }
     let index = 0xDBAE_14D6_2E32_4CA6_u64.to_le_bytes();
-    for (name, archive) in [
-        ("plain", with(plain.clone(), b"x")),
-        ("plain, after zeros", with(with(plain.clone(), &[0; 5000]), b"x")),
-        ("plain, a second archive", with(plain.clone(), &plain)),
-        ("plain, a pixz index", with(plain.clone(), &index)),
-        ("gzip", with(filter("gzip", &plain), b"x")),
-        ("gzip, after zeros", with(filter("gzip", &plain), b"\0\0x")),
-        ("gzip, half a member", with(filter("gzip", &plain), b"\x1f\x8b\x08")),
-        ("zstd", with(filter("zstd -q", &plain), b"garbage")),
-        ("zstd, zeros", with(filter("zstd -q", &plain), &[0; 100])),
-        ("xz", with(filter("xz", &plain), b"xxxx")),
-        ("xz, odd padding", with(filter("xz", &plain), &[0; 3])),
-        ("xz, inside", filter("xz", &with(plain.clone(), b"data"))),
+    for (name, archive, want) in [
+        ("plain", with(plain.clone(), b"x"), "data after the archive's end marker"),
+        (
+            "plain, after zeros",
+            with(with(plain.clone(), &[0; 5000]), b"x"),
+            "data after the archive's end marker",
+        ),
+        ("plain, a second archive", with(plain.clone(), &plain), "data after the archive's end marker"),
+        ("plain, a pixz index", with(plain.clone(), &index), "data after the archive's end marker"),
+        ("gzip", with(filter("gzip", &plain), b"x"), "other data after the gzip member"),
+        ("gzip, after zeros", with(filter("gzip", &plain), b"\0\0x"), "other data after the gzip member"),
+        (
+            "gzip, half a member",
+            with(filter("gzip", &plain), b"\x1f\x8b\x08"),
+            "the gzip stream ends too early",
+        ),
+        ("zstd", with(filter("zstd -q", &plain), b"garbage"), "decoding zstd: "),
+        ("zstd, zeros", with(filter("zstd -q", &plain), &[0; 100]), "decoding zstd: "),
+        ("xz", with(filter("xz", &plain), b"xxxx"), "other data after the xz stream"),
+        (
+            "xz, odd padding",
+            with(filter("xz", &plain), &[0; 3]),
+            "padding of an odd length after the xz stream",
+        ),
+        ("xz, inside", filter("xz", &with(plain.clone(), b"data")), "data after the archive's end marker"),
     ] {
         let message = refused(&archive);
-        assert!(!message.is_empty(), "{name}");
+        assert!(message.contains(want), "{name}: {message:?} lacks {want:?}");
     }
 }
 
@@ -488,6 +506,102 @@ fn an_archive_may_end_right_after_a_large_header() {
             }
         }
     }
+}
+
+#[test]
+fn a_directory_that_comes_again_is_as_the_last_one_says() {
+    let with_mode = |name: &str, mode: u32| {
+        let mut entry = EntryBuilder::new_gnu();
+        entry.path(name).mode(mode).unwrap().uid(0).unwrap().gid(0).unwrap().mtime(1).unwrap();
+        entry.size(0).unwrap().entry_type(EntryType::Directory);
+        entry.finish_bytes()
+    };
+    let acl: &[u8] = b"user::rwx,user:1000:rwx,group::r-x,mask::rwx,other::r-x";
+    let with_acl = |key: &str| [pax(EntryType::XHeader, &[(key, acl)]), with_mode("d/", 0o775)].concat();
+    for (name, members) in [
+        ("setgid goes", vec![with_mode("d/", 0o2755), file("d/x", b""), with_mode("d/", 0o755)]),
+        ("setgid comes", vec![with_mode("d/", 0o755), file("d/x", b""), with_mode("d/", 0o2755)]),
+        ("access ACL goes", vec![with_acl("SCHILY.acl.access"), with_mode("d/", 0o755)]),
+        ("default ACL goes", vec![with_acl("SCHILY.acl.default"), file("d/x", b""), with_mode("d/", 0o755)]),
+        ("access ACL comes", vec![with_mode("d/", 0o755), with_acl("SCHILY.acl.access")]),
+        ("default ACL comes", vec![with_mode("d/", 0o755), with_acl("SCHILY.acl.default")]),
+    ] {
+        let archive = tar(&[&[with_mode("./", 0o755)][..], &members[..]].concat());
+        let (ours, theirs) = (Mount::tmpfs("mode=0755"), Mount::tmpfs("mode=0755"));
+        let work = tempfile::tempdir().unwrap();
+        let file = work.path().join("a.tar");
+        std::fs::write(&file, &archive).unwrap();
+        gnu_unpack(&file, &theirs);
+        unpack(&archive, &ours).unwrap();
+        compare(name, &look(ours.path()), &look(theirs.path()));
+    }
+}
+
+#[test]
+fn a_global_header_does_not_swallow_that_of_a_member() {
+    let global = || pax(EntryType::XGlobalHeader, &[("mtime", b"5")]);
+    let own = || pax(EntryType::XHeader, &[("path", b"long")]);
+    let target = Mount::tmpfs("mode=0755");
+    unpack(&tar(&[global(), own(), file("short", b"x")]), &target).unwrap();
+    assert_eq!(target.path().join("long").metadata().unwrap().mtime(), 5);
+    let message = refused(&tar(&[own(), global(), file("short", b"x")]));
+    assert!(message.contains("a global pax header between a member and its own"), "{message}");
+}
+
+#[test]
+fn a_directory_of_two_thousand_levels_unpacks() {
+    let target = Mount::tmpfs("mode=0755");
+    let deep = ["a"; 2000].join("/");
+    // As a kernel starts the first process, whatever this machine's sessions have.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let first = rustix::process::Rlimit { current: Some(1024), ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, first).unwrap();
+    let members = ["x", "y"].map(|leaf| {
+        [pax(EntryType::XHeader, &[("path", format!("{deep}/{leaf}").as_bytes())]), file(leaf, b"1")].concat()
+    });
+    let done = unpack(&tar(&[&members[..], &[file("z", b"")]].concat()), &target).unwrap();
+    assert_eq!(done.entries, 2003);
+    assert_eq!(read(&target, &format!("{deep}/y")), "1");
+}
+
+#[test]
+fn a_gnu_long_name_may_end_in_two_nuls() {
+    let target = Mount::tmpfs("mode=0755");
+    let name = "n".repeat(150);
+    let long = |kind, name: &str| member(kind, "././@LongLink", "", format!("{name}\0\0").as_bytes());
+    let archive = tar(&[
+        long(EntryType::GnuLongName, &name),
+        file("short", b"1"),
+        long(EntryType::GnuLongLink, &name),
+        symlink("l", "short"),
+    ]);
+    unpack(&archive, &target).unwrap();
+    assert_eq!((read(&target, &name), read(&target, "l")), ("1".to_owned(), "1".to_owned()));
+    let within = [pax(EntryType::XHeader, &[("path", b"a\0")]), file("short", b"")].concat();
+    assert!(refused(&tar(&[within])).contains("a NUL byte in the name"));
+}
+
+#[test]
+fn attributes_count_and_too_many_are_refused_by_name() {
+    let value = vec![b'v'; 60_000];
+    let one = |name: &str| {
+        [pax(EntryType::XHeader, &[("SCHILY.xattr.trusted.x", &value)]), file(name, b"")].concat()
+    };
+    let archive = tar(&[one("a"), one("b")]);
+    let target = Mount::tmpfs("mode=0755");
+    assert_eq!(unpack(&archive, &target).unwrap().bytes, 2 << 16);
+    let limits = Limits { bytes: (2 << 16) - 1, entries: 10 };
+    let go_on = |_: Progress| ControlFlow::Continue(());
+    let target = Mount::tmpfs("mode=0755");
+    let result = archive::unpack(&mut &archive[..], target.fd().as_fd(), &limits, &go_on);
+    assert!(
+        matches!(&result, Err(UnpackError::NoSpace { member, .. }) if member == Path::new("b")),
+        "{result:?}"
+    );
+    let keys: Vec<String> = (0..1001).map(|n| format!("SCHILY.xattr.trusted.{n}")).collect();
+    let records: Vec<(&str, &[u8])> = keys.iter().map(|key| (key.as_str(), &b""[..])).collect();
+    let message = refused(&tar(&[[pax(EntryType::XHeader, &records), file("many", b"")].concat()]));
+    assert_eq!(message, "many: more than 1000 extended attributes");
 }
 
 #[test]
@@ -612,6 +726,23 @@ fn stop_works_while_bytes_flow_and_while_none_come() {
 fn fifos_and_devices_are_made_not_opened() {
     let target = Mount::tmpfs("mode=0755");
     let fifo = member(EntryType::Fifo, "fifo", "", b"");
-    unpack(&tar(&[fifo.clone(), fifo]), &target).unwrap();
-    assert!(target.path().join("fifo").metadata().unwrap().file_type().is_fifo());
+    let node = |kind, name: &str, (major, minor)| {
+        let mut entry = EntryBuilder::new_gnu();
+        entry.path(name).mode(0o640).unwrap().uid(0).unwrap().gid(6).unwrap().mtime(1).unwrap();
+        entry.size(0).unwrap().entry_type(kind).device(major, minor).unwrap();
+        entry.finish_bytes()
+    };
+    // A driver nobody has: opening either would be ENXIO.
+    let (character, block) =
+        (node(EntryType::Char, "tape", (511, 7)), node(EntryType::Block, "disk", (511, 70_000)));
+    let twice = [fifo, character, block];
+    unpack(&tar(&[&twice[..], &twice[..]].concat()), &target).unwrap();
+    let meta = |name: &str| target.path().join(name).metadata().unwrap();
+    assert!(meta("fifo").file_type().is_fifo());
+    assert!(meta("tape").file_type().is_char_device());
+    assert!(meta("disk").file_type().is_block_device());
+    for (name, device) in [("tape", (511, 7)), ("disk", (511, 70_000))] {
+        let meta = meta(name);
+        assert_eq!((meta.rdev(), meta.mode() & 0o7777, meta.gid()), (makedev(device.0, device.1), 0o640, 6));
+    }
 }

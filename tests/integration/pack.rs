@@ -114,6 +114,42 @@ fn an_archive_is_packed_anew_byte_for_byte() {
 }
 
 #[test]
+fn directories_that_are_no_members_are_counted_as_they_are_made() {
+    let work = tempfile::tempdir().unwrap();
+    let at = |name: &str| work.path().join(name);
+    let tree = at("tree");
+    std::fs::create_dir_all(tree.join("usr/lib/deep/down")).unwrap();
+    std::fs::create_dir_all(tree.join("usr/share")).unwrap();
+    for (link, target) in
+        [("lib", "usr/lib"), ("usr/up", "../../lib/deep"), ("usr/share/abs", "/usr/up/./down/..")]
+    {
+        std::os::unix::fs::symlink(target, tree.join(link)).unwrap();
+    }
+    std::fs::write(tree.join("file"), b"x").unwrap();
+    let plain = at("plain");
+    let add = |name: &str, become_: &str| {
+        let rename = format!("--transform=s,^file$,{become_},");
+        let (tree, plain) = (tree.to_str().unwrap(), plain.to_str().unwrap());
+        run("tar", &["--format=pax", "--no-recursion", "-C", tree, &rename, "-rf", plain, name]);
+    };
+    add("file", "usr/lib/a/b/c");
+    add("file", "usr/lib/a/d");
+    for link in ["lib", "usr/up", "usr/share/abs"] {
+        add(link, link);
+    }
+    add("file", "lib/deep/x");
+    add("file", "usr/up/down/y");
+    add("file", "usr/share/abs/z/z");
+    add("file", "lib/a/e/f");
+    add("file", "usr/lib/deep/z/y/x");
+    let (archive, packed) = pack(&plain, &PackOptions::default());
+    let target = Mount::tmpfs("mode=0755");
+    let unpacked = unpack(&archive, &target).unwrap();
+    assert_eq!((packed.unpacked, packed.entries), (unpacked.bytes, unpacked.entries));
+    assert_eq!(packed.entries, look(target.path()).len() as u64 - 1, "all but the root");
+}
+
+#[test]
 fn file_systems_mounted_below_are_not_entered_and_sockets_left_out() {
     let source = Mount::tmpfs("mode=0755");
     let below = source.path().join("below");

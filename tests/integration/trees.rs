@@ -288,12 +288,19 @@ pub fn compare(what: &str, got: &Tree, want: &Tree) {
     assert!(wrong.is_empty(), "{what}: {} differ\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Bytes of all files as a tmpfs holds them, each file once.
+/// Bytes of all files as a tmpfs holds them, and of all attributes with their share of the kernel's memory, each once.
 pub fn allocated(root: &Path) -> u64 {
     let mut names = Vec::new();
     list(root, Path::new(""), &mut names);
-    let files = names.iter().map(|n| root.join(n).symlink_metadata().unwrap()).filter(|m| m.is_file());
-    files.map(|m| (m.ino(), m.blocks() * 512)).collect::<HashMap<_, _>>().values().sum()
+    let bytes = |name: &PathBuf| {
+        let path = if name == Path::new("") { root.to_owned() } else { root.join(name) };
+        let meta = path.symlink_metadata().unwrap();
+        let data = if meta.is_file() { meta.blocks() * 512 } else { 0 };
+        let one =
+            |(name, value): (&Vec<u8>, &Vec<u8>)| (name.len() + value.len() + 64).next_power_of_two() as u64;
+        (meta.ino(), data + xattrs(&path).iter().map(one).sum::<u64>())
+    };
+    names.iter().map(bytes).collect::<HashMap<_, _>>().values().sum()
 }
 
 fn list(root: &Path, name: &Path, names: &mut Vec<PathBuf>) {
