@@ -552,10 +552,10 @@ fn a_global_header_does_not_swallow_that_of_a_member() {
 fn a_directory_of_two_thousand_levels_unpacks() {
     let target = Mount::tmpfs("mode=0755");
     let deep = ["a"; 2000].join("/");
-    // What most systems allow a process; more than the other tests in this one need.
+    // As a kernel starts the first process, whatever this machine's sessions have.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let usual = rustix::process::Rlimit { current: Some(1024), ..limit };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, usual).unwrap();
+    let first = rustix::process::Rlimit { current: Some(1024), ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, first).unwrap();
     let members = ["x", "y"].map(|leaf| {
         [pax(EntryType::XHeader, &[("path", format!("{deep}/{leaf}").as_bytes())]), file(leaf, b"1")].concat()
     });
