@@ -14,18 +14,18 @@ use super::sniff::{self, Compression, HEAD};
 /// Compressed bytes asked of the source at once.
 const INPUT: usize = 128 << 10;
 
-/// Windows up to 2 GiB, as `zstd --long=31` makes: the largest the format's reference decoder takes.
-const ZSTD_WINDOW_LOG: u32 = 31;
+/// A decoder may always take so much: `zstd --long` without a number, `xz -9`.
+const LEAST_BUDGET: u64 = 128 << 20;
 
 /// Memory xz may spend on decoding blocks side by side: two of the 24 MiB blocks of `xz -6 -T0`, in and out, for
 /// each of some threads. A file that needs more is decoded by one thread.
 const XZ_THREAD_MEMORY: u64 = 256 << 20;
 
-/// No more than a quarter of what is free: the tree needs the rest.
-fn xz_thread_memory() -> u64 {
+/// What a decoder may take for its window: a quarter of what is free, the tree needs the rest.
+fn budget() -> u64 {
     let system = rustix::system::sysinfo();
     let free = system.freeram.saturating_mul(system.mem_unit.into());
-    XZ_THREAD_MEMORY.min(free / 4)
+    (free / 4).max(LEAST_BUDGET)
 }
 
 /// The source, which keeps its error for the caller: decoders wrap it, some lose it.
@@ -69,6 +69,11 @@ impl Failure {
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
                 UnpackError::archive(format!("the {} stream ends too early: {error}", name(compression)))
             }
+            None if error.to_string().contains("memory") => UnpackError::archive(format!(
+                "decoding {}: {error}: {} MiB are there for its window; pack it with a smaller one",
+                name(compression),
+                budget() >> 20
+            )),
             None => UnpackError::archive(format!("decoding {}: {error}", name(compression))),
         }
     }
@@ -97,7 +102,7 @@ pub(super) fn open<'a>(
         Compression::None => return named(head, Box::new(raw), none),
         Compression::Gzip => Box::new(Streams::<GzDecoder<_>, _>::Between(raw)),
         Compression::Xz => Box::new(Streams::<XzDecoder<_>, _>::Between(raw)),
-        Compression::Zstd => Box::new(zstd(raw).map_err(|e| failure.explain(e, compression))?),
+        Compression::Zstd => Box::new(zstd(raw, budget()).map_err(|e| failure.explain(e, compression))?),
     };
     let head = self::head(&mut plain).map_err(|e| failure.explain(e, compression))?;
     named(head.clone(), Box::new(Cursor::new(head).chain(plain)), compression)
@@ -129,9 +134,10 @@ fn head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn zstd<R: BufRead>(raw: R) -> io::Result<zstd::Decoder<'static, R>> {
+fn zstd<R: BufRead>(raw: R, budget: u64) -> io::Result<zstd::Decoder<'static, R>> {
     let mut decoder = zstd::Decoder::with_buffer(raw)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+    // 2 GiB, as `zstd --long=31` makes, is the largest the format's reference decoder takes.
+    decoder.window_log_max(budget.ilog2().min(31))?;
     Ok(decoder)
 }
 
@@ -171,8 +177,8 @@ impl<R: BufRead> Stream<R> for XzDecoder<R> {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let decoder = MtStreamBuilder::new()
             .threads(threads)
-            .memlimit_threading(xz_thread_memory())
-            .memlimit_stop(u64::MAX)
+            .memlimit_threading(XZ_THREAD_MEMORY.min(budget()))
+            .memlimit_stop(budget())
             .decoder()?;
         Ok(XzDecoder::new_stream(raw, decoder))
     }
@@ -233,5 +239,27 @@ impl<D: Stream<R>, R: BufRead> Read for Streams<D, R> {
                 },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// A frame that asks for a window of 256 MiB, whatever it holds.
+    fn wide() -> Vec<u8> {
+        let mut encoder = ::zstd::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(28).unwrap();
+        encoder.write_all(b"small").unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_window_beyond_the_budget_is_refused() {
+        let wide = wide();
+        let read = |budget| io::read_to_string(zstd(&wide[..], budget).unwrap());
+        assert_eq!(read(256 << 20).unwrap(), "small");
+        assert!(read(128 << 20).unwrap_err().to_string().contains("memory"));
     }
 }

@@ -1,13 +1,17 @@
-//! The shell has job control, and leaving it comes back to the menu.
+//! The shell has job control, leaving it comes back to the menu, and from there a Debian boots as if nothing had been.
 
-use crate::lab::{Initrd, Kernel, catalog};
-use crate::machine::{Options, Vm};
+use crate::lab::{Kernel, Root, catalog};
+use crate::machine::{ENTER, Options, Vm};
+use crate::server::{Answer, Server};
 
 #[test]
 fn to_the_shell_and_back() {
-    let initrd = Initrd::with_catalog(Kernel::Cloud, &catalog(&[]), &["--drivers", "virtio_net"]);
-    let mut vm = Vm::boot(&Options { initrd: &initrd.path(), ..Options::default() });
-    vm.expect("Entry poweroff");
+    let (server, root) = (Server::new(), Root::debian());
+    server.put("root", &[Answer::Good(root.bytes.clone())]);
+    let (initrd, words) = server.menu(Kernel::Cloud, &catalog(&[("debian", &root.artifact("root"), "")]));
+    let options = Options { initrd: &initrd.path(), append: &words, memory: 1024, ..Options::default() };
+    let mut vm = Vm::boot(&options);
+    vm.expect("Entry debian");
     vm.type_keys("s");
     vm.expect("# ");
     vm.type_keys("tty\r");
@@ -30,7 +34,7 @@ fn to_the_shell_and_back() {
     vm.expect("heard-two");
     vm.type_keys("\x04");
     vm.type_keys("exit\r");
-    vm.expect("Entry poweroff");
-    vm.type_keys("p");
-    vm.expect("ower off");
+    vm.expect("Entry debian");
+    vm.type_keys(ENTER);
+    vm.expect("demo login:");
 }
