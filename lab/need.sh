@@ -8,7 +8,10 @@ packages() {
     case $1 in
     build) echo "a C compiler for the static binary: gcc libc6-dev musl-tools" ;;
     lint) echo "a check of the shell scripts: shellcheck" ;;
-    loopback) echo "peers to compare with in tests: cpio kmod zstd xz-utils busybox-static curl attr acl libcap2-bin" ;;
+    loopback)
+        peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
+        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 iputils-ping util-linux"
+        ;;
     vm) echo "machines to boot: qemu-system-x86 ipxe-qemu busybox-static kmod cpio zstd" ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3" ;;
