@@ -10,7 +10,7 @@ packages() {
     lint) echo "a check of the shell scripts: shellcheck" ;;
     loopback)
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
-        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 iputils-ping util-linux"
+        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux"
         ;;
     vm) echo "machines to boot: qemu-system-x86 ipxe-qemu busybox-static kmod cpio zstd" ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
