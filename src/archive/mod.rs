@@ -8,6 +8,7 @@ mod decode;
 mod error;
 mod intake;
 mod member;
+pub mod newc;
 mod outline;
 mod pack;
 mod parents;

@@ -1,9 +1,8 @@
 //! `bootjack initrd`: this binary, modules, certificates and a catalog as one archive that a kernel starts from.
-//! How the archive is written is `newc`'s, which modules a kernel has `modules`', what the kernel does with it `boot`'s.
+//! How the archive is written is `archive::newc`'s, which modules a kernel has `modules`', what the kernel does with it `boot`'s.
 
 mod inspect;
 mod modules;
-mod newc;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,12 +14,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::output;
+use crate::archive::newc::{Content, Tree};
 use crate::catalog;
 use crate::fetch::Location;
 use crate::load::{Failure, Phase};
 use crate::verify::{Hashing, Sha256};
 use modules::Kernel;
-use newc::{Content, Tree};
 
 /// zstd's level. An initrd is built once and sent to every machine: 19 is 12 % smaller than 9 and takes 4 s for 10 MB,
 /// 23 s for the 50 MB of a generic kernel's network drivers.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::newc::{Content, Tree};
+use crate::archive::newc::{Content, Tree};
 use crate::drivers::{Index, Module, Texts, module_name};
 
 /// What `--drivers` knows by one word. The lists are data: a driver is added there.
@@ -94,7 +94,7 @@ impl Kernel {
         let base = format!("lib/modules/{}", self.release);
         for module in chosen {
             let place = format!("{base}/{}", plain_name(&module.path));
-            tree.file(&place, 0o644, Content::Module(self.directory.join(&module.path)))?;
+            tree.file(&place, 0o644, Content::Through(self.directory.join(&module.path), read))?;
         }
         let tables = self.tables.about(chosen);
         for (name, text) in [

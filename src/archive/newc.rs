@@ -1,11 +1,11 @@
 //! A tree of files as a cpio archive in the `newc` format, the one the kernel unpacks
 //! (Documentation/driver-api/early-userspace/buffer-format.rst). The same tree gives the same bytes: members are
 //! sorted, inode numbers follow the order, all belongs to root, and there is one time for everything. What goes into
-//! the tree is `initrd`'s.
+//! the tree is its makers' business.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cpio::newc::{Builder, trailer};
@@ -36,8 +36,8 @@ enum Node {
 pub enum Content {
     Bytes(Vec<u8>),
     File(PathBuf),
-    /// A kernel module, decompressed on the way.
-    Module(PathBuf),
+    /// A file that changes on the way, as a kernel module is decompressed.
+    Through(PathBuf, fn(&Path) -> Result<Vec<u8>>),
 }
 
 impl Tree {
@@ -126,7 +126,7 @@ impl Content {
         match self {
             Self::Bytes(bytes) => Ok(bytes.clone()),
             Self::File(path) => std::fs::read(path).with_context(|| format!("reading {}", path.display())),
-            Self::Module(path) => super::modules::read(path),
+            Self::Through(path, change) => change(path),
         }
     }
 }
