@@ -18,6 +18,10 @@ pub struct Machine {
     pub uuid: Option<String>,
     /// Whether the firmware is UEFI.
     pub efi: bool,
+    /// Bytes of an initrd made of what this one has: program, shell, catalog, certificates.
+    pub own_initrd: u64,
+    /// Why the running kernel loads no other one; absent: it may.
+    pub no_kexec: Option<String>,
 }
 
 impl Machine {
@@ -35,8 +39,22 @@ impl Machine {
             serial: dmi("product_serial"),
             uuid: dmi("product_uuid"),
             efi: std::path::Path::new("/sys/firmware/efi").is_dir(),
+            own_initrd: OWN_INITRD.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum(),
+            no_kexec: no_kexec(),
         }
     }
+}
+
+/// What a second stage's initrd is made of, but for what weighs nothing.
+const OWN_INITRD: &[&str] = &["/proc/self/exe", "/bin/busybox", "/etc/bootjack/catalog.toml"];
+
+/// kexec_load_disabled of proc_sys_kernel(5); without CONFIG_KEXEC_CORE there is no `kexec_loaded` (kernel/ksysfs.c).
+fn no_kexec() -> Option<String> {
+    if !std::path::Path::new("/sys/kernel/kexec_loaded").exists() {
+        return Some("the running kernel was built without it".into());
+    }
+    let disabled = read("/proc/sys/kernel/kexec_load_disabled").is_some_and(|value| value == "1");
+    disabled.then(|| "kernel.kexec_load_disabled is 1".into())
 }
 
 fn read(path: &str) -> Option<String> {

@@ -82,7 +82,7 @@ pub(super) fn read(table: &Table, base: &Location, defaults: &Defaults) -> Optio
                 table
                     .lacks("root", "write root = { url = \"…\", sha256 = \"…\" }; `bootjack pack` prints it");
             }
-            Boot::SwitchRoot(root?)
+            Boot::SwitchRoot(Box::new(root?))
         }
         Kind::Shell => Boot::Shell,
         Kind::Reboot => Boot::Reboot,
@@ -168,7 +168,7 @@ fn root(table: &Table, base: &Location, defaults: &Defaults) -> Option<Root> {
     let init = init(table).or_else(|| defaults.init.clone());
     let init_args = init_args(table).unwrap_or_else(|| defaults.init_args.clone());
     let archive = artifact(&table.table("root", "the artifact", "{ url = \"…\", sha256 = \"…\" }")?, base)?;
-    Some(Root { archive, size, init, init_args })
+    Some(Root { archive, size, init, init_args, modules: None })
 }
 
 pub(super) fn init(table: &Table) -> Option<String> {

@@ -80,7 +80,11 @@ pub struct Entry {
 /// How an entry boots.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Boot {
-    SwitchRoot(Root),
+    SwitchRoot(Box<Root>),
+    /// Another kernel takes the place of the running one.
+    Kexec(Box<Kexec>),
+    /// A job runs in the root, and its end decides what follows.
+    Run(Box<Job>),
     Shell,
     Reboot,
     PowerOff,
@@ -96,6 +100,59 @@ pub struct Root {
     /// Absolute path of the init; absent: the usual ones are looked for.
     pub init: Option<String>,
     pub init_args: Vec<String>,
+    /// Modules for the running kernel, for a root that has none; those of a second kernel are in [`Kexec`].
+    pub modules: Option<Artifact>,
+}
+
+/// A second kernel and what it starts with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kexec {
+    pub kernel: Artifact,
+    /// Its initrds, in order; empty with a `root`: bootjack itself is the second stage.
+    pub initrd: Vec<Initrd>,
+    /// Absent: a plain kernel with its initrds, as an installer's.
+    pub root: Option<Root>,
+    /// Modules of that kernel (`bootjack initrd --modules-only`): drivers for the second stage, and for a root that has
+    /// none.
+    pub modules: Option<Artifact>,
+    /// The second kernel's command line as written; bootjack adds to it and takes its own words out.
+    pub cmdline: String,
+    pub carry: Carry,
+}
+
+/// One of the initrds of a second kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Initrd {
+    pub artifact: Artifact,
+    /// Whether bootjack is in it, so that an archive can be carried to it.
+    pub second_stage: bool,
+}
+
+/// Whether the archive of a root travels through the kexec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Carry {
+    /// If there is memory for it; else it is fetched again.
+    #[default]
+    Auto,
+    /// Or the entry is refused.
+    Yes,
+    /// It is fetched again.
+    No,
+}
+
+/// A command that runs in a root while bootjack stays process 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    pub root: Root,
+    /// Program and arguments; never empty, the program an absolute path in the root.
+    pub command: Vec<String>,
+    /// Then it is ended and has failed; `run.timeout`, 30 minutes if absent.
+    pub timeout: Duration,
+    /// `run.on_success`, back to the menu if absent.
+    pub on_success: Action,
+    /// `run.on_failure`, hold if absent.
+    pub on_failure: Action,
 }
 
 /// A thing that is fetched.

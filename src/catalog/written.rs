@@ -333,7 +333,7 @@ mod tests {
 
     fn root(catalog: &Catalog, id: &str) -> Root {
         match &catalog.entries.iter().find(|e| e.id == id).unwrap().boot {
-            Boot::SwitchRoot(root) => root.clone(),
+            Boot::SwitchRoot(root) => Root::clone(root),
             other => panic!("{other:?}"),
         }
     }
@@ -390,6 +390,7 @@ mod tests {
             size: RootSize::Percent(60),
             init: Some("/sbin/init".into()),
             init_args: vec!["systemd.unit=rescue.target".into()],
+            modules: None,
         };
         assert_eq!(root(&catalog, "rescue"), rescue);
     }

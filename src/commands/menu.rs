@@ -76,6 +76,8 @@ fn refused(parsed: &Parsed) -> Failure {
 fn step(plan: &Plan) -> &'static str {
     match plan.step {
         Step::SwitchRoot(_) => "switch-root",
+        Step::Kexec(_) => "kexec",
+        Step::Run(_) => "run",
         Step::Shell => "shell",
         Step::Reboot => "reboot",
         Step::PowerOff => "poweroff",

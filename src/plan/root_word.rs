@@ -26,9 +26,10 @@ impl Params {
             entries: None,
         };
         let size = word.size.map_or(RootSize::Percent(80), RootSize::from);
-        let root = Root { archive, size, init: self.init.clone(), init_args: self.init_args.clone() };
+        let (init, init_args) = (self.init.clone(), self.init_args.clone());
+        let root = Root { archive, size, init, init_args, modules: None };
         let title = word.locations.first().map(ToString::to_string).unwrap_or_default();
-        let boot = Boot::SwitchRoot(root);
+        let boot = Boot::SwitchRoot(Box::new(root));
         Entry { id: ROOT_WORD_ID.into(), title, help: None, group: None, boot }
     }
 }
@@ -66,7 +67,7 @@ mod tests {
 
     fn root(text: &str) -> Root {
         let Boot::SwitchRoot(root) = entry(text).boot else { panic!("a switch-root entry") };
-        root
+        *root
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::pager::Pager;
 use super::{Event, Look, Screen, text};
 use crate::catalog::Artifact;
 use crate::load::Report;
-use crate::plan::{Plan, Step};
+use crate::plan::{KexecPlan, Plan, RootPlan, Step, Way};
 use crate::verify::Trust;
 
 /// The rate is the mean over this long: steady enough to read, quick enough to show a stall.
@@ -71,7 +71,9 @@ impl Loading {
     /// The screen of a plan; `facts` for its head.
     pub fn new(plan: &Plan, facts: Vec<String>) -> Self {
         let artifacts = match &plan.step {
-            Step::SwitchRoot(root) => vec![Part::new("root", Some(root.archive.clone()))],
+            Step::SwitchRoot(root) => of_root(root),
+            Step::Run(job) => of_root(&job.root),
+            Step::Kexec(kexec) => of_kexec(kexec),
             Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => vec![],
         };
         Self {
@@ -145,6 +147,24 @@ impl Loading {
         });
         &mut self.artifacts[at]
     }
+}
+
+/// The modules of a root come only if it turns out to have none.
+fn of_root(root: &RootPlan) -> Vec<Part> {
+    vec![Part::new("root", Some(root.archive.clone()))]
+}
+
+/// In the order in which they are fetched; an archive that is fetched again after the kexec is none of them.
+fn of_kexec(kexec: &KexecPlan) -> Vec<Part> {
+    let mut parts = vec![Part::new("kernel", Some(kexec.kernel.clone()))];
+    for (n, initrd) in (1..).zip(&kexec.initrd) {
+        parts.push(Part::new(&format!("initrd {n}"), Some(initrd.artifact.clone())));
+    }
+    parts.extend(kexec.modules.iter().map(|modules| Part::new("modules", Some(modules.clone()))));
+    if let (Some(root), Way::Carried(_) | Way::Unknown) = (&kexec.root, &kexec.way) {
+        parts.push(Part::new("root", Some(root.archive.clone())));
+    }
+    parts
 }
 
 impl Part {

@@ -82,7 +82,8 @@ fn entry(id: &str, title: &str, group: &str, help: &str, boot: Boot) -> Entry {
 }
 
 fn switch_root(archive: Artifact) -> Boot {
-    Boot::SwitchRoot(Root { archive, size: RootSize::Percent(80), init: None, init_args: vec![] })
+    let (size, init, init_args) = (RootSize::Percent(80), None, vec![]);
+    Boot::SwitchRoot(Box::new(Root { archive, size, init, init_args, modules: None }))
 }
 
 /// A rack's catalog with an entry of every kind.

@@ -76,6 +76,10 @@ impl Story {
             Step::PowerOff => Ended::Handover(Handover::power_off()),
             Step::Local => Ended::Handover(Handover::local()),
             Step::SwitchRoot(root) => self.load(&plan, root),
+            Step::Kexec(_) | Step::Run(_) => {
+                let cause = "such an entry is not in this version";
+                Ended::Failed(Failure::because(Phase::Plan, &plan.id, cause))
+            }
         }
     }
 

@@ -152,6 +152,7 @@ impl Row {
                         Trust::Sha256(_) => (size, Mood::Plain),
                     }
                 }
+                Step::Kexec(_) | Step::Run(_) => (String::new(), Mood::Plain),
                 Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => (String::new(), Mood::Plain),
             },
         }
@@ -186,6 +187,8 @@ fn fact(label: &'static str, value: String, mood: Mood, rank: u8) -> Fact {
 fn plan_facts(plan: &Plan) -> Vec<Fact> {
     let root = match &plan.step {
         Step::SwitchRoot(root) => root,
+        Step::Kexec(_) => return vec![does("kexec: another kernel takes the place of the running one")],
+        Step::Run(job) => &job.root,
         Step::Shell => return vec![does("a shell on this console; leaving it comes back here")],
         Step::Reboot => return vec![does("restarts the machine")],
         Step::PowerOff => return vec![does("switches the machine off")],
