@@ -116,6 +116,19 @@ impl Location {
         }
     }
 
+    /// Without user and password: for a text that everybody on the machine can read, such as `/proc/cmdline`.
+    pub fn public(&self) -> String {
+        match self {
+            Self::Http(url) => {
+                let mut url = url.clone();
+                // Only a URL without a host cannot have them, and then it has none.
+                let _no_host = (url.set_username(""), url.set_password(None));
+                url.into()
+            }
+            Self::File(_) | Self::Initramfs(_) => self.to_string(),
+        }
+    }
+
     /// Whether opening it needs the network.
     pub fn is_remote(&self) -> bool {
         matches!(self, Self::Http(_))
