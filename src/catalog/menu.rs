@@ -1,11 +1,11 @@
-//! `[menu]` and `[defaults]`, from as written to as meant. Whether the entries they name exist is seen by `written`.
+//! `[menu]` and `[defaults]`, from as written to as meant. Whether the entries they name exist is seen by `entries`.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use super::entry::{self, Defaults, ROOT_SIZE};
-use super::quantity;
 use super::table::{At, Table};
+use super::{artifact, quantity};
 use crate::fetch::Location;
 
 pub(super) const DEFAULTS_KEYS: &[&str] = &["cmdline", "root_size", "init", "init_args"];
@@ -71,7 +71,7 @@ fn idle(text: &str) -> Result<Duration, String> {
 /// What relative locations resolve against: a directory ends with `/`, else the last part is not used (RFC 3986, 5.2).
 fn menu_base(menu: &Table, base: &Location) -> Option<Location> {
     let (text, place) = menu.text("base")?;
-    let written = entry::location(menu.page, text, &place, base)?;
+    let written = artifact::location(menu.page, text, &place, base)?;
     if !text.ends_with('/') {
         let hint = format!("a directory is written {:?}", format!("{text}/"));
         menu.page.warning(&place, "\"base\" does not end with '/': its last part is not used", &hint);
@@ -86,7 +86,7 @@ pub(super) fn defaults(top: &Table) -> Defaults {
     };
     table.only(DEFAULTS_KEYS, &[], DEFAULTS_KEYS_LATER);
     if let Some((cmdline, place)) = table.text("cmdline") {
-        entry::variables(table.page, cmdline, &place);
+        artifact::variables(table.page, cmdline, &place);
     }
     Defaults {
         root_size: table.read_size("root_size").unwrap_or(nothing.root_size),

@@ -1,6 +1,8 @@
 //! The catalog as meant: what can be booted, and how. Parsing never touches a file or the network; whether this
 //! machine can boot an entry is `plan`'s to say.
 
+mod artifact;
+mod entries;
 mod entry;
 mod menu;
 mod places;
