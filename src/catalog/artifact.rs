@@ -9,11 +9,47 @@ use super::table::{At, Table};
 use crate::fetch::{Location, LocationError};
 use crate::verify::{Sha256, Trust};
 
-pub(super) const KEYS: &[&str] = &["url", "sha256", "size", "unpacked", "entries", "unverified"];
+pub(super) const KEYS: &[&str] =
+    &["url", "sha256", "size", "unpacked", "entries", "unverified", "second_stage"];
+
+/// What an artifact is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Root,
+    Kernel,
+    Initrd,
+    Modules,
+}
+
+/// Keys of one role only, with why.
+const KEYS_OF_ROLES: &[(&str, Role, &str)] = &[
+    ("unpacked", Role::Root, "it belongs to a root: nothing else is unpacked into a tmpfs"),
+    ("entries", Role::Root, "it belongs to a root: nothing else is unpacked into a tmpfs"),
+    ("second_stage", Role::Initrd, "it belongs to an initrd of boot = \"kexec\""),
+];
+
+impl Role {
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Root => "a root",
+            Self::Kernel => "a kernel",
+            Self::Initrd => "an initrd",
+            Self::Modules => "modules",
+        }
+    }
+}
+
+/// How one is written.
+pub(super) const EXAMPLE: &str = "{ url = \"…\", sha256 = \"…\" }";
+
+/// The artifact that is the value of `key`.
+pub(super) fn of(table: &Table, key: &str, role: Role, base: &Location) -> Option<Artifact> {
+    read(&table.table(key, "the artifact", EXAMPLE)?, role, base)
+}
 
 /// A thing to fetch, with everything that is wrong with it complained of.
-pub(super) fn read(table: &Table, base: &Location) -> Option<Artifact> {
-    table.only(KEYS, &[], &["chunks"]);
+pub(super) fn read(table: &Table, role: Role, base: &Location) -> Option<Artifact> {
+    keys_of_role(table, role);
     if table.key("url").is_none() {
         table.lacks("url", "write url = \"FILE\", or a list of mirrors");
     }
@@ -28,7 +64,7 @@ pub(super) fn read(table: &Table, base: &Location) -> Option<Artifact> {
     });
     let number = |key| table.integer(key).map(|(number, _)| number);
     let (size, unpacked, entries) = (number("size"), number("unpacked"), number("entries"));
-    if table.key("unpacked").is_none() {
+    if role == Role::Root && table.key("unpacked").is_none() {
         let hint =
             "`bootjack pack` prints size, unpacked and entries; with them memory is checked before fetching";
         table.page.warning(&table.place, "the artifact lacks \"unpacked\": memory need unknown", hint);
@@ -37,6 +73,19 @@ pub(super) fn read(table: &Table, base: &Location) -> Option<Artifact> {
     let locations = mirrors.iter().map(|m| m.location.clone()).collect();
     table.page.place(Placed { size, mirrors });
     Some(Artifact { locations, trust: trust?, size, unpacked, entries })
+}
+
+/// Complains of what no artifact has, and of what this one has not.
+fn keys_of_role(table: &Table, role: Role) {
+    let foreign = |key: &str| KEYS_OF_ROLES.iter().find(|(k, owner, _)| *k == key && *owner != role);
+    let (others, known): (Vec<&str>, Vec<&str>) = KEYS.iter().partition(|key| foreign(key).is_some());
+    table.only(&known, &others, &["chunks"]);
+    for (key, _, hint) in others.iter().filter_map(|key| foreign(key)) {
+        if let Some(place) = table.key(key) {
+            let message = format!("{key:?} does not belong to {}", role.in_words());
+            table.page.error(&place, message, Some((*hint).into()));
+        }
+    }
 }
 
 /// A digest in the name of a container image stands for `sha256`.

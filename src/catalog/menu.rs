@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::artifact::{self, Role};
 use super::entry::{self, Defaults, ROOT_SIZE};
 use super::table::{At, Table};
-use super::{artifact, quantity};
+use super::{Carry, kexec, quantity};
 use crate::fetch::Location;
 
-pub(super) const DEFAULTS_KEYS: &[&str] = &["cmdline", "root_size", "init", "init_args"];
-const DEFAULTS_KEYS_LATER: &[&str] = &["carry", "modules"];
+pub(super) const DEFAULTS_KEYS: &[&str] = &["cmdline", "root_size", "init", "init_args", "carry", "modules"];
 pub(super) const MENU_KEYS: &[&str] =
     &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base"];
 /// `[menu]` as written.
@@ -79,18 +79,25 @@ fn menu_base(menu: &Table, base: &Location) -> Option<Location> {
     Some(written)
 }
 
-pub(super) fn defaults(top: &Table) -> Defaults {
-    let nothing = Defaults { root_size: ROOT_SIZE, init: None, init_args: Vec::new() };
+pub(super) fn defaults(top: &Table, base: &Location) -> Defaults {
+    let nothing = Defaults {
+        cmdline: String::new(),
+        root_size: ROOT_SIZE,
+        init: None,
+        init_args: Vec::new(),
+        carry: Carry::default(),
+        modules: None,
+    };
     let Some(table) = top.table("defaults", "[defaults]", "[defaults] on a line of its own") else {
         return nothing;
     };
-    table.only(DEFAULTS_KEYS, &[], DEFAULTS_KEYS_LATER);
-    if let Some((cmdline, place)) = table.text("cmdline") {
-        artifact::variables(table.page, cmdline, &place);
-    }
+    table.only(DEFAULTS_KEYS, &[], &[]);
     Defaults {
+        cmdline: kexec::cmdline(&table).unwrap_or_default(),
         root_size: table.read_size("root_size").unwrap_or(nothing.root_size),
         init: entry::init(&table),
         init_args: entry::init_args(&table).unwrap_or_default(),
+        carry: kexec::carry(&table).unwrap_or_default(),
+        modules: artifact::of(&table, "modules", Role::Modules, base),
     }
 }

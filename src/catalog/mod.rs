@@ -4,11 +4,15 @@
 mod artifact;
 mod entries;
 mod entry;
+mod follow;
+mod kexec;
 mod menu;
 mod places;
 mod problem;
 mod quantity;
+mod run;
 mod table;
+mod words;
 mod written;
 
 use std::time::Duration;

@@ -123,16 +123,17 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
     version(&top)?;
     top.only(TOP_KEYS, &[], TOP_KEYS_LATER);
     let menu = Menu::read(&top, base);
-    let defaults = menu::defaults(&top);
-    let entries = Entries::read(&top, menu.base.as_ref().unwrap_or(base), &defaults);
+    let base = menu.base.as_ref().unwrap_or(base);
+    let defaults = menu::defaults(&top, base);
+    let entries = Entries::read(&top, base, &defaults);
     let catalog = Catalog {
         default: entries.default_entry(page, &menu),
-        on_failure: entries.on_failure(page, menu.on_failure),
+        on_failure: entries.on_failure(page, menu.on_failure.as_ref()),
         title: menu.title.unwrap_or_else(|| "bootjack".into()),
         timeout: menu.timeout,
         idle: menu.idle.unwrap_or(Duration::from_secs(5 * 60)),
         retry_for: menu.retry_for.unwrap_or(Duration::from_secs(10 * 60)),
-        entries: entries.standing,
+        entries: entries.standing.into_iter().map(|(_, entry)| entry).collect(),
     };
     Some((catalog, entries.refused))
 }
@@ -180,7 +181,7 @@ fn version(top: &Table) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::super::entries::ENTRY_LIMIT;
-    use super::super::{Action, Artifact, Boot, Entry, Root, RootSize, artifact, entry, menu};
+    use super::super::{Action, Artifact, Boot, Entry, Root, RootSize, artifact, entry, menu, run};
     use super::*;
     use crate::verify::Trust;
 
@@ -240,6 +241,9 @@ mod tests {
                 ("rescue", Boot::SwitchRoot(_)),
                 ("debian", Boot::SwitchRoot(_)),
                 ("nightly", Boot::SwitchRoot(_)),
+                ("own-kernel", Boot::Kexec(_)),
+                ("installer", Boot::Kexec(_)),
+                ("bios", Boot::Run(_)),
                 ("shell", Boot::Shell),
                 ("local-disk", Boot::Local),
                 ("reboot", Boot::Reboot),
@@ -350,7 +354,18 @@ mod tests {
     #[test]
     fn the_longest_catalog_of_nothing_but_errors_is_soon_read() {
         let start = std::time::Instant::now();
-        for line in ["k{} = 1\n", "k{} = \n", "[[entry]]\nid = {}\n", "menu.title = {}\n", "a{}={},"] {
+        let job = |then: &str| format!("[[entry]]\nid = 'j{{}}'\nboot = 'run'\nrun.on_success = '{then}'\n");
+        let (unknown, circle, refused) = (job("n{}"), job("j{}"), job("j0"));
+        for line in [
+            "k{} = 1\n",
+            "k{} = \n",
+            "[[entry]]\nid = {}\n",
+            "menu.title = {}\n",
+            "a{}={},",
+            &unknown,
+            &circle,
+            &refused,
+        ] {
             let mut text = String::from("version = 1\n");
             for n in 0.. {
                 let line = line.replace("{}", &n.to_string());
@@ -399,12 +414,13 @@ mod tests {
 
     #[test]
     fn every_key_is_documented_and_every_documented_key_is_known() {
-        let tables: [(&str, &[&str]); 5] = [
+        let tables: [(&str, &[&str]); 6] = [
             ("", &["version"]),
             ("menu.", menu::MENU_KEYS),
             ("defaults.", menu::DEFAULTS_KEYS),
             ("entry.", entry::KEYS),
             ("artifact.", artifact::KEYS),
+            ("run.", run::KEYS),
         ];
         let known =
             tables.iter().flat_map(|(table, keys)| keys.iter().map(move |key| format!("{table}{key}")));
@@ -418,8 +434,10 @@ mod tests {
 
     #[test]
     fn the_example_has_every_key() {
-        for key in [menu::MENU_KEYS, menu::DEFAULTS_KEYS, entry::KEYS, artifact::KEYS].concat() {
-            assert!(EXAMPLE.contains(&format!("{key} ")), "{key}");
+        let tables = [menu::MENU_KEYS, menu::DEFAULTS_KEYS, entry::KEYS, artifact::KEYS, run::KEYS];
+        for key in tables.concat() {
+            let written = EXAMPLE.contains(&format!("{key} ")) || EXAMPLE.contains(&format!("[entry.{key}]"));
+            assert!(written, "{key}");
         }
     }
 
