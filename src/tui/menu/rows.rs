@@ -1,7 +1,7 @@
 //! Catalog and plans → what the menu lists. Pure; what it says of each entry is `facts`', drawing it `draw`'s.
 
 use super::MenuModel;
-use super::facts::Mood;
+use super::facts::{Mood, parts};
 use crate::catalog::{Action, Catalog, Parsed, Problem, RefusedEntry, Severity};
 use crate::machine::Machine;
 use crate::plan::{Plan, Refusal, Step, plan};
@@ -123,34 +123,41 @@ impl Row {
             Outcome::Broken(_) => ("refused".into(), Mood::Bad),
             Outcome::Refused(why) if roomy => (why.cause.clone(), Mood::Bad),
             Outcome::Refused(_) => ("cannot boot".into(), Mood::Bad),
-            Outcome::Plan(plan) => match &plan.step {
-                Step::SwitchRoot(root) => {
-                    let size = root.archive.size.map(text::bytes).unwrap_or_default();
-                    match root.archive.trust {
-                        Trust::Unverified if roomy && !size.is_empty() => {
-                            (format!("UNVERIFIED  {size}"), Mood::Warn)
-                        }
-                        Trust::Unverified => ("UNVERIFIED".into(), Mood::Warn),
-                        Trust::Sha256(_) => (size, Mood::Plain),
-                    }
+            Outcome::Plan(plan) => {
+                let size = to_fetch(&plan.step).map(text::bytes).unwrap_or_default();
+                let unverified = parts(&plan.step).iter().any(|(_, a)| a.trust == Trust::Unverified);
+                match unverified {
+                    true if roomy && !size.is_empty() => (format!("UNVERIFIED  {size}"), Mood::Warn),
+                    true => ("UNVERIFIED".into(), Mood::Warn),
+                    false => (size, Mood::Plain),
                 }
-                Step::Kexec(_) | Step::Run(_) => (String::new(), Mood::Plain),
-                Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => (String::new(), Mood::Plain),
-            },
+            }
         }
+    }
+}
+
+/// Bytes that will come, if all of it is known; modules come to a root only if it turns out to have none.
+fn to_fetch(step: &Step) -> Option<u64> {
+    match step {
+        Step::SwitchRoot(root) => root.archive.size,
+        Step::Run(job) => job.root.archive.size,
+        Step::Kexec(_) => parts(step).iter().map(|(_, artifact)| artifact.size).sum(),
+        Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => None,
     }
 }
 
 /// What the declared action after failed boots is, in words.
 pub fn action_in_words(action: &Action, catalog: &Catalog) -> String {
+    in_words(action, |id| catalog.entries.iter().find(|e| e.id == id).map_or(id, |e| e.title.as_str()))
+}
+
+/// The same, an entry `called` as it may be.
+pub(super) fn in_words<'a>(action: &'a Action, called: impl Fn(&'a str) -> &'a str) -> String {
     match action {
         Action::Reboot => "rebooting".into(),
         Action::PowerOff => "powering off".into(),
         Action::Hold => "holding".into(),
         Action::Menu => "back to the menu".into(),
-        Action::Entry(id) => {
-            let entry = catalog.entries.iter().find(|e| e.id == *id);
-            format!("booting \"{}\"", entry.map_or(id.as_str(), |e| e.title.as_str()))
-        }
+        Action::Entry(id) => format!("booting \"{}\"", called(id)),
     }
 }
