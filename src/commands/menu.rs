@@ -36,7 +36,7 @@ pub struct MenuArgs {
 /// [`Failure`] if the catalog cannot be read, there is no terminal, or this machine cannot boot what was chosen.
 pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
     let parsed = CatalogFile::read(&args.catalog, &args.ca.fetcher()?)?.parsed();
-    let machine = Machine::probe();
+    let machine = elsewhere(Machine::probe());
     let model = MenuModel::of(&parsed, &machine).ok_or_else(|| refused(&parsed))?;
     let mut menu = Menu::new(MenuModel {
         header: vec![machine.arch.clone(), format!("{} of memory", text::bytes(machine.memory_total))],
@@ -62,6 +62,11 @@ pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is previewed here boots on another machine: whether this kernel loads another one says nothing of that.
+fn elsewhere(machine: Machine) -> Machine {
+    Machine { no_kexec: None, ..machine }
+}
+
 /// The first complaint; `check` says all.
 fn refused(parsed: &Parsed) -> Failure {
     let cause = parsed.problems.first().map_or_else(
@@ -75,6 +80,20 @@ fn refused(parsed: &Parsed) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog;
+    use crate::fetch::Location;
+
+    #[test]
+    fn a_preview_asks_nothing_of_this_kernel() {
+        let text = "version = 1\n[[entry]]\nid = 'k'\ntitle = 'K'\nboot = 'kexec'\n\
+            kernel = { url = 'vmlinuz', unverified = true }\n";
+        let parsed = catalog::parse(text, &Location::parse("http://a/c.toml").unwrap(), "c.toml");
+        let entry = &parsed.catalog.unwrap().entries[0];
+        let here = Machine { no_kexec: Some("it is a workstation".into()), ..Machine::default() };
+        let refusal = plan(entry, &here).unwrap_err();
+        assert_eq!(refusal.cause, "this machine cannot kexec: it is a workstation");
+        plan(entry, &elsewhere(here)).unwrap();
+    }
 
     #[test]
     fn a_catalog_that_is_refused_as_a_whole_says_where_and_what_helps() {
