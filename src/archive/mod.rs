@@ -6,6 +6,7 @@ mod acl;
 mod attributes;
 mod decode;
 mod error;
+mod files;
 mod intake;
 mod member;
 pub mod newc;

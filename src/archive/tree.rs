@@ -1,11 +1,12 @@
 //! Members become files, directories, links and nodes below a root, and nothing outside is ever touched. Reading the
-//! archive is `tar`'s, finding directories `parents`', owners, modes and times `attributes`'.
+//! archive is `tar`'s, files and their data are `files`', finding directories `parents`', owners, modes and times
+//! `attributes`'.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, fremovexattr, ftruncate,
-    linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, fremovexattr, mkdirat,
+    mknodat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -14,7 +15,7 @@ use super::attributes::{CHMOD, CHOWN, Later, SPECIAL, UTIMENS, times};
 use super::error::{self, UnpackError};
 use super::intake::Ticker;
 use super::member::{Kind, Member};
-use super::parents::{Parents, inside, lookup};
+use super::parents::{Parents, inside};
 use super::tar::Members;
 use super::{Limits, Progress, Unpacked};
 
@@ -126,94 +127,6 @@ impl<'a> Tree<'a> {
         self.directory_attributes(member, path, !new)
     }
 
-    fn make_file(
-        &mut self,
-        member: &Member,
-        place: &Place<'_>,
-        members: &mut Members<'_>,
-    ) -> Result<(), UnpackError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(member.mode & !SPECIAL);
-        let fd = self.create(member, place, |dir, leaf| openat(dir, leaf, flags, mode))?;
-        match &member.kind {
-            Kind::Sparse { pieces, size } => {
-                let mut pieces = pieces.iter().filter(|p| p.length > 0);
-                let (mut at, mut left) = (0, 0);
-                loop {
-                    let mut bytes = members.data()?;
-                    if bytes.is_empty() {
-                        break;
-                    }
-                    while !bytes.is_empty() {
-                        if left == 0 {
-                            // The pieces add up to the data: `tar` saw to that.
-                            (at, left) = pieces.next().map_or((at, u64::MAX), |p| (p.offset, p.length));
-                        }
-                        let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-                        self.write(member, &fd, &bytes[..n], Some(at))?;
-                        (at, left, bytes) = (at + n as u64, left - n as u64, &bytes[n..]);
-                    }
-                }
-                ftruncate(&fd, *size).map_err(|e| self.failed(&member.name, "setting the size", e))?;
-            }
-            _ => loop {
-                let bytes = members.data()?;
-                if bytes.is_empty() {
-                    break;
-                }
-                self.write(member, &fd, bytes, None)?;
-            },
-        }
-        self.file_attributes(member, &fd)
-    }
-
-    fn write(&self, member: &Member, fd: &OwnedFd, data: &[u8], at: Option<u64>) -> Result<(), UnpackError> {
-        let mut done = 0;
-        while done < data.len() {
-            let rest = &data[done..];
-            let wrote = match at {
-                Some(at) => rustix::io::pwrite(fd, rest, at + done as u64),
-                None => rustix::io::write(fd, rest),
-            };
-            match wrote {
-                Ok(n) => done += n,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.failed(&member.name, "writing", errno)),
-            }
-        }
-        Ok(())
-    }
-
-    fn make_hard_link(
-        &mut self,
-        member: &Member,
-        target: &[u8],
-        place: &Place<'_>,
-    ) -> Result<(), UnpackError> {
-        let complain = |reason: String| UnpackError::member(&member.name, reason);
-        let shown = || error::shown(&error::path(target));
-        let path = clean(target).map_err(|reason| complain(format!("hard link to {}: {reason}", shown())))?;
-        let missing = || complain(format!("hard link to {}, which is not there yet", shown()));
-        let to = Place::of(&path).ok_or_else(|| complain("hard link to the root".to_owned()))?;
-        let to_dir = match lookup(self.parents.root(), to.dir) {
-            Ok(dir) => dir,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Err(missing()),
-            Err(errno) => return Err(self.failed(&member.name, "opening the link's target", errno)),
-        };
-        let target = match statat(&to_dir, to.leaf, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            Err(Errno::NOENT) => return Err(missing()),
-            Err(errno) => return Err(self.failed(&member.name, "looking at the link's target", errno)),
-        };
-        self.create(member, place, |dir, leaf| match linkat(&to_dir, to.leaf, dir, leaf, AtFlags::empty()) {
-            Err(Errno::EXIST) => match statat(dir, leaf, AtFlags::SYMLINK_NOFOLLOW)? {
-                same if (same.st_dev, same.st_ino) == (target.st_dev, target.st_ino) => Ok(()),
-                _ => Err(Errno::EXIST),
-            },
-            done => done,
-        })
-    }
-
     fn make_node(&mut self, member: &Member, place: &Place<'_>) -> Result<(), UnpackError> {
         let (kind, device) = match &member.kind {
             Kind::Character { device } => (FileType::CharacterDevice, *device),
@@ -243,7 +156,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Creates something; what stands in its way, other than a directory with something in it, is removed.
-    fn create<T>(
+    pub(super) fn create<T>(
         &mut self,
         member: &Member,
         place: &Place<'_>,
