@@ -3,14 +3,14 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags, ftruncate, linkat, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ftruncate, linkat, openat, statat};
 use rustix::io::Errno;
 
 use super::attributes::SPECIAL;
 use super::error::{self, UnpackError};
 use super::member::{Kind, Member};
+use super::members::Members;
 use super::parents::lookup;
-use super::tar::Members;
 use super::tree::{Place, Tree, clean};
 
 impl Tree<'_> {
@@ -44,15 +44,19 @@ impl Tree<'_> {
                 }
                 ftruncate(&fd, *size).map_err(|e| self.failed(&member.name, "setting the size", e))?;
             }
-            _ => loop {
-                let bytes = members.data()?;
-                if bytes.is_empty() {
-                    break;
-                }
-                self.write(member, &fd, bytes, None)?;
-            },
+            _ => self.write_all(member, &fd, members)?,
         }
         self.file_attributes(member, &fd)
+    }
+
+    /// Writes all data of a member.
+    fn write_all(&self, member: &Member, fd: &OwnedFd, members: &mut Members<'_>) -> Result<(), UnpackError> {
+        loop {
+            match members.data()? {
+                [] => return Ok(()),
+                bytes => self.write(member, fd, bytes, None)?,
+            }
+        }
     }
 
     fn write(&self, member: &Member, fd: &OwnedFd, data: &[u8], at: Option<u64>) -> Result<(), UnpackError> {
@@ -100,5 +104,33 @@ impl Tree<'_> {
             },
             done => done,
         })
+    }
+    /// A further name, and the data for the file: what it has until now goes.
+    pub(super) fn make_link_with_data(
+        &mut self,
+        member: &Member,
+        target: &[u8],
+        place: &Place<'_>,
+        members: &mut Members<'_>,
+    ) -> Result<(), UnpackError> {
+        self.make_hard_link(member, target, place)?;
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = self.at(member, place, "opening the file", |dir, leaf| {
+            // Something else may have taken the place of the first name, a fifo say: opening that would never end.
+            let stat = statat(dir, leaf, AtFlags::SYMLINK_NOFOLLOW)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => openat(dir, leaf, flags, Mode::empty()).map(Some),
+                _ => Ok(None),
+            }
+        })?;
+        let fd = file.ok_or_else(|| {
+            let shown = error::shown(&error::path(target));
+            UnpackError::member(
+                &member.name,
+                format!("hard link with data to {shown}, which is no file any more"),
+            )
+        })?;
+        self.write_all(member, &fd, members)?;
+        self.file_attributes(member, &fd)
     }
 }

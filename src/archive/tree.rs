@@ -1,5 +1,5 @@
 //! Members become files, directories, links and nodes below a root, and nothing outside is ever touched. Reading the
-//! archive is `tar`'s, files and their data are `files`', finding directories `parents`', owners, modes and times
+//! archive is `tar`'s and `cpio`'s, files and their data are `files`', finding directories `parents`', owners, modes and times
 //! `attributes`'.
 
 use std::os::fd::BorrowedFd;
@@ -15,12 +15,21 @@ use super::attributes::{CHMOD, CHOWN, Later, SPECIAL, UTIMENS, times};
 use super::error::{self, UnpackError};
 use super::intake::Ticker;
 use super::member::{Kind, Member};
+use super::members::Members;
 use super::parents::{Parents, inside};
-use super::tar::Members;
 use super::{Limits, Progress, Unpacked};
 
 /// Entries between two ticks where no data flows: links and empty files come without.
 const TICK_ENTRIES: u64 = 256;
+
+/// What a tree is made in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onto {
+    /// A new directory; the archive says how everything in it is.
+    Empty,
+    /// A tree that is there and whose directories stay as they are.
+    Tree,
+}
 
 /// A tree in the making.
 pub(super) struct Tree<'a> {
@@ -41,13 +50,17 @@ pub(super) struct Place<'p> {
 }
 
 impl<'a> Tree<'a> {
-    /// The root becomes `0755 root:root` at once; a member for it may say otherwise.
+    /// A new root becomes `0755 root:root` at once; a member for it may say otherwise.
     pub(super) fn new(
+        onto: Onto,
         target: BorrowedFd<'_>,
         limits: &'a Limits,
         ticker: &'a Ticker<'a>,
     ) -> Result<Self, UnpackError> {
         let prepared = inside(target, b"", OFlags::RDONLY | OFlags::DIRECTORY).and_then(|root| {
+            if onto == Onto::Tree {
+                return Ok(root);
+            }
             fchown(&root, Some(Uid::ROOT), Some(Gid::ROOT))?;
             fchmod(&root, Mode::from_raw_mode(0o755))?;
             match fremovexattr(&root, acl::DEFAULT) {
@@ -56,15 +69,22 @@ impl<'a> Tree<'a> {
             }
         });
         let root = prepared.map_err(|errno| UnpackError::system(b"", "preparing the root", errno, 0))?;
-        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let (own, umask) = match onto {
+            Onto::Empty => {
+                let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+                (own, umask())
+            }
+            // Setgid directories hand their group on: nothing made here is sure to be ours. No member has this owner.
+            Onto::Tree => ((u32::MAX, u32::MAX), 0o777),
+        };
         Ok(Self {
-            parents: Parents::new(root),
+            parents: Parents::new(root, onto == Onto::Tree),
             limits,
             ticker,
             done: Unpacked::default(),
             later: Vec::new(),
             own,
-            umask: umask(),
+            umask,
         })
     }
 
@@ -77,9 +97,12 @@ impl<'a> Tree<'a> {
             Kind::Directory => self.make_directory(member, &path),
             Kind::File { .. } | Kind::Sparse { .. } => self.make_file(&member, &place, members),
             Kind::HardLink { target } => self.make_hard_link(&member, target, &place),
-            Kind::Symlink { .. } | Kind::Character { .. } | Kind::Block { .. } | Kind::Fifo => {
-                self.make_node(&member, &place)
-            }
+            Kind::LinkWithData { target, .. } => self.make_link_with_data(&member, target, &place, members),
+            Kind::Symlink { .. }
+            | Kind::Character { .. }
+            | Kind::Block { .. }
+            | Kind::Fifo
+            | Kind::Socket => self.make_node(&member, &place),
         }
     }
 
@@ -105,6 +128,9 @@ impl<'a> Tree<'a> {
         if !matches!(member.kind, Kind::Directory) {
             return Err(UnpackError::member(&member.name, "the root of the archive is not a directory"));
         }
+        if self.parents.was_there(b"").map_err(|e| self.failed(&member.name, PARENT, e))? {
+            return Ok(());
+        }
         fchown(self.parents.root(), Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)))
             .map_err(|e| self.failed(&member.name, CHOWN, e))?;
         self.directory_attributes(member, b"", true)
@@ -112,12 +138,19 @@ impl<'a> Tree<'a> {
 
     fn make_directory(&mut self, member: Member, path: &[u8]) -> Result<(), UnpackError> {
         let Some(place) = Place::of(path) else { return self.make_root(member) };
+        if self.parents.was_there(path).map_err(|e| self.failed(&member.name, PARENT, e))? {
+            return Ok(());
+        }
         let mode = Mode::from_raw_mode(member.mode & !SPECIAL);
         let new = self.create(&member, &place, |dir, leaf| match mkdirat(dir, leaf, mode) {
             // One that is there already takes the attributes of this one.
             Err(Errno::EXIST) if is_directory(dir, leaf)? => Ok(false),
             made => made.map(|()| true),
         })?;
+        if new {
+            self.at(&member, &place, PARENT, |dir, leaf| statat(dir, leaf, AtFlags::SYMLINK_NOFOLLOW))
+                .map(|stat| self.parents.note(&stat))?;
+        }
         if !new || (member.uid, member.gid) != self.own {
             let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
             self.at(&member, &place, CHOWN, |dir, leaf| {
@@ -131,6 +164,7 @@ impl<'a> Tree<'a> {
         let (kind, device) = match &member.kind {
             Kind::Character { device } => (FileType::CharacterDevice, *device),
             Kind::Block { device } => (FileType::BlockDevice, *device),
+            Kind::Socket => (FileType::Socket, 0),
             _ => (FileType::Fifo, 0),
         };
         let mode = Mode::from_raw_mode(member.mode & !SPECIAL);
@@ -203,9 +237,10 @@ fn doing(kind: &Kind) -> &'static str {
         Kind::File { .. } | Kind::Sparse { .. } => "creating the file",
         Kind::Directory => "creating the directory",
         Kind::Symlink { .. } => "creating the symbolic link",
-        Kind::HardLink { .. } => "creating the hard link",
+        Kind::HardLink { .. } | Kind::LinkWithData { .. } => "creating the hard link",
         Kind::Character { .. } | Kind::Block { .. } => "creating the device node",
         Kind::Fifo => "creating the fifo",
+        Kind::Socket => "creating the socket",
     }
 }
 
@@ -227,7 +262,9 @@ pub(super) fn check(member: &Member) -> Result<(), UnpackError> {
     let complain = |reason| UnpackError::member(&member.name, reason);
     clean(&member.name).map_err(complain)?;
     match &member.kind {
-        Kind::HardLink { target } => clean(target).map(drop).map_err(complain),
+        Kind::HardLink { target } | Kind::LinkWithData { target, .. } => {
+            clean(target).map(drop).map_err(complain)
+        }
         _ => Ok(()),
     }
 }
