@@ -4,6 +4,7 @@
 
 mod acl;
 mod attributes;
+pub mod carried;
 mod cpio;
 mod decode;
 mod error;

@@ -3,7 +3,8 @@
 //! zstd and xz.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt, chown, symlink};
@@ -12,10 +13,13 @@ use std::process::{Command, Stdio};
 
 use ::cpio::newc::{Builder, trailer};
 
+use bootjack::archive::carried::MemberWriter;
 use bootjack::archive::newc::{Content, Tree};
 use bootjack::archive::{self, Limits, UnpackError, Unpacked};
 
 use crate::trees::{self, Mount, Room, compare, look, noise, plant, unpack};
+
+const MIB16: usize = 16 << 20;
 
 const REGULAR: u32 = 0o100_644;
 const SYMLINK: u32 = 0o120_777;
@@ -351,4 +355,50 @@ fn packing_a_cpio_anew_is_refused() {
     let options = archive::PackOptions::default();
     let error = archive::pack(&source, &mut Vec::new(), &options, &|_| {}).unwrap_err();
     assert!(format!("{error:#}").ends_with("this is a cpio archive; only tar archives are packed anew"));
+}
+
+#[test]
+fn a_carried_stream_comes_back_at_every_length() {
+    let noise = noise(33 << 20);
+    for length in [0, 1, MIB16 - 1, MIB16, MIB16 + 1, noise.len()] {
+        let data = &noise[..length];
+        let initrd = File::from(rustix::fs::memfd_create("initrd", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
+        // Behind what somebody else compressed, and before what comes last: neither ends where it should.
+        let mut first = Tree::default();
+        first.file("init", 0o755, Content::Bytes(b"#!/bin/sh\n".to_vec())).unwrap();
+        first.append(&initrd, 0).unwrap();
+        (&initrd).write_all(&[0; 3]).unwrap();
+        let mut carried = MemberWriter::begin(&initrd, "bootjack/root").unwrap();
+        std::io::copy(&mut &*data, &mut carried).unwrap();
+        assert_eq!(carried.finish().unwrap(), length as u64);
+        let mut last = Tree::default();
+        last.file("bootjack/handoff.json", 0o600, Content::Bytes(b"{}".to_vec())).unwrap();
+        last.append(&initrd, 0).unwrap();
+
+        let mut bytes = Vec::new();
+        (&initrd).rewind().unwrap();
+        (&initrd).read_to_end(&mut bytes).unwrap();
+        let (ours, theirs) = (Mount::tmpfs("mode=0755"), Mount::tmpfs("mode=0755"));
+        unpack(&bytes, &ours).unwrap();
+        // cpio(1) reads one part: the one that begins in the block after the three bytes.
+        let begin = 512 + bytes.windows(10).position(|name| name == b"TRAILER!!!").unwrap() / 512 * 512;
+        assert_eq!(bytes[begin..begin + 3], [0; 3]);
+        let extract = format!("cd {}; cpio --quiet -i -d; cat > /dev/null", text(theirs.path()));
+        shell(&extract, &bytes[begin + 512..]);
+        for root in [&ours, &theirs] {
+            let at = |name: &str| root.path().join("bootjack/root").join(name);
+            let count = length.div_ceil(MIB16).max(1);
+            let names: Vec<String> = (0..count).map(|n| format!("{n:04}")).collect();
+            let mut found: Vec<_> = std::fs::read_dir(at(""))
+                .unwrap()
+                .map(|e| e.unwrap().file_name().into_string().unwrap())
+                .collect();
+            found.sort();
+            assert_eq!(found, names, "{length}");
+            let pieces: Vec<_> = names.iter().map(|name| std::fs::read(at(name)).unwrap()).collect();
+            assert!(pieces.concat() == data, "{length} bytes are others");
+            assert_eq!(at("0000").metadata().unwrap().mode(), 0o100_600);
+        }
+        assert_eq!(read(&ours, "bootjack/handoff.json"), "{}");
+    }
 }
