@@ -1,6 +1,6 @@
 //! Unpacking cpio archives: what arrives is what cpio(1) makes of the same archive, with links and parts as the kernel
-//! reads them; what is damaged or hostile is refused; a tree that is there keeps its directories. Needs root, cpio, gzip,
-//! zstd and xz.
+//! reads them; what is damaged or hostile is refused; a tree that is there keeps its directories; an archive carried in
+//! an initrd comes back. Needs root, cpio, gzip, zstd and xz.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,6 +16,7 @@ use ::cpio::newc::{Builder, trailer};
 use bootjack::archive::carried::MemberWriter;
 use bootjack::archive::newc::{Content, Tree};
 use bootjack::archive::{self, Limits, UnpackError, Unpacked};
+use bootjack::fetch::{Config, Fetcher, Location, Timing};
 
 use crate::trees::{self, Mount, Room, compare, look, noise, plant, unpack};
 
@@ -401,4 +402,42 @@ fn a_carried_stream_comes_back_at_every_length() {
         }
         assert_eq!(read(&ours, "bootjack/handoff.json"), "{}");
     }
+}
+
+#[test]
+fn a_carried_stream_gives_its_memory_back_while_it_is_read() {
+    let data = noise(40 << 20);
+    let initrd = File::from(rustix::fs::memfd_create("initrd", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
+    let mut carried = MemberWriter::begin(&initrd, "bootjack/root").unwrap();
+    carried.write_all(&data).unwrap();
+    carried.finish().unwrap();
+    // As the kernel does.
+    let second_stage = Mount::tmpfs("mode=0755");
+    let mut bytes = Vec::new();
+    (&initrd).rewind().unwrap();
+    (&initrd).read_to_end(&mut bytes).unwrap();
+    unpack(&bytes, &second_stage).unwrap();
+    let used = || {
+        let now = rustix::fs::statvfs(second_stage.path()).unwrap();
+        ((now.f_blocks - now.f_bfree) * now.f_frsize) as usize
+    };
+    assert_eq!(used(), data.len());
+
+    let location = Location::Initramfs(second_stage.path().join("bootjack/root"));
+    let fetcher = Fetcher::new(&Config::default()).unwrap();
+    let timing = Timing::for_budget(std::time::Duration::ZERO);
+    let mut source = fetcher.open(&location, &timing, &|_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(source.length, Some(data.len() as u64));
+    let (mut got, mut piece) = (Vec::new(), vec![0; 1 << 20]);
+    loop {
+        let n = source.reader.read(&mut piece).unwrap();
+        if n == 0 {
+            break;
+        }
+        got.extend_from_slice(&piece[..n]);
+        // All but the members that were read to their end.
+        let gone = if got.len() == data.len() { data.len() } else { got.len() / MIB16 * MIB16 };
+        assert_eq!(used(), data.len() - gone, "after {}", got.len());
+    }
+    assert!(got == data);
 }
