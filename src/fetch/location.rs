@@ -12,7 +12,7 @@ pub enum Location {
     Http(Url),
     /// `file:/path`, `file:///path` or a path.
     File(PathBuf),
-    /// `initramfs:/path`: a file that came with the initrd. Read once: see the memory rules of `load`.
+    /// `initramfs:/path`: a file that came with the initrd, or a directory of numbered members, each gone once read.
     Initramfs(PathBuf),
 }
 
