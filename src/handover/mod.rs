@@ -3,6 +3,7 @@
 
 mod firmware;
 pub mod init;
+pub mod kernel;
 pub mod root;
 mod switch_root;
 
