@@ -4,6 +4,7 @@
 mod firmware;
 pub mod init;
 pub mod kernel;
+pub mod kexec;
 pub mod root;
 mod switch_root;
 
