@@ -26,6 +26,11 @@ pub struct Kernel {
     pub release: Option<String>,
     /// Bytes its command line may have when it comes by kexec, without the closing NUL.
     pub cmdline_max: usize,
+    /// Bytes it takes in memory from the load on, several times its length: it is placed with the room it unpacks into.
+    pub memory: u64,
+    /// What has to be done before it speaks, in bytes for [`kexec::silence`](super::kexec::silence), which are to be
+    /// those of the initrd besides.
+    pub work: u64,
     /// Of a unified kernel image: its initrd, microcode first.
     pub initrd: Option<File>,
     /// Of a unified kernel image: its command line.
@@ -68,8 +73,18 @@ impl Kernel {
                 look(&file).map_err(|e| NotAKernel::new(format!("reading it: {e}"), WANTED))?;
             if bzimage::is(&head) {
                 let header = bzimage::header(&head, bytes)?;
-                let (release, cmdline_max) = (release(&head).ok(), header.cmdline_max);
-                return Ok(Self { file, bytes, release, cmdline_max, initrd, cmdline, wrapped });
+                let (release, bzimage::Header { cmdline_max, memory, work }) = (release(&head).ok(), header);
+                return Ok(Self {
+                    file,
+                    bytes,
+                    release,
+                    cmdline_max,
+                    memory,
+                    work,
+                    initrd,
+                    cmdline,
+                    wrapped,
+                });
             }
             if wrapped.len() == WRAPS {
                 let around = wrapped.join(" around ");
@@ -102,6 +117,12 @@ impl fmt::Display for NotAKernel {
 }
 
 impl std::error::Error for NotAKernel {}
+
+/// What the header of a bzImage says; none for anything else, which the kernel is going to refuse.
+pub(super) fn header(file: &File) -> Option<bzimage::Header> {
+    let (head, bytes) = look(file).ok()?;
+    bzimage::is(&head).then(|| bzimage::header(&head, bytes).ok())?
+}
 
 /// The first [`HEAD`] bytes of a file and its length.
 fn look(file: &File) -> io::Result<(Vec<u8>, u64)> {

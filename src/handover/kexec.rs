@@ -2,6 +2,7 @@
 //! what it is told on its command line is decided elsewhere.
 
 mod kmsg;
+mod memory;
 mod refused;
 mod silence;
 
@@ -26,13 +27,21 @@ const LOADED: &str = "/sys/kernel/kexec_loaded";
 #[derive(Debug)]
 pub struct Loaded(());
 
-/// Loads `kernel`, a 64-bit bzImage, with `initrd` and `cmdline`. Takes as long as copying them, and memory for two
-/// copies of both while it does. Neither file may be open for writing by its path (a memfd's own descriptor may).
+/// Loads `kernel`, a 64-bit bzImage, with `initrd` and `cmdline`. Takes as long as copying and hashing them, and
+/// memory for two copies of both while it does; whether that is there is looked at before, because a kernel that runs
+/// out of it here kills processes rather than refuse. Neither file may be open for writing by its path (a memfd's own
+/// descriptor may).
 ///
 /// # Errors
 /// [`Refused`]; then nothing is loaded, or what was loaded before still is.
 pub fn load(kernel: &File, initrd: Option<&File>, cmdline: &str) -> Result<Loaded, Refused> {
     let line = CString::new(cmdline).map_err(|_| Refused::nul_in_command_line())?;
+    if let Some(header) = super::kernel::header(kernel) {
+        if cmdline.len() > header.cmdline_max {
+            return Err(Refused::command_line(cmdline.len(), header.cmdline_max));
+        }
+        memory::suffices(kernel, header.memory, initrd).map_err(Refused::memory)?;
+    }
     let flags = if initrd.is_some() { 0 } else { KEXEC_FILE_NO_INITRAMFS };
     let log = kmsg::News::from_now();
     sys::kexec_file_load(Some(kernel.as_fd()), initrd.map(AsFd::as_fd), &line, flags)

@@ -1,3 +1,5 @@
+//! Kernels as far as their headers go, wrapped and damaged in every way that was thought of.
+
 use super::*;
 use std::io::{Read, Seek, SeekFrom, Write};
 
@@ -24,6 +26,7 @@ fn bzimage() -> Vec<u8> {
     put(&mut image, 0x211, &[1]);
     put(&mut image, 0x236, &0x7f_u16.to_le_bytes());
     put(&mut image, 0x238, &2047_u32.to_le_bytes());
+    put(&mut image, 0x260, &0x0200_0000_u32.to_le_bytes());
     put(&mut image, 0x300, b"6.1.0-9-cloud-amd64 (debian-kernel@lists.debian.org) #1 SMP\0");
     image
 }
@@ -88,6 +91,7 @@ fn a_kernel_is_taken_as_it_is_with_what_its_header_says() {
     assert_eq!(kernel.bytes, image.len() as u64);
     assert_eq!(kernel.release.as_deref(), Some("6.1.0-9-cloud-amd64"));
     assert_eq!(kernel.cmdline_max, 2016);
+    assert_eq!(kernel.memory, 32 << 20);
     assert!(kernel.initrd.is_none() && kernel.cmdline.is_none() && kernel.wrapped.is_empty());
 }
 
@@ -99,6 +103,19 @@ fn a_kernel_says_its_release() {
     assert!(release(&image).is_err());
     assert_eq!(open(&image).release, None, "a kernel that does not say it is still one");
     assert!(release(b"MZ").is_err());
+}
+
+#[test]
+fn what_a_kernel_is_packed_with_inside_says_how_long_it_is_silent() {
+    let with = |magic: &[u8]| {
+        let mut image = bzimage();
+        put(&mut image, 0x248, &700_u32.to_le_bytes());
+        put(&mut image, 3 * 512 + 700, magic);
+        open(&image).work >> 20
+    };
+    assert_eq!(with(b"unpacked"), 32);
+    assert_eq!(with(b"\x02\x21\x4c\x18"), 51);
+    assert_eq!(with(b"\xfd7zXZ\0"), 112);
 }
 
 #[test]

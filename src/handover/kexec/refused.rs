@@ -10,7 +10,7 @@ use nix::errno::Errno;
 /// Why a kernel was not loaded. `Display` is one line without the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The errno's name; absent when the kernel did not refuse, and yet nothing is loaded.
+    /// The errno's name; absent when it was not the kernel that refused.
     pub errno: Option<String>,
     /// What it means here.
     pub words: String,
@@ -45,6 +45,16 @@ impl Refused {
     pub(super) fn nul_in_command_line() -> Self {
         let words = "the command line has a NUL byte in it".into();
         Self { errno: None, words, hint: "write it as text", kernel_log: Vec::new() }
+    }
+
+    pub(super) fn command_line(length: usize, most: usize) -> Self {
+        let words =
+            format!("the command line is too long: {length} bytes, this kernel takes {most} by kexec");
+        Self { errno: None, words, hint: "shorten it", kernel_log: Vec::new() }
+    }
+
+    pub(super) fn memory(words: String) -> Self {
+        Self { errno: None, words, hint: MEMORY, kernel_log: Vec::new() }
     }
 }
 
@@ -111,9 +121,9 @@ fn meaning(errno: Errno) -> Meaning {
             "give them a signature the policy accepts, or use a first stage without that policy",
         ),
         Errno::EINVAL => (
-            "kernel and initrd take more than half of the memory, the command line is too long for the kernel, or a \
-             file is empty",
-            MEMORY,
+            "the kernel or the initrd is empty or no plain file, they take more than half of the memory, or the \
+             command line is too long",
+            "look at their sizes; if they are right, load less or give the machine more memory",
         ),
         Errno::EADDRNOTAVAIL => ("no stretch of memory in one piece is long enough", MEMORY),
         Errno::ENOMEM => ("out of memory", MEMORY),
