@@ -1,11 +1,16 @@
 //! The few things only raw system calls do; the only `unsafe` of the program. What they are for is decided elsewhere.
 
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
+
+use nix::errno::Errno;
+use nix::libc;
 
 /// Starts `command` as the leader of a session of its own with `tty` as its controlling terminal and standard
 /// streams, so that job control works in it (credentials(7), tty(4)). Takes the command whole, so that no copy of the
@@ -35,6 +40,34 @@ fn open_tty(tty: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(noctty).open(tty)
 }
 
+/// kexec_file_load(2), which no crate wraps. `flags` are those of linux/kexec.h.
+///
+/// # Errors
+/// Of the call.
+pub fn kexec_file_load(
+    kernel: Option<BorrowedFd<'_>>,
+    initrd: Option<BorrowedFd<'_>>,
+    cmdline: &CStr,
+    flags: libc::c_int,
+) -> nix::Result<()> {
+    let number = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd());
+    let line = cmdline.to_bytes_with_nul();
+    let (length, flags) = (line.len() as libc::c_ulong, libc::c_long::from(flags));
+    // SAFETY: the kernel reads `length` bytes from `line`, which outlives the call, and writes nothing of this process;
+    // the descriptors are borrowed for the call, or -1. Every argument has the width of a register.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_kexec_file_load,
+            libc::c_long::from(number(kernel)),
+            libc::c_long::from(number(initrd)),
+            length,
+            line.as_ptr(),
+            flags,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +92,12 @@ mod tests {
         }
         assert!(child.wait().unwrap().success());
         assert_eq!(seen, format!("{name}\r\ncontrolling\r\n"));
+    }
+
+    #[test]
+    fn a_kexec_that_cannot_be_is_an_error() {
+        // Flags that do not exist: refused before anything is looked at, whatever this process may do.
+        let refused = kexec_file_load(None, None, c"", 1 << 30).unwrap_err();
+        assert!(matches!(refused, Errno::EPERM | Errno::EINVAL | Errno::ENOSYS), "{refused}");
     }
 }

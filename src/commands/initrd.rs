@@ -17,6 +17,7 @@ use super::output;
 use crate::archive::newc::{Content, Tree};
 use crate::catalog;
 use crate::fetch::Location;
+use crate::handover::kernel;
 use crate::load::{Failure, Phase};
 use crate::verify::{Hashing, Sha256};
 use modules::Kernel;
@@ -118,7 +119,7 @@ pub fn run(args: &InitrdArgs) -> Result<ExitCode, Failure> {
 /// The modules asked for, if the kernel is the one they were built for.
 fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()> {
     if let Some(image) = &args.kernel {
-        let release = inspect::kernel_release(&read(image)?).with_context(|| image.display().to_string())?;
+        let release = kernel::release(&read(image)?).with_context(|| image.display().to_string())?;
         ensure!(
             release == kernel.release,
             "{} is kernel {release}, the modules are for {}",

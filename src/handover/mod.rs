@@ -3,6 +3,8 @@
 
 mod firmware;
 pub mod init;
+pub mod kernel;
+pub mod kexec;
 pub mod root;
 mod switch_root;
 

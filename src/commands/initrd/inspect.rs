@@ -1,5 +1,5 @@
-//! What a file is, told from its bytes before it goes into an initrd: a program that needs nothing else, a kernel and
-//! its release, microcode and its vendor. Pure; reading files is `initrd`'s.
+//! What a file is, told from its bytes before it goes into an initrd: a program that needs nothing else,
+//! microcode and its vendor. Pure; reading files is `initrd`'s, kernels are `handover`'s.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -22,20 +22,6 @@ pub fn static_program(bytes: &[u8]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The release a kernel image says it is: the first word of its version text, whose place is in the boot protocol's
-/// header (Documentation/arch/x86/boot.rst, `kernel_version` at 0x20e, since protocol 2.00).
-///
-/// # Errors
-/// Not a bzImage, or one without a version text.
-pub fn kernel_release(image: &[u8]) -> Result<String> {
-    ensure!(image.get(0x202..0x206) == Some(b"HdrS"), "not a Linux kernel image for x86 (bzImage)");
-    let place = usize::from(u16_at(image, 0x20e)?);
-    ensure!(place != 0, "this kernel image does not say its version");
-    let text = image.get(place + 0x200..).context("the version text lies outside of the image")?;
-    let end = text.iter().position(|b| b" \0".contains(b)).context("the version text does not end")?;
-    String::from_utf8(text[..end].to_vec()).context("reading the version text")
 }
 
 /// Where the kernel looks for this microcode in the first, uncompressed archive
@@ -101,17 +87,6 @@ mod tests {
         let mut far = elf(1);
         far[32..40].fill(0xff);
         assert!(static_program(&far).is_err());
-    }
-
-    #[test]
-    fn a_kernel_says_its_release() {
-        let mut image = vec![0; 0x400];
-        image[0x202..0x206].copy_from_slice(b"HdrS");
-        assert!(kernel_release(&image).is_err());
-        image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
-        image[0x300..0x318].copy_from_slice(b"6.1.0-9-cloud-amd64 (deb");
-        assert_eq!(kernel_release(&image).unwrap(), "6.1.0-9-cloud-amd64");
-        assert!(kernel_release(b"MZ").is_err());
     }
 
     #[test]
