@@ -2,6 +2,7 @@
 //! show; only a root asked for in bad words is refused. What an entry or a network makes of the words is theirs.
 
 mod root;
+mod second;
 mod value;
 mod words;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use crate::fetch::{Location, LocationError};
 
 pub use root::{RootWord, Size};
+pub use second::{Second, SecondRoot};
 use words::{Word, nearest};
 
 /// What the kernel command line asks for.

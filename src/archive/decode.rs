@@ -1,4 +1,4 @@
-//! A stream, compressed or not, becomes the bytes of a tar archive: gzip (many members), zstd (many frames), xz (many
+//! A stream, compressed or not, becomes the bytes of an archive: gzip (many members), zstd (many frames), xz (many
 //! streams). Threads and buffers are `intake`'s.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -9,7 +9,7 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
 
 use super::error::UnpackError;
-use super::sniff::{self, Compression, HEAD};
+use super::sniff::{self, Compression, Format, HEAD};
 
 /// Compressed bytes asked of the source at once.
 const INPUT: usize = 128 << 10;
@@ -81,18 +81,18 @@ impl Failure {
 
 fn name(compression: Compression) -> &'static str {
     match compression {
-        Compression::None => "tar",
+        Compression::None => "plain",
         Compression::Gzip => "gzip",
         Compression::Zstd => "zstd",
         Compression::Xz => "xz",
     }
 }
 
-/// The tar bytes of `source`, once it is known to be a tar archive, and how it was compressed.
-pub(super) fn open<'a>(
-    source: Source<'a>,
-    failure: &Failure,
-) -> Result<(Box<dyn Read + 'a>, Compression), UnpackError> {
+/// An archive's plain bytes, what it is, and how it was compressed.
+pub(super) type Opened<'a> = (Box<dyn Read + 'a>, Format, Compression);
+
+/// Opens `source`, once it is known to be an archive.
+pub(super) fn open<'a>(source: Source<'a>, failure: &Failure) -> Result<Opened<'a>, UnpackError> {
     let mut source = BufReader::with_capacity(INPUT, source);
     let none = Compression::None;
     let head = head(&mut source).map_err(|e| failure.explain(e, none))?;
@@ -108,21 +108,21 @@ pub(super) fn open<'a>(
     named(head.clone(), Box::new(Cursor::new(head).chain(plain)), compression)
 }
 
-/// Only tar archives pass; anything else is named.
+/// Only archives pass; anything else is named.
 fn named<'a>(
     head: Vec<u8>,
     plain: Box<dyn Read + 'a>,
     compression: Compression,
-) -> Result<(Box<dyn Read + 'a>, Compression), UnpackError> {
-    if sniff::is_tar(&head) {
-        return Ok((plain, compression));
+) -> Result<Opened<'a>, UnpackError> {
+    if let Some(format) = sniff::format(&head) {
+        return Ok((plain, format, compression));
     }
     let inside = match compression {
         Compression::None => String::new(),
         outer => format!(" inside {}", name(outer)),
     };
     Err(UnpackError::archive(format!(
-        "this is {}{inside}, not a tar archive (plain, gzip, zstd or xz)",
+        "this is {}{inside}, not a tar or cpio archive (plain, gzip, zstd or xz)",
         sniff::describe(&head)
     )))
 }

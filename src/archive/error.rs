@@ -34,12 +34,34 @@ impl UnpackError {
         Self::Damaged { member: None, reason: reason.into() }
     }
 
+    /// The archive ends inside the data of this member, which has `left` bytes more.
+    pub(super) fn cut_inside(name: &[u8], left: u64) -> Self {
+        Self::member(name, format!("the archive ends inside this member, {left} bytes too early"))
+    }
+
+    /// The archive ends at this byte, after this member (empty: before the first).
+    pub(super) fn cut(offset: u64, last: &[u8]) -> Self {
+        Self::archive(format!("the archive ends without its end marker, at byte {offset}, {}", after(last)))
+    }
+
+    /// The archive is damaged at this byte, after this member (empty: before the first).
+    pub(super) fn between(offset: u64, last: &[u8], reason: &str) -> Self {
+        Self::archive(format!("the archive is damaged at byte {offset}, {}: {reason}", after(last)))
+    }
+
     /// A system call failed on a member; `written` is what the tree holds already.
     pub(super) fn system(name: &[u8], doing: &'static str, errno: Errno, written: u64) -> Self {
         match errno {
             Errno::NOSPC | Errno::DQUOT => Self::NoSpace { member: path(name), written },
             _ => Self::Write { member: path(name), doing, source: errno.into() },
         }
+    }
+}
+
+fn after(last: &[u8]) -> String {
+    match last {
+        [] => "at its beginning".to_owned(),
+        name => format!("after member {}", shown(&path(name))),
     }
 }
 

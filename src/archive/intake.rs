@@ -1,5 +1,5 @@
 //! Two threads joined by a bounded queue of reused buffers: one reads and decodes, the calling one takes the bytes apart
-//! and writes. Own memory is a constant, whatever the archive's size. What the bytes mean is `tar`'s.
+//! and writes. Own memory is a constant, whatever the archive's size. What the bytes mean is `tar`'s and `cpio`'s.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::Progress;
 use super::decode::{self, Failure, Source};
 use super::error::UnpackError;
-use super::sniff::Compression;
-use super::tar::Members;
+use super::members::Members;
+use super::sniff::{Compression, Format};
 
 /// Bytes of one buffer, and how many there are: few enough to stay near the caches, enough to let either side run ahead.
 const BUFFER: usize = 256 << 10;
@@ -50,8 +50,8 @@ impl<'a> Ticker<'a> {
 
 /// What the decoding thread sends.
 enum Piece {
-    /// How the archive is compressed; the first thing said.
-    Opened(Compression),
+    /// What the archive is and how it is compressed; the first thing said.
+    Opened(Format, Compression),
     /// A buffer and how many of its bytes count.
     Data(Vec<u8>, usize),
     /// Every byte of the source was read.
@@ -59,8 +59,8 @@ enum Piece {
     Failed(UnpackError),
 }
 
-/// Runs `consume` on the members of `input` while another thread reads and decodes it. With a `copy` the tar bytes
-/// are written there too.
+/// Runs `consume` on the members of `input` while another thread reads and decodes it. With a `copy` the
+/// plain bytes are written there too.
 pub(super) fn through<'a, T>(
     input: &mut (dyn Read + Send),
     ticker: &'a Ticker<'a>,
@@ -77,8 +77,8 @@ pub(super) fn through<'a, T>(
         scope.spawn(move || produce(input, &full, &empties));
         // Moved in, so that they are dropped, and the thread let go, before the scope waits for it.
         let mut intake = Intake::new(pieces, free, ticker, copy);
-        let compression = intake.opened()?;
-        consume(&mut Members::new(intake, compression))
+        let (format, compression) = intake.opened()?;
+        consume(&mut Members::new(intake, format, compression))
     })
 }
 
@@ -101,8 +101,8 @@ fn decode_all(
     full: &SyncSender<Piece>,
     empties: &Receiver<Vec<u8>>,
 ) -> Result<bool, UnpackError> {
-    let (mut plain, compression) = decode::open(source, failure)?;
-    if full.send(Piece::Opened(compression)).is_err() {
+    let (mut plain, format, compression) = decode::open(source, failure)?;
+    if full.send(Piece::Opened(format, compression)).is_err() {
         return Ok(false);
     }
     while let Ok(mut buffer) = empties.recv() {
@@ -171,15 +171,15 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn opened(&mut self) -> Result<Compression, UnpackError> {
+    fn opened(&mut self) -> Result<(Format, Compression), UnpackError> {
         match self.receive()? {
-            Piece::Opened(compression) => Ok(compression),
+            Piece::Opened(format, compression) => Ok((format, compression)),
             Piece::Failed(error) => Err(error),
             Piece::Data(..) | Piece::End => Err(UnpackError::archive("the decoder ended before it began")),
         }
     }
 
-    /// Bytes taken so far: the offset in the tar archive.
+    /// Bytes taken so far: the offset in the archive.
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }
@@ -213,7 +213,7 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// What is taken from now on is no part of the tar archive.
+    /// What is taken from now on is no part of the archive.
     pub(super) fn stop_copying(&mut self) {
         self.copy = None;
     }
@@ -258,7 +258,7 @@ impl<'a> Intake<'a> {
                 Ok(true)
             }
             Piece::Failed(error) => Err(error),
-            Piece::End | Piece::Opened(_) => {
+            Piece::End | Piece::Opened(..) => {
                 self.ended = true;
                 Ok(false)
             }
@@ -278,7 +278,7 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// The tar bytes as they are taken, for who wants them too.
+/// The plain bytes as they are taken, for who wants them too.
 fn copied(copy: &mut Option<&mut dyn Write>, bytes: &[u8]) -> Result<(), UnpackError> {
     let Some(copy) = copy else { return Ok(()) };
     let (member, doing) = ("the new archive".into(), "writing");

@@ -1,4 +1,4 @@
-//! What a tar entry means: a member with everything resolved, or the reason why it cannot be one. Finding entries in the
+//! A member with everything resolved: what a tar entry means, or the reason why it cannot be one. Finding entries in the
 //! bytes is `tar`'s, what a member becomes is `tree`'s.
 
 use rustix::fs::{Dev, makedev};
@@ -40,6 +40,11 @@ pub(super) enum Kind {
     HardLink {
         target: Vec<u8>,
     },
+    /// A further name of a file, and the file's data: cpio has it with one of the names, most writers with the last.
+    LinkWithData {
+        target: Vec<u8>,
+        size: u64,
+    },
     Character {
         device: Dev,
     },
@@ -47,6 +52,7 @@ pub(super) enum Kind {
         device: Dev,
     },
     Fifo,
+    Socket,
 }
 
 impl Member {
@@ -54,7 +60,9 @@ impl Member {
     pub(super) fn bytes(&self) -> u64 {
         let attributes = || self.xattrs.iter().map(|(name, value)| attribute(name.len(), value.len())).sum();
         match &self.kind {
-            Kind::File { size } => size.div_ceil(PAGE).saturating_mul(PAGE).saturating_add(attributes()),
+            Kind::File { size } | Kind::LinkWithData { size, .. } => {
+                size.div_ceil(PAGE).saturating_mul(PAGE).saturating_add(attributes())
+            }
             Kind::Sparse { pieces, .. } => pages(pieces).saturating_mul(PAGE).saturating_add(attributes()),
             // It has those of the file it is a name of.
             Kind::HardLink { .. } => 0,

@@ -4,10 +4,14 @@
 
 mod acl;
 mod attributes;
+pub mod carried;
+mod cpio;
 mod decode;
 mod error;
+mod files;
 mod intake;
 mod member;
+mod members;
 pub mod newc;
 mod outline;
 mod pack;
@@ -72,9 +76,10 @@ const PAGE: u64 = 4096;
 /// Makes the tree of `input` in the directory `target`, which should be empty (what stands in the way is replaced,
 /// directories are merged). Needs root.
 ///
-/// The tree is the one GNU tar makes as root with `--xattrs --xattrs-include='*' --acls --numeric-owner
+/// The tree of a tar archive is the one GNU tar makes as root with `--xattrs --xattrs-include='*' --acls --numeric-owner
 /// --same-owner -p`, attribute for attribute; besides, directories of a member that are symbolic links are
-/// followed inside `target`. Without a member for the root itself, that becomes `0755 root:root`.
+/// followed inside `target`. That of a cpio archive (`newc`, in one or more parts) is the one the kernel makes of an
+/// initrd, under the same rules. Without a member for the root itself, that becomes `0755 root:root`.
 ///
 /// `input` is read to its end. `progress` is called at least four times a second and its `Break` ends the work with
 /// [`UnpackError::Stopped`]; when `input` then sits in a `read`, that call is waited for: how long one `read` of a
@@ -88,9 +93,36 @@ pub fn unpack(
     limits: &Limits,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<Unpacked, UnpackError> {
+    make(input, tree::Onto::Empty, target, limits, progress)
+}
+
+/// Adds the members of `input` to the tree in the directory `target`, as kernel modules are added to a root. Needs root.
+///
+/// As [`unpack`], but directories that were there before stay as they are: their owner, mode and attributes are not those
+/// of a member, and one that is a symbolic link to a directory (`lib` of a merged `/usr`) stays a link, and what is
+/// below it lands behind it. The root itself stays, too. Files, links and nodes in the way are replaced.
+///
+/// # Errors
+/// See [`UnpackError`]. What was made until then stays in `target`.
+pub fn add(
+    input: &mut (dyn std::io::Read + Send),
+    target: BorrowedFd<'_>,
+    limits: &Limits,
+    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+) -> Result<Unpacked, UnpackError> {
+    make(input, tree::Onto::Tree, target, limits, progress)
+}
+
+fn make(
+    input: &mut (dyn std::io::Read + Send),
+    onto: tree::Onto,
+    target: BorrowedFd<'_>,
+    limits: &Limits,
+    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+) -> Result<Unpacked, UnpackError> {
     let ticker = intake::Ticker::new(progress);
     intake::through(input, &ticker, None, |members| {
-        let mut tree = tree::Tree::new(target, limits, &ticker)?;
+        let mut tree = tree::Tree::new(onto, target, limits, &ticker)?;
         while let Some(member) = members.next()? {
             tree.make(member, members)?;
         }

@@ -4,15 +4,16 @@
 //! the tree is its makers' business.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use cpio::newc::{Builder, trailer};
 
 /// Type bits of a mode (inode(7)).
-const DIRECTORY: u32 = 0o040_000;
-const REGULAR: u32 = 0o100_000;
+pub(super) const DIRECTORY: u32 = 0o040_000;
+pub(super) const REGULAR: u32 = 0o100_000;
 const SYMLINK: u32 = 0o120_000;
 const CHARACTER: u32 = 0o020_000;
 
@@ -119,6 +120,28 @@ impl Tree {
         }
         Ok(())
     }
+
+    /// Writes the archive to the end of a file, as one more part of an initrd, and fills that up to the next block.
+    ///
+    /// # Errors
+    /// As [`Tree::write`]. The file is then as it was before, with some of the archive behind it.
+    pub fn append(&self, file: &File, mtime: u32) -> Result<()> {
+        pad(file).context("filling up the file")?;
+        let mut out = BufWriter::new(file);
+        self.write(&mut out, mtime)?;
+        out.flush().context("writing the end of the archive")
+    }
+}
+
+/// Fills a file up to the next block and goes there, to its new end: another archive may follow whatever is in it, even a
+/// compressed one, for the kernel passes over zeros.
+///
+/// # Errors
+/// The file cannot be made longer.
+pub fn pad(mut file: &File) -> io::Result<u64> {
+    let end = file.metadata()?.len().next_multiple_of(BLOCK);
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))
 }
 
 impl Content {

@@ -33,7 +33,7 @@ impl Outline {
         let node = match &member.kind {
             Kind::Directory => Node::Directory,
             Kind::Symlink { target } => Node::Link(target.clone()),
-            Kind::HardLink { target } => self.linked(target),
+            Kind::HardLink { target } | Kind::LinkWithData { target, .. } => self.linked(target),
             _ => Node::Other,
         };
         if let Some(dir) = self.directory(place.dir) {

@@ -11,7 +11,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::error::UnpackError;
 use super::intake::{self, Ticker};
+use super::members::Members;
 use super::outline::Outline;
 use super::{Progress, tree, walk};
 use crate::verify::{Hashing, Sha256};
@@ -98,6 +100,9 @@ fn again(source: &Path, out: &mut dyn Write, progress: &dyn Fn(Progress)) -> Res
     };
     let ticker = Ticker::new(&listen);
     Ok(intake::through(&mut input, &ticker, Some(out), |members| {
+        let Members::Tar(members) = members else {
+            return Err(UnpackError::archive("this is a cpio archive; only tar archives are packed anew"));
+        };
         let mut outline = Outline::default();
         let (mut bytes, mut count) = (0_u64, 0);
         while let Some(member) = members.next()? {

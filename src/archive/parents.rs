@@ -2,9 +2,12 @@
 //! reached: one component is opened without following, a symbolic link on the way is resolved by the kernel inside the
 //! root (openat2(2), RESOLVE_IN_ROOT).
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid, chmodat, chownat, mkdirat, openat, openat2};
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, chmodat, chownat, fstat, mkdirat, openat, openat2,
+};
 use rustix::io::Errno;
 
 /// Directories kept open at once: a directory deeper than this begins a new chain.
@@ -19,13 +22,33 @@ pub(super) struct Parents {
     /// Path of the last directory, and for each one open on the way: where its name ends in that path.
     path: Vec<u8>,
     open: Vec<(usize, OwnedFd)>,
+    /// Device and inode number of each directory made, where others were there before and stay as they are.
+    ours: Option<HashSet<(u64, u64)>>,
     /// Directories made because a member needed them.
     pub made: u64,
 }
 
 impl Parents {
-    pub(super) fn new(root: OwnedFd) -> Self {
-        Self { root, path: Vec::new(), open: Vec::new(), made: 0 }
+    /// With `keep`, directories that were there before are told from those made.
+    pub(super) fn new(root: OwnedFd, keep: bool) -> Self {
+        Self { root, path: Vec::new(), open: Vec::new(), ours: keep.then(HashSet::new), made: 0 }
+    }
+
+    /// Whether a directory that stays as it is stands here, itself or behind a symbolic link.
+    pub(super) fn was_there(&self, path: &[u8]) -> Result<bool, Errno> {
+        let Some(ours) = &self.ours else { return Ok(false) };
+        match lookup(self.root.as_fd(), path) {
+            Ok(dir) => fstat(&dir).map(|stat| !ours.contains(&(stat.st_dev, stat.st_ino))),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Notes a directory just made.
+    pub(super) fn note(&mut self, made: &Stat) {
+        if let Some(ours) = &mut self.ours {
+            ours.insert((made.st_dev, made.st_ino));
+        }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -78,7 +101,9 @@ impl Parents {
                 chmodat(above, name, Mode::from_raw_mode(0o755), AtFlags::empty())?;
                 chownat(above, name, Some(Uid::ROOT), Some(Gid::ROOT), AtFlags::SYMLINK_NOFOLLOW)?;
                 self.made += 1;
-                openat(above, name, flags, Mode::empty())
+                let made = openat(above, name, flags, Mode::empty())?;
+                self.note(&fstat(&made)?);
+                Ok(made)
             }
             other => other,
         }

@@ -12,6 +12,13 @@ pub(super) enum Compression {
     Xz,
 }
 
+/// What an archive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Tar,
+    Cpio,
+}
+
 /// Kinds that are known by sight and not read: where the mark stands, the mark, its name.
 const FOREIGN: &[(usize, &[u8], &str)] = &[
     (0, b"BZh", "bzip2"),
@@ -24,8 +31,8 @@ const FOREIGN: &[(usize, &[u8], &str)] = &[
     (0, b"hsqs", "a squashfs image"),
     (0, b"070701", "a cpio archive"),
     (0, b"070702", "a cpio archive"),
-    (0, b"070707", "a cpio archive"),
-    (0, b"\xc7\x71", "a cpio archive"),
+    (0, b"070707", "a cpio archive of an old kind (not newc)"),
+    (0, b"\xc7\x71", "a cpio archive of an old kind (not newc)"),
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-zip archive"),
     (0, b"!<arch>", "an ar archive or Debian package"),
@@ -47,13 +54,21 @@ pub(super) fn compression(head: &[u8]) -> Compression {
     }
 }
 
+/// The format of an archive whose plain bytes begin with `head`.
+pub(super) fn format(head: &[u8]) -> Option<Format> {
+    if is_tar(head) {
+        return Some(Format::Tar);
+    }
+    (head.starts_with(b"070701") || head.starts_with(b"070702")).then_some(Format::Cpio)
+}
+
 /// Whether `head` is the first block of a tar archive: a header whose sum is right, or the end marker of an empty one.
-pub(super) fn is_tar(head: &[u8]) -> bool {
+fn is_tar(head: &[u8]) -> bool {
     let Some(Ok(block)) = head.get(..HEAD).map(<&[u8; HEAD]>::try_from) else { return false };
     block.iter().all(|b| *b == 0) || tar_core::Header::from_bytes(block).verify_checksum().is_ok()
 }
 
-/// What something that is not a tar archive seems to be.
+/// What something that is no archive seems to be.
 pub(super) fn describe(head: &[u8]) -> String {
     if head.is_empty() {
         return "nothing (0 bytes)".to_owned();

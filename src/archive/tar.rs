@@ -4,7 +4,7 @@
 use tar_core::HEADER_SIZE;
 use tar_core::parse::{self, Parser};
 
-use super::error::{self, UnpackError};
+use super::error::UnpackError;
 use super::intake::Intake;
 use super::member::{Member, Step, understand};
 use super::pax::Records;
@@ -116,8 +116,7 @@ impl<'a> Members<'a> {
         let left = self.left;
         let bytes = self.intake.take(left)?;
         if bytes.is_empty() {
-            let reason = format!("the archive ends inside this member, {left} bytes too early");
-            return Err(UnpackError::member(&self.name, reason));
+            return Err(UnpackError::cut_inside(&self.name, left));
         }
         self.left -= bytes.len() as u64;
         Ok(bytes)
@@ -173,21 +172,11 @@ impl<'a> Members<'a> {
         Ok(())
     }
 
-    fn after(&self) -> String {
-        match &self.name[..] {
-            [] => "at its beginning".to_owned(),
-            name => format!("after member {}", error::shown(&error::path(name))),
-        }
-    }
-
     fn cut(&self, offset: u64) -> UnpackError {
-        UnpackError::archive(format!(
-            "the archive ends without its end marker, at byte {offset}, {}",
-            self.after()
-        ))
+        UnpackError::cut(offset, &self.name)
     }
 
     fn wrong(&self, offset: u64, reason: &str) -> UnpackError {
-        UnpackError::archive(format!("the archive is damaged at byte {offset}, {}: {reason}", self.after()))
+        UnpackError::between(offset, &self.name, reason)
     }
 }

@@ -1,11 +1,12 @@
 //! Members become files, directories, links and nodes below a root, and nothing outside is ever touched. Reading the
-//! archive is `tar`'s, finding directories `parents`', owners, modes and times `attributes`'.
+//! archive is `tar`'s and `cpio`'s, files and their data are `files`', finding directories `parents`', owners, modes and times
+//! `attributes`'.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, fremovexattr, ftruncate,
-    linkat, mkdirat, mknodat, openat, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, fremovexattr, mkdirat,
+    mknodat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -14,12 +15,21 @@ use super::attributes::{CHMOD, CHOWN, Later, SPECIAL, UTIMENS, times};
 use super::error::{self, UnpackError};
 use super::intake::Ticker;
 use super::member::{Kind, Member};
-use super::parents::{Parents, inside, lookup};
-use super::tar::Members;
+use super::members::Members;
+use super::parents::{Parents, inside};
 use super::{Limits, Progress, Unpacked};
 
 /// Entries between two ticks where no data flows: links and empty files come without.
 const TICK_ENTRIES: u64 = 256;
+
+/// What a tree is made in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Onto {
+    /// A new directory; the archive says how everything in it is.
+    Empty,
+    /// A tree that is there and whose directories stay as they are.
+    Tree,
+}
 
 /// A tree in the making.
 pub(super) struct Tree<'a> {
@@ -40,13 +50,17 @@ pub(super) struct Place<'p> {
 }
 
 impl<'a> Tree<'a> {
-    /// The root becomes `0755 root:root` at once; a member for it may say otherwise.
+    /// A new root becomes `0755 root:root` at once; a member for it may say otherwise.
     pub(super) fn new(
+        onto: Onto,
         target: BorrowedFd<'_>,
         limits: &'a Limits,
         ticker: &'a Ticker<'a>,
     ) -> Result<Self, UnpackError> {
         let prepared = inside(target, b"", OFlags::RDONLY | OFlags::DIRECTORY).and_then(|root| {
+            if onto == Onto::Tree {
+                return Ok(root);
+            }
             fchown(&root, Some(Uid::ROOT), Some(Gid::ROOT))?;
             fchmod(&root, Mode::from_raw_mode(0o755))?;
             match fremovexattr(&root, acl::DEFAULT) {
@@ -55,15 +69,22 @@ impl<'a> Tree<'a> {
             }
         });
         let root = prepared.map_err(|errno| UnpackError::system(b"", "preparing the root", errno, 0))?;
-        let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let (own, umask) = match onto {
+            Onto::Empty => {
+                let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+                (own, umask())
+            }
+            // Setgid directories hand their group on: nothing made here is sure to be ours. No member has this owner.
+            Onto::Tree => ((u32::MAX, u32::MAX), 0o777),
+        };
         Ok(Self {
-            parents: Parents::new(root),
+            parents: Parents::new(root, onto == Onto::Tree),
             limits,
             ticker,
             done: Unpacked::default(),
             later: Vec::new(),
             own,
-            umask: umask(),
+            umask,
         })
     }
 
@@ -76,9 +97,12 @@ impl<'a> Tree<'a> {
             Kind::Directory => self.make_directory(member, &path),
             Kind::File { .. } | Kind::Sparse { .. } => self.make_file(&member, &place, members),
             Kind::HardLink { target } => self.make_hard_link(&member, target, &place),
-            Kind::Symlink { .. } | Kind::Character { .. } | Kind::Block { .. } | Kind::Fifo => {
-                self.make_node(&member, &place)
-            }
+            Kind::LinkWithData { target, .. } => self.make_link_with_data(&member, target, &place, members),
+            Kind::Symlink { .. }
+            | Kind::Character { .. }
+            | Kind::Block { .. }
+            | Kind::Fifo
+            | Kind::Socket => self.make_node(&member, &place),
         }
     }
 
@@ -104,6 +128,9 @@ impl<'a> Tree<'a> {
         if !matches!(member.kind, Kind::Directory) {
             return Err(UnpackError::member(&member.name, "the root of the archive is not a directory"));
         }
+        if self.parents.was_there(b"").map_err(|e| self.failed(&member.name, PARENT, e))? {
+            return Ok(());
+        }
         fchown(self.parents.root(), Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)))
             .map_err(|e| self.failed(&member.name, CHOWN, e))?;
         self.directory_attributes(member, b"", true)
@@ -111,12 +138,19 @@ impl<'a> Tree<'a> {
 
     fn make_directory(&mut self, member: Member, path: &[u8]) -> Result<(), UnpackError> {
         let Some(place) = Place::of(path) else { return self.make_root(member) };
+        if self.parents.was_there(path).map_err(|e| self.failed(&member.name, PARENT, e))? {
+            return Ok(());
+        }
         let mode = Mode::from_raw_mode(member.mode & !SPECIAL);
         let new = self.create(&member, &place, |dir, leaf| match mkdirat(dir, leaf, mode) {
             // One that is there already takes the attributes of this one.
             Err(Errno::EXIST) if is_directory(dir, leaf)? => Ok(false),
             made => made.map(|()| true),
         })?;
+        if new {
+            self.at(&member, &place, PARENT, |dir, leaf| statat(dir, leaf, AtFlags::SYMLINK_NOFOLLOW))
+                .map(|stat| self.parents.note(&stat))?;
+        }
         if !new || (member.uid, member.gid) != self.own {
             let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
             self.at(&member, &place, CHOWN, |dir, leaf| {
@@ -126,98 +160,11 @@ impl<'a> Tree<'a> {
         self.directory_attributes(member, path, !new)
     }
 
-    fn make_file(
-        &mut self,
-        member: &Member,
-        place: &Place<'_>,
-        members: &mut Members<'_>,
-    ) -> Result<(), UnpackError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(member.mode & !SPECIAL);
-        let fd = self.create(member, place, |dir, leaf| openat(dir, leaf, flags, mode))?;
-        match &member.kind {
-            Kind::Sparse { pieces, size } => {
-                let mut pieces = pieces.iter().filter(|p| p.length > 0);
-                let (mut at, mut left) = (0, 0);
-                loop {
-                    let mut bytes = members.data()?;
-                    if bytes.is_empty() {
-                        break;
-                    }
-                    while !bytes.is_empty() {
-                        if left == 0 {
-                            // The pieces add up to the data: `tar` saw to that.
-                            (at, left) = pieces.next().map_or((at, u64::MAX), |p| (p.offset, p.length));
-                        }
-                        let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-                        self.write(member, &fd, &bytes[..n], Some(at))?;
-                        (at, left, bytes) = (at + n as u64, left - n as u64, &bytes[n..]);
-                    }
-                }
-                ftruncate(&fd, *size).map_err(|e| self.failed(&member.name, "setting the size", e))?;
-            }
-            _ => loop {
-                let bytes = members.data()?;
-                if bytes.is_empty() {
-                    break;
-                }
-                self.write(member, &fd, bytes, None)?;
-            },
-        }
-        self.file_attributes(member, &fd)
-    }
-
-    fn write(&self, member: &Member, fd: &OwnedFd, data: &[u8], at: Option<u64>) -> Result<(), UnpackError> {
-        let mut done = 0;
-        while done < data.len() {
-            let rest = &data[done..];
-            let wrote = match at {
-                Some(at) => rustix::io::pwrite(fd, rest, at + done as u64),
-                None => rustix::io::write(fd, rest),
-            };
-            match wrote {
-                Ok(n) => done += n,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.failed(&member.name, "writing", errno)),
-            }
-        }
-        Ok(())
-    }
-
-    fn make_hard_link(
-        &mut self,
-        member: &Member,
-        target: &[u8],
-        place: &Place<'_>,
-    ) -> Result<(), UnpackError> {
-        let complain = |reason: String| UnpackError::member(&member.name, reason);
-        let shown = || error::shown(&error::path(target));
-        let path = clean(target).map_err(|reason| complain(format!("hard link to {}: {reason}", shown())))?;
-        let missing = || complain(format!("hard link to {}, which is not there yet", shown()));
-        let to = Place::of(&path).ok_or_else(|| complain("hard link to the root".to_owned()))?;
-        let to_dir = match lookup(self.parents.root(), to.dir) {
-            Ok(dir) => dir,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Err(missing()),
-            Err(errno) => return Err(self.failed(&member.name, "opening the link's target", errno)),
-        };
-        let target = match statat(&to_dir, to.leaf, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            Err(Errno::NOENT) => return Err(missing()),
-            Err(errno) => return Err(self.failed(&member.name, "looking at the link's target", errno)),
-        };
-        self.create(member, place, |dir, leaf| match linkat(&to_dir, to.leaf, dir, leaf, AtFlags::empty()) {
-            Err(Errno::EXIST) => match statat(dir, leaf, AtFlags::SYMLINK_NOFOLLOW)? {
-                same if (same.st_dev, same.st_ino) == (target.st_dev, target.st_ino) => Ok(()),
-                _ => Err(Errno::EXIST),
-            },
-            done => done,
-        })
-    }
-
     fn make_node(&mut self, member: &Member, place: &Place<'_>) -> Result<(), UnpackError> {
         let (kind, device) = match &member.kind {
             Kind::Character { device } => (FileType::CharacterDevice, *device),
             Kind::Block { device } => (FileType::BlockDevice, *device),
+            Kind::Socket => (FileType::Socket, 0),
             _ => (FileType::Fifo, 0),
         };
         let mode = Mode::from_raw_mode(member.mode & !SPECIAL);
@@ -243,7 +190,7 @@ impl<'a> Tree<'a> {
     }
 
     /// Creates something; what stands in its way, other than a directory with something in it, is removed.
-    fn create<T>(
+    pub(super) fn create<T>(
         &mut self,
         member: &Member,
         place: &Place<'_>,
@@ -290,9 +237,10 @@ fn doing(kind: &Kind) -> &'static str {
         Kind::File { .. } | Kind::Sparse { .. } => "creating the file",
         Kind::Directory => "creating the directory",
         Kind::Symlink { .. } => "creating the symbolic link",
-        Kind::HardLink { .. } => "creating the hard link",
+        Kind::HardLink { .. } | Kind::LinkWithData { .. } => "creating the hard link",
         Kind::Character { .. } | Kind::Block { .. } => "creating the device node",
         Kind::Fifo => "creating the fifo",
+        Kind::Socket => "creating the socket",
     }
 }
 
@@ -314,7 +262,9 @@ pub(super) fn check(member: &Member) -> Result<(), UnpackError> {
     let complain = |reason| UnpackError::member(&member.name, reason);
     clean(&member.name).map_err(complain)?;
     match &member.kind {
-        Kind::HardLink { target } => clean(target).map(drop).map_err(complain),
+        Kind::HardLink { target } | Kind::LinkWithData { target, .. } => {
+            clean(target).map(drop).map_err(complain)
+        }
         _ => Ok(()),
     }
 }

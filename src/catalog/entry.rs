@@ -1,24 +1,29 @@
-//! `[[entry]]` and the artifacts in it, from as written to as meant. Ids that occur twice are seen by `written`.
+//! `[[entry]]`, from as written to as meant. Ids that occur twice are seen by `entries`.
 
-use std::ops::Range;
-
-use super::places::{Mirror, Placed};
-use super::problem::{Page, nearest, quoted};
+use super::artifact::{self, Role};
+use super::problem::{nearest, quoted};
 use super::quantity::root_size;
-use super::table::{At, Table};
-use super::{Artifact, Boot, Entry, Root, RootSize};
-use crate::fetch::{Location, LocationError};
-use crate::verify::{Sha256, Trust};
+use super::run::{self, Named};
+use super::table::Table;
+use super::{Artifact, Boot, Carry, Entry, Root, RootSize, kexec};
+use crate::fetch::Location;
 
 /// What an entry does not say.
 #[derive(Debug)]
 pub(super) struct Defaults {
+    pub(super) cmdline: String,
     pub(super) root_size: RootSize,
     pub(super) init: Option<String>,
     pub(super) init_args: Vec<String>,
+    pub(super) carry: Carry,
+    pub(super) modules: Option<Artifact>,
 }
 
-/// The kinds of entry that are decided; two of them come with a later version.
+/// Said to one who does not know how an entry may boot.
+const WAYS: &str =
+    "an entry boots by \"switch-root\", \"kexec\", \"run\", \"shell\", \"reboot\", \"poweroff\" or \"local\"";
+
+/// The kinds of entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     SwitchRoot,
@@ -32,20 +37,21 @@ enum Kind {
 
 const KINDS: &[(&str, Kind)] = &[
     ("switch-root", Kind::SwitchRoot),
+    ("kexec", Kind::Kexec),
+    ("run", Kind::Run),
     ("shell", Kind::Shell),
     ("reboot", Kind::Reboot),
     ("poweroff", Kind::PowerOff),
     ("local", Kind::Local),
-    ("kexec", Kind::Kexec),
-    ("run", Kind::Run),
 ];
 
 /// Keys that only some kinds of entry have.
 const KEYS_OF_KINDS: &[(&str, &[Kind])] = &[
     ("root", &[Kind::SwitchRoot, Kind::Kexec, Kind::Run]),
     ("root_size", &[Kind::SwitchRoot, Kind::Kexec, Kind::Run]),
-    ("init", &[Kind::SwitchRoot, Kind::Kexec, Kind::Run]),
-    ("init_args", &[Kind::SwitchRoot, Kind::Kexec, Kind::Run]),
+    // A job starts its command and no init.
+    ("init", &[Kind::SwitchRoot, Kind::Kexec]),
+    ("init_args", &[Kind::SwitchRoot, Kind::Kexec]),
     ("modules", &[Kind::SwitchRoot, Kind::Kexec, Kind::Run]),
     ("kernel", &[Kind::Kexec]),
     ("cmdline", &[Kind::Kexec]),
@@ -54,43 +60,85 @@ const KEYS_OF_KINDS: &[(&str, &[Kind])] = &[
     ("run", &[Kind::Run]),
 ];
 
-pub(super) const KEYS: &[&str] =
-    &["id", "title", "help", "group", "boot", "root", "root_size", "init", "init_args"];
-/// Known, and refused with the kind of entry in mind.
-const KEYS_LATER: &[&str] = &["kernel", "cmdline", "initrd", "carry", "modules", "run"];
+/// Of an entry of any kind.
+pub(super) const KEYS: &[&str] = &[
+    "id",
+    "title",
+    "help",
+    "group",
+    "boot",
+    "root",
+    "root_size",
+    "init",
+    "init_args",
+    "kernel",
+    "initrd",
+    "modules",
+    "cmdline",
+    "carry",
+    "run",
+];
+
 /// Known, and refused in any entry.
 const KEYS_LATER_ANYWHERE: &[&str] = &["when", "files", "hooks", "network", "report", "serial", "expires"];
-
-pub(super) const ARTIFACT_KEYS: &[&str] = &["url", "sha256", "size", "unpacked", "entries", "unverified"];
 
 /// `root_size` when nobody says.
 pub(super) const ROOT_SIZE: RootSize = RootSize::Percent(80);
 
-/// The entry, if it can be made out; whether it stands is known from the page.
-pub(super) fn read(table: &Table, base: &Location, defaults: &Defaults) -> Option<Entry> {
-    table.only(KEYS, KEYS_LATER, KEYS_LATER_ANYWHERE);
+/// The entry, if it can be made out; whether it stands is known from the page. Entries that its end names are added to
+/// `named`.
+pub(super) fn read(
+    table: &Table,
+    base: &Location,
+    defaults: &Defaults,
+    named: &mut Vec<Named>,
+) -> Option<Entry> {
+    table.only(KEYS, &[], KEYS_LATER_ANYWHERE);
     let id = id(table);
     let title = required(table, "title", "say what the menu shows, such as title = \"Rescue console\"");
     let help = table.text("help").map(|(text, _)| text.to_owned());
     let group = table.text("group").map(|(text, _)| text.to_owned());
     let kind = kind(table);
     keys_of_kind(table, kind);
-    let root = root(table, base, defaults);
-    let boot = match kind? {
-        Kind::SwitchRoot => {
-            if table.key("root").is_none() {
-                table
-                    .lacks("root", "write root = { url = \"…\", sha256 = \"…\" }; `bootjack pack` prints it");
-            }
-            Boot::SwitchRoot(Box::new(root?))
+    let boot = match kind {
+        Some(Kind::SwitchRoot) => switch_root(table, base, defaults),
+        Some(Kind::Kexec) => kexec::read(table, base, defaults).map(|k| Boot::Kexec(Box::new(k))),
+        Some(Kind::Run) => run::read(table, base, defaults, named).map(|job| Boot::Run(Box::new(job))),
+        Some(Kind::Shell) => Some(Boot::Shell),
+        Some(Kind::Reboot) => Some(Boot::Reboot),
+        Some(Kind::PowerOff) => Some(Boot::PowerOff),
+        Some(Kind::Local) => Some(Boot::Local),
+        None => {
+            // Which kind was meant is not known; what is wrong in its artifacts is.
+            root(table, base, defaults);
+            artifact::of(table, "kernel", Role::Kernel, base);
+            artifact::of(table, "modules", Role::Modules, base);
+            None
         }
-        Kind::Shell => Boot::Shell,
-        Kind::Reboot => Boot::Reboot,
-        Kind::PowerOff => Boot::PowerOff,
-        Kind::Local => Boot::Local,
-        Kind::Kexec | Kind::Run => return None,
     };
-    Some(Entry { id: id?, title: title?, help, group, boot })
+    Some(Entry { id: id?, title: title?, help, group, boot: boot? })
+}
+
+fn switch_root(table: &Table, base: &Location, defaults: &Defaults) -> Option<Boot> {
+    let modules = modules(table, base, defaults);
+    let root = required_root(table, base, defaults)?;
+    Some(Boot::SwitchRoot(Box::new(Root { modules: modules?, ..root })))
+}
+
+/// A root, complained of if it is not there.
+pub(super) fn required_root(table: &Table, base: &Location, defaults: &Defaults) -> Option<Root> {
+    if table.key("root").is_none() {
+        table.lacks("root", "write root = { url = \"…\", sha256 = \"…\" }; `bootjack pack` prints it");
+    }
+    root(table, base, defaults)
+}
+
+/// The modules that an entry or the defaults name; absent if they are wrong.
+pub(super) fn modules(table: &Table, base: &Location, defaults: &Defaults) -> Option<Option<Artifact>> {
+    match table.key("modules") {
+        Some(_) => artifact::of(table, "modules", Role::Modules, base).map(Some),
+        None => Some(defaults.modules.clone()),
+    }
 }
 
 /// An entry's name on the kernel command line.
@@ -121,31 +169,22 @@ fn required(table: &Table, key: &str, hint: &str) -> Option<String> {
 }
 
 fn kind(table: &Table) -> Option<Kind> {
-    let these = "this version knows \"switch-root\", \"shell\", \"reboot\", \"poweroff\" and \"local\"";
     if table.key("boot").is_none() {
-        table.lacks("boot", these);
+        table.lacks("boot", WAYS);
     }
     let (word, place) = table.text("boot")?;
-    match KINDS.iter().find(|(name, _)| *name == word) {
-        Some(&(_, kind)) => {
-            if matches!(kind, Kind::Kexec | Kind::Run) {
-                let message = format!("boot = {} is not in this version", quoted(word));
-                table.page.error(&place, message, Some(these.into()));
-            }
-            Some(kind)
-        }
-        None => {
-            let hint = match nearest(word, KINDS.iter().map(|(name, _)| *name)) {
-                Some(name) => format!("did you mean {name:?}?"),
-                None => these.into(),
-            };
-            table.page.error(&place, format!("{} is no way to boot", quoted(word)), Some(hint));
-            None
-        }
+    let kind = KINDS.iter().find(|(name, _)| *name == word).map(|&(_, kind)| kind);
+    if kind.is_none() {
+        let hint = match nearest(word, KINDS.iter().map(|(name, _)| *name)) {
+            Some(name) => format!("did you mean {name:?}?"),
+            None => WAYS.into(),
+        };
+        table.page.error(&place, format!("{} is no way to boot", quoted(word)), Some(hint));
     }
+    kind
 }
 
-/// Complains of keys that do not belong to the entry's kind, and of those that come with a later version.
+/// Complains of keys that do not belong to the entry's kind.
 fn keys_of_kind(table: &Table, kind: Option<Kind>) {
     for (key, kinds) in KEYS_OF_KINDS {
         let (Some(place), Some(kind)) = (table.key(key), kind) else { continue };
@@ -153,8 +192,6 @@ fn keys_of_kind(table: &Table, kind: Option<Kind>) {
             let message = format!("{key:?} does not belong to an entry with boot = {:?}", name(kind));
             let owners: Vec<String> = kinds.iter().map(|&k| format!("{:?}", name(k))).collect();
             table.page.error(&place, message, Some(format!("it belongs to boot = {}", owners.join(", "))));
-        } else if KEYS_LATER.contains(key) {
-            table.page.error(&place, format!("{key:?} is not in this version"), None);
         }
     }
 }
@@ -163,11 +200,12 @@ fn name(kind: Kind) -> &'static str {
     KINDS.iter().find(|(_, k)| *k == kind).map_or("", |(name, _)| name)
 }
 
-fn root(table: &Table, base: &Location, defaults: &Defaults) -> Option<Root> {
+/// The root, its modules left to the caller.
+pub(super) fn root(table: &Table, base: &Location, defaults: &Defaults) -> Option<Root> {
     let size = table.read_size("root_size").unwrap_or(defaults.root_size);
     let init = init(table).or_else(|| defaults.init.clone());
     let init_args = init_args(table).unwrap_or_else(|| defaults.init_args.clone());
-    let archive = artifact(&table.table("root", "the artifact", "{ url = \"…\", sha256 = \"…\" }")?, base)?;
+    let archive = artifact::of(table, "root", Role::Root, base)?;
     Some(Root { archive, size, init, init_args, modules: None })
 }
 
@@ -195,102 +233,4 @@ impl Table<'_> {
         }
         self.read(key, "\"60%\", or bytes", root_size).map(|(size, _)| size)
     }
-}
-
-/// A thing to fetch, with everything that is wrong with it complained of.
-fn artifact(table: &Table, base: &Location) -> Option<Artifact> {
-    table.only(ARTIFACT_KEYS, &[], &["chunks"]);
-    if table.key("url").is_none() {
-        table.lacks("url", "write url = \"FILE\", or a list of mirrors");
-    }
-    let urls = table.text_or_texts("url");
-    let pinned = table.key("chunks").is_some() || urls.iter().flatten().any(|(url, _)| is_pinned(url));
-    let trust = trust(table, pinned);
-    let mirrors: Option<Vec<Mirror>> = urls.map(|urls| {
-        let mirror = |(url, place): At<&str>| {
-            Some(Mirror { location: location(table.page, url, &place, base)?, place })
-        };
-        urls.into_iter().filter_map(mirror).collect()
-    });
-    let number = |key| table.integer(key).map(|(number, _)| number);
-    let (size, unpacked, entries) = (number("size"), number("unpacked"), number("entries"));
-    if table.key("unpacked").is_none() {
-        let hint =
-            "`bootjack pack` prints size, unpacked and entries; with them memory is checked before fetching";
-        table.page.warning(&table.place, "the artifact lacks \"unpacked\": memory need unknown", hint);
-    }
-    let mirrors = mirrors.filter(|m| !m.is_empty())?;
-    let locations = mirrors.iter().map(|m| m.location.clone()).collect();
-    table.page.place(Placed { size, mirrors });
-    Some(Artifact { locations, trust: trust?, size, unpacked, entries })
-}
-
-/// A digest in the name of a container image stands for `sha256`.
-fn is_pinned(url: &str) -> bool {
-    url.starts_with("oci://") && url.contains("@sha256:")
-}
-
-fn trust(table: &Table, pinned: bool) -> Option<Trust> {
-    let unverified = table.truth("unverified");
-    let digest: Option<At<Sha256>> = table.read("sha256", "\"…\", 64 hexadecimal digits", |text| {
-        text.parse().map_err(|why: crate::verify::ParseDigestError| format!("is no digest: {why}"))
-    });
-    match (table.key("sha256"), unverified) {
-        (Some(digest), Some(true)) => {
-            let unverified = table.key("unverified").unwrap_or_default();
-            let second = if unverified.start > digest.start { unverified } else { digest };
-            let hint = "keep sha256: what has a digest is always held against it";
-            table.page.error(
-                &second,
-                "\"sha256\" and \"unverified = true\" exclude each other",
-                Some(hint.into()),
-            );
-            None
-        }
-        (Some(_), _) => digest.map(|(digest, _)| Trust::Sha256(digest)),
-        (None, Some(true)) => {
-            let place = table.key("unverified").unwrap_or_default();
-            let hint = "the menu says UNVERIFIED; `sha256sum FILE` gives what to write as sha256";
-            table.page.warning(&place, "nothing is verified: whatever the server sends is booted", hint);
-            Some(Trust::Unverified)
-        }
-        (None, _) => {
-            // An `unverified` that is no truth value is complained of already, where it stands.
-            let undecided = table.key("unverified").is_some() && unverified.is_none();
-            if !pinned && !undecided {
-                table.lacks("sha256", "`sha256sum FILE` gives it; `unverified = true` goes without");
-            }
-            None
-        }
-    }
-}
-
-/// A location in the catalog, resolved against its base.
-pub(super) fn location(page: &Page, text: &str, place: &Range<usize>, base: &Location) -> Option<Location> {
-    if !variables(page, text, place) {
-        return None;
-    }
-    match base.join(text) {
-        Ok(location) => Some(location),
-        Err(LocationError::NotInThisVersion(_)) => {
-            page.error(
-                place,
-                format!("{}: such a location is not in this version", quoted(text)),
-                Some("this version fetches http://, https://, file:/ and initramfs:/".into()),
-            );
-            None
-        }
-        Err(why) => {
-            page.error(place, format!("{}: {why}", quoted(text)), None);
-            None
-        }
-    }
-}
-
-/// Whether a text is free of `${…}`, which a later version fills in; and of `$$`, which then means a dollar.
-pub(super) fn variables(page: &Page, text: &str, place: &Range<usize>) -> bool {
-    let Some(word) = ["${", "$$"].into_iter().find(|word| text.contains(word)) else { return true };
-    let what = if word == "${" { "variables (\"${…}\") are" } else { "\"$$\" is" };
-    page.error(place, format!("{}: {what} not in this version", quoted(text)), None);
-    false
 }

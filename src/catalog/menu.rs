@@ -1,15 +1,15 @@
-//! `[menu]` and `[defaults]`, from as written to as meant. Whether the entries they name exist is seen by `written`.
+//! `[menu]` and `[defaults]`, from as written to as meant. Whether the entries they name exist is seen by `entries`.
 
 use std::ops::Range;
 use std::time::Duration;
 
+use super::artifact::{self, Role};
 use super::entry::{self, Defaults, ROOT_SIZE};
-use super::quantity;
 use super::table::{At, Table};
+use super::{Carry, kexec, quantity};
 use crate::fetch::Location;
 
-pub(super) const DEFAULTS_KEYS: &[&str] = &["cmdline", "root_size", "init", "init_args"];
-const DEFAULTS_KEYS_LATER: &[&str] = &["carry", "modules"];
+pub(super) const DEFAULTS_KEYS: &[&str] = &["cmdline", "root_size", "init", "init_args", "carry", "modules"];
 pub(super) const MENU_KEYS: &[&str] =
     &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base"];
 /// `[menu]` as written.
@@ -71,7 +71,7 @@ fn idle(text: &str) -> Result<Duration, String> {
 /// What relative locations resolve against: a directory ends with `/`, else the last part is not used (RFC 3986, 5.2).
 fn menu_base(menu: &Table, base: &Location) -> Option<Location> {
     let (text, place) = menu.text("base")?;
-    let written = entry::location(menu.page, text, &place, base)?;
+    let written = artifact::location(menu.page, text, &place, base)?;
     if !text.ends_with('/') {
         let hint = format!("a directory is written {:?}", format!("{text}/"));
         menu.page.warning(&place, "\"base\" does not end with '/': its last part is not used", &hint);
@@ -79,18 +79,25 @@ fn menu_base(menu: &Table, base: &Location) -> Option<Location> {
     Some(written)
 }
 
-pub(super) fn defaults(top: &Table) -> Defaults {
-    let nothing = Defaults { root_size: ROOT_SIZE, init: None, init_args: Vec::new() };
+pub(super) fn defaults(top: &Table, base: &Location) -> Defaults {
+    let nothing = Defaults {
+        cmdline: String::new(),
+        root_size: ROOT_SIZE,
+        init: None,
+        init_args: Vec::new(),
+        carry: Carry::default(),
+        modules: None,
+    };
     let Some(table) = top.table("defaults", "[defaults]", "[defaults] on a line of its own") else {
         return nothing;
     };
-    table.only(DEFAULTS_KEYS, &[], DEFAULTS_KEYS_LATER);
-    if let Some((cmdline, place)) = table.text("cmdline") {
-        entry::variables(table.page, cmdline, &place);
-    }
+    table.only(DEFAULTS_KEYS, &[], &[]);
     Defaults {
+        cmdline: kexec::cmdline(&table).unwrap_or_default(),
         root_size: table.read_size("root_size").unwrap_or(nothing.root_size),
         init: entry::init(&table),
         init_args: entry::init_args(&table).unwrap_or_default(),
+        carry: kexec::carry(&table).unwrap_or_default(),
+        modules: artifact::of(&table, "modules", Role::Modules, base),
     }
 }

@@ -1,12 +1,18 @@
 //! The catalog as meant: what can be booted, and how. Parsing never touches a file or the network; whether this
 //! machine can boot an entry is `plan`'s to say.
 
+mod artifact;
+mod entries;
 mod entry;
+mod follow;
+mod kexec;
 mod menu;
 mod places;
 mod problem;
 mod quantity;
+mod run;
 mod table;
+mod words;
 mod written;
 
 use std::time::Duration;

@@ -61,4 +61,17 @@ mod tests {
         let problem = all[0].mirrors[1].problem(text, Severity::Error, "m".into(), "h");
         assert_eq!((problem.line, problem.column, problem.width), (6, 26, 16));
     }
+
+    #[test]
+    fn kernels_initrds_and_modules_are_asked_for_once_each() {
+        let text = "version = 1\n[defaults]\nmodules = { url = 'd' }\n\
+            [[entry]]\nid = 'a'\nboot = 'kexec'\nkernel = { url = 'k' }\nmodules = { url = 'm' }\n\
+            initrd = [{ url = 'i' }, { url = 'j' }]\nroot = { url = 'r' }\n\
+            [[entry]]\nid = 'b'\nboot = 'run'\nroot = { url = 's' }\n";
+        let all = artifacts(text, &Location::parse("http://a/c.toml").unwrap());
+        let mut names: Vec<String> = all.iter().map(|a| a.mirrors[0].location.to_string()).collect();
+        names.sort();
+        let wanted = ["d", "i", "j", "k", "m", "r", "s"].map(|name| format!("http://a/{name}"));
+        assert_eq!(names, wanted);
+    }
 }

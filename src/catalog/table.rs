@@ -90,6 +90,15 @@ impl<'a> Table<'a> {
         text(self.page, value, &format!("{key:?}"))
     }
 
+    /// A text as [`Self::text`], or an empty one.
+    pub(super) fn text_or_nothing(&self, key: &str) -> Option<At<&'a str>> {
+        let value = self.value(key)?;
+        match value.get_ref().as_str() {
+            Some("") => Some(("", value.span())),
+            _ => self.text(key),
+        }
+    }
+
     /// A list of texts.
     pub(super) fn texts(&self, key: &str) -> Option<Vec<At<&'a str>>> {
         let value = self.value(key)?;

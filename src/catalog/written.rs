@@ -1,18 +1,16 @@
-//! From the text of a catalog to its meaning: the file, `[menu]`, `[defaults]`, and which entries stand. Every problem
+//! From the text of a catalog to its meaning: the file as a whole. Every problem
 //! is found in one pass, by walking the TOML tree with its places. No file and no network is touched.
 
-use std::collections::HashMap;
-use std::ops::Range;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::entry::{self, Defaults};
+use super::Catalog;
+use super::entries::{Entries, Name};
 use super::menu::{self, Menu};
-use super::problem::{Page, Problem, Severity, nearest, quoted};
-use super::table::{At, Table, kind};
-use super::{Action, Catalog, Entry};
+use super::problem::{Page, Problem, Severity, quoted};
+use super::table::Table;
 use crate::fetch::Location;
 
 /// What a catalog became.
@@ -54,9 +52,6 @@ pub const TEXT_LIMIT: usize = 4 << 20;
 
 /// Said of a longer one.
 const TOO_LONG: &str = "the catalog is longer than 4 MiB";
-
-/// Entries of the longest catalog: more than a person scrolls through.
-const ENTRY_LIMIT: usize = 10_000;
 
 /// The versions this bootjack reads.
 const VERSION: u64 = 1;
@@ -118,9 +113,6 @@ pub(super) fn walk(page: &Page, base: &Location) {
     drop(read(page, base));
 }
 
-/// Place in the file, id and title of a refused entry.
-type Name = (usize, Option<String>, Option<String>);
-
 fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
     if page.text().len() > TEXT_LIMIT {
         page.error(&(0..0), TOO_LONG, None);
@@ -131,16 +123,17 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
     version(&top)?;
     top.only(TOP_KEYS, &[], TOP_KEYS_LATER);
     let menu = Menu::read(&top, base);
-    let defaults = menu::defaults(&top);
-    let entries = Entries::read(&top, menu.base.as_ref().unwrap_or(base), &defaults);
+    let base = menu.base.as_ref().unwrap_or(base);
+    let defaults = menu::defaults(&top, base);
+    let entries = Entries::read(&top, base, &defaults);
     let catalog = Catalog {
         default: entries.default_entry(page, &menu),
-        on_failure: entries.on_failure(page, menu.on_failure),
+        on_failure: entries.on_failure(page, menu.on_failure.as_ref()),
         title: menu.title.unwrap_or_else(|| "bootjack".into()),
         timeout: menu.timeout,
         idle: menu.idle.unwrap_or(Duration::from_secs(5 * 60)),
         retry_for: menu.retry_for.unwrap_or(Duration::from_secs(10 * 60)),
-        entries: entries.standing,
+        entries: entries.standing.into_iter().map(|(_, entry)| entry).collect(),
     };
     Some((catalog, entries.refused))
 }
@@ -185,131 +178,10 @@ fn version(top: &Table) -> Option<()> {
     }
 }
 
-/// The entries, sorted into those that stand and those that do not.
-#[derive(Default)]
-struct Entries {
-    standing: Vec<Entry>,
-    refused: Vec<Name>,
-    first_refused: bool,
-}
-
-impl Entries {
-    fn read(top: &Table, base: &Location, defaults: &Defaults) -> Self {
-        let mut entries = Self::default();
-        let mut lines = HashMap::new();
-        for (index, value) in entry_tables(top).iter().enumerate() {
-            let page = top.page;
-            let mut name = (index, None, None);
-            let (entry, wrong) = page.within(index, || {
-                let table = Table::of(page, value, "the entry", "[[entry]] on a line of its own")?;
-                let text = |key| Some(table.value(key)?.get_ref().as_str()?.to_owned());
-                (name.1, name.2) = (text("id"), text("title"));
-                unique(&table, &mut lines);
-                entry::read(&table, base, defaults)
-            });
-            match entry.filter(|_| !wrong) {
-                Some(entry) => entries.standing.push(entry),
-                None => {
-                    entries.first_refused |= index == 0;
-                    entries.refused.push(name);
-                }
-            }
-        }
-        if top.key("entry").is_none() {
-            top.page.warning(&(0..0), "the catalog has no entry", "add one: [[entry]]");
-        }
-        entries
-    }
-
-    /// The entry that boots by itself. Never another than the one meant: a refused one leaves none.
-    fn default_entry(&self, page: &Page, menu: &Menu) -> Option<usize> {
-        let Some((id, place)) = &menu.default else {
-            if menu.timeout.is_some() && self.standing.len() > 1 {
-                let first = quoted(&self.standing[0].id);
-                let message = format!("a timeout without a default boots the first entry, {first}");
-                page.warning(&menu.timeout_place, message, "say which one in default = \"ID\"");
-            }
-            return (!self.standing.is_empty() && !self.first_refused).then_some(0);
-        };
-        let standing = self.standing.iter().position(|e| e.id == *id);
-        if standing.is_none() {
-            self.absent(page, id, &[], place, "nothing boots by itself");
-        }
-        standing
-    }
-
-    /// What follows when an unattended boot is given up.
-    fn on_failure(&self, page: &Page, written: Option<At<String>>) -> Action {
-        let Some((word, place)) = written else { return Action::Reboot };
-        match word.as_str() {
-            "reboot" => Action::Reboot,
-            "poweroff" => Action::PowerOff,
-            "hold" => Action::Hold,
-            "menu" => {
-                let hint = "write \"reboot\", \"poweroff\", \"hold\" or an entry's id".to_owned();
-                page.error(&place, "\"on_failure\": \"menu\" is only for the end of a job", Some(hint));
-                Action::Reboot
-            }
-            id if self.standing.iter().any(|e| e.id == id) => Action::Entry(word),
-            id => {
-                let actions = ["reboot", "poweroff", "hold"];
-                self.absent(page, id, &actions, &place, "the machine is rebooted instead");
-                Action::Reboot
-            }
-        }
-    }
-
-    /// Complains of an id that names no standing entry: a refused one costs `so`, an unknown one the file. It may
-    /// have been meant to be one of `words`.
-    fn absent(&self, page: &Page, id: &str, words: &[&str], place: &Range<usize>, so: &str) {
-        if self.refused.iter().any(|(_, refused, _)| refused.as_deref() == Some(id)) {
-            page.fault(place, format!("entry {} is refused: {so}", quoted(id)), None);
-            return;
-        }
-        let known = words.iter().copied().chain(self.standing.iter().map(|e| e.id.as_str()));
-        let known = known.chain(self.refused.iter().filter_map(|(_, id, _)| id.as_deref()));
-        let hint = nearest(id, known).map(|known| format!("did you mean {}?", quoted(known)));
-        page.error(place, format!("there is no entry {}", quoted(id)), hint);
-    }
-}
-
-/// The values of `[[entry]]`, as far as they are counted.
-fn entry_tables<'a>(top: &Table<'a>) -> &'a [Spanned<DeValue<'a>>] {
-    let Some(value) = top.value("entry") else { return &[] };
-    match value.get_ref() {
-        DeValue::Array(items) if items.len() > ENTRY_LIMIT => {
-            let message = format!("the catalog has {} entries; at most {ENTRY_LIMIT} are read", items.len());
-            top.page.error(&items[ENTRY_LIMIT].span(), message, None);
-            &items[..ENTRY_LIMIT]
-        }
-        DeValue::Array(items) => items,
-        other => {
-            let hint = Some("write [[entry]], with two brackets".into());
-            top.page.error(&value.span(), format!("\"entry\" must be a list, this is {}", kind(other)), hint);
-            &[]
-        }
-    }
-}
-
-/// Complains of an id that an earlier entry has.
-fn unique<'a>(table: &Table<'a>, lines: &mut HashMap<&'a str, usize>) {
-    let Some(value) = table.value("id") else { return };
-    let Some(id) = value.get_ref().as_str() else { return };
-    let line = table.page.line(value.span().start);
-    match lines.get(id) {
-        Some(first) => {
-            let message = format!("id {} is taken by the entry in line {first}", quoted(id));
-            table.page.error(&value.span(), message, Some("ids are unique: choose another".into()));
-        }
-        None => {
-            lines.insert(id, line);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Artifact, Boot, Root, RootSize, entry, menu};
+    use super::super::entries::ENTRY_LIMIT;
+    use super::super::{Action, Artifact, Boot, Entry, Root, RootSize, artifact, entry, menu, run};
     use super::*;
     use crate::verify::Trust;
 
@@ -369,6 +241,9 @@ mod tests {
                 ("rescue", Boot::SwitchRoot(_)),
                 ("debian", Boot::SwitchRoot(_)),
                 ("nightly", Boot::SwitchRoot(_)),
+                ("own-kernel", Boot::Kexec(_)),
+                ("installer", Boot::Kexec(_)),
+                ("bios", Boot::Run(_)),
                 ("shell", Boot::Shell),
                 ("local-disk", Boot::Local),
                 ("reboot", Boot::Reboot),
@@ -479,7 +354,18 @@ mod tests {
     #[test]
     fn the_longest_catalog_of_nothing_but_errors_is_soon_read() {
         let start = std::time::Instant::now();
-        for line in ["k{} = 1\n", "k{} = \n", "[[entry]]\nid = {}\n", "menu.title = {}\n", "a{}={},"] {
+        let job = |then: &str| format!("[[entry]]\nid = 'j{{}}'\nboot = 'run'\nrun.on_success = '{then}'\n");
+        let (unknown, circle, refused) = (job("n{}"), job("j{}"), job("j0"));
+        for line in [
+            "k{} = 1\n",
+            "k{} = \n",
+            "[[entry]]\nid = {}\n",
+            "menu.title = {}\n",
+            "a{}={},",
+            &unknown,
+            &circle,
+            &refused,
+        ] {
             let mut text = String::from("version = 1\n");
             for n in 0.. {
                 let line = line.replace("{}", &n.to_string());
@@ -528,12 +414,13 @@ mod tests {
 
     #[test]
     fn every_key_is_documented_and_every_documented_key_is_known() {
-        let tables: [(&str, &[&str]); 5] = [
+        let tables: [(&str, &[&str]); 6] = [
             ("", &["version"]),
             ("menu.", menu::MENU_KEYS),
             ("defaults.", menu::DEFAULTS_KEYS),
             ("entry.", entry::KEYS),
-            ("artifact.", entry::ARTIFACT_KEYS),
+            ("artifact.", artifact::KEYS),
+            ("run.", run::KEYS),
         ];
         let known =
             tables.iter().flat_map(|(table, keys)| keys.iter().map(move |key| format!("{table}{key}")));
@@ -547,8 +434,10 @@ mod tests {
 
     #[test]
     fn the_example_has_every_key() {
-        for key in [menu::MENU_KEYS, menu::DEFAULTS_KEYS, entry::KEYS, entry::ARTIFACT_KEYS].concat() {
-            assert!(EXAMPLE.contains(&format!("{key} ")), "{key}");
+        let tables = [menu::MENU_KEYS, menu::DEFAULTS_KEYS, entry::KEYS, artifact::KEYS, run::KEYS];
+        for key in tables.concat() {
+            let written = EXAMPLE.contains(&format!("{key} ")) || EXAMPLE.contains(&format!("[entry.{key}]"));
+            assert!(written, "{key}");
         }
     }
 

@@ -44,6 +44,18 @@ pub(super) fn split(text: &str) -> (Vec<Word>, Vec<String>) {
     (words, arguments)
 }
 
+/// Every word with its text as written, quotes and all.
+pub(super) fn pieces(text: &str) -> Vec<(Word, &str)> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some((word, after)) = next(rest) {
+        let start = rest.trim_start_matches(is_space);
+        pieces.push((word, &start[..start.len() - after.len()]));
+        rest = after;
+    }
+    pieces
+}
+
 /// The first word and what comes after it. A quote opens or closes anywhere and keeps white space together; it is
 /// taken off only around the whole word or the whole value. There are no escapes.
 fn next(text: &str) -> Option<(Word, &str)> {

@@ -1,4 +1,4 @@
-//! Files of this machine: `file:` and `initramfs:` locations.
+//! Files of this machine: `file:` and `initramfs:` locations. A directory of the initramfs is `carried`'s.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,10 +6,14 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{FetchError, Flow, Location, Source};
+use super::{FetchError, Flow, Location, Source, carried};
 
-/// Opens a regular file; anything else (a directory, a FIFO that would wait for ever) is refused.
+/// Opens a regular file; anything else (a directory of another place than the initramfs, a FIFO that would wait for
+/// ever) is refused.
 pub(super) fn open(path: &Path, location: &Location) -> Result<Source, FetchError> {
+    if matches!(location, Location::Initramfs(_)) && path.is_dir() {
+        return carried::open(path, location);
+    }
     let opened = || -> anyhow::Result<(File, u64)> {
         let what = std::fs::metadata(path).context("opening")?;
         if what.is_dir() {

@@ -12,7 +12,7 @@ pub enum Location {
     Http(Url),
     /// `file:/path`, `file:///path` or a path.
     File(PathBuf),
-    /// `initramfs:/path`: a file that came with the initrd. Read once: see the memory rules of `load`.
+    /// `initramfs:/path`: a file that came with the initrd, or a directory of numbered members, each gone once read.
     Initramfs(PathBuf),
 }
 
@@ -112,6 +112,19 @@ impl Location {
     pub fn exact(&self) -> String {
         match self {
             Self::Http(url) => url.as_str().to_owned(),
+            Self::File(_) | Self::Initramfs(_) => self.to_string(),
+        }
+    }
+
+    /// Without user and password: for a text that everybody on the machine can read, such as `/proc/cmdline`.
+    pub fn public(&self) -> String {
+        match self {
+            Self::Http(url) => {
+                let mut url = url.clone();
+                // Only a URL without a host cannot have them, and then it has none.
+                let _no_host = (url.set_username(""), url.set_password(None));
+                url.into()
+            }
             Self::File(_) | Self::Initramfs(_) => self.to_string(),
         }
     }

@@ -2,6 +2,7 @@
 //! again, over all mirrors, until the budget is spent. What the bytes mean, and whether they may be trusted, is for
 //! others to say.
 
+mod carried;
 pub mod date;
 mod dns;
 mod drive;

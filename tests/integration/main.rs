@@ -3,6 +3,7 @@
 mod archive;
 mod cli;
 mod console;
+mod cpio;
 mod docs;
 mod fetch;
 mod initrd;

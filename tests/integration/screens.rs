@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bootjack::catalog::{Action, Artifact, Boot, Catalog, Entry, Root, RootSize};
+use bootjack::catalog::{Action, Artifact, Boot, Carry, Catalog, Entry, Initrd, Job, Kexec, Root, RootSize};
 use bootjack::fetch::Location;
 use bootjack::load::{self, Phase, Report};
 use bootjack::machine::Machine;
@@ -184,6 +184,70 @@ fn an_entry_that_cannot_boot_stays_visible_with_its_reason() {
     menu.on(press(KeyCode::Esc));
     menu.on(press(KeyCode::Char('!')));
     shows("menu-notices", &menu);
+}
+
+/// Another kernel in three ways, and a job: on a machine with room for the first one only.
+fn kernels_and_a_job() -> MenuModel {
+    let sha = |text: &str| Trust::Sha256(Sha256::of(text.as_bytes()));
+    let at = |name: &str| format!("http://10.0.2.2:8080/images/{name}");
+    let file = |name: &str, mib: u64| artifact(&[&at(name)], sha(name), Some(mib * MIB), None);
+    let root = |mib: u64| Root {
+        archive: artifact(&[&at("debian.tar.zst")], sha("debian"), Some(mib * MIB), Some(2 * mib * MIB)),
+        size: RootSize::Percent(80),
+        init: None,
+        init_args: vec![],
+        modules: None,
+    };
+    let kexec = Kexec {
+        kernel: file("vmlinuz", 8),
+        initrd: vec![],
+        root: Some(root(60)),
+        modules: Some(file("modules.cpio", 12)),
+        cmdline: "console=tty0 console=ttyS0,115200".into(),
+        carry: Carry::Auto,
+    };
+    let plain = Kexec {
+        initrd: vec![Initrd { artifact: file("initrd.gz", 38), second_stage: false }],
+        kernel: artifact(&[&at("linux")], Trust::Unverified, Some(8 * MIB), None),
+        root: None,
+        modules: None,
+        ..kexec.clone()
+    };
+    let again = Kexec { root: Some(root(400)), modules: None, ..kexec.clone() };
+    let job = Job {
+        root: root(30),
+        command: vec!["/usr/sbin/flash".into(), "--yes".into()],
+        timeout: Duration::from_secs(1800),
+        on_success: Action::Reboot,
+        on_failure: Action::Entry("rescue".into()),
+    };
+    let boot = |kexec: Kexec| Boot::Kexec(Box::new(kexec));
+    let catalog = Catalog {
+        entries: vec![
+            entry("own", "Debian 12 with its own kernel", "Systems", "", boot(kexec)),
+            entry("large", "The same, larger", "Systems", "", boot(again)),
+            entry("installer", "Debian installer", "Systems", "", boot(plain)),
+            entry("bios", "Flash the BIOS", "Maintenance", "", Boot::Run(Box::new(job))),
+        ],
+        ..catalog()
+    };
+    let machine = Machine {
+        memory_total: 1000 * MIB,
+        memory_available: 900 * MIB,
+        own_initrd: 6 * MIB,
+        ..Machine::default()
+    };
+    let plans = catalog.entries.iter().map(|e| plan(e, &machine)).collect();
+    MenuModel { rows: rows(&catalog, plans, vec![]), ..model() }
+}
+
+#[test]
+fn the_menu_says_how_an_archive_gets_into_another_kernel_and_what_follows_a_job() {
+    let mut menu = Menu::new(kernels_and_a_job());
+    for (key, name) in [('1', "carried"), ('2', "fetched-again"), ('3', "plain-kernel"), ('4', "job")] {
+        menu.on(press(KeyCode::Char(key)));
+        shows(&format!("menu-{name}"), &menu);
+    }
 }
 
 #[test]

@@ -238,6 +238,10 @@ pub struct Entry {
 }
 
 impl Entry {
+    pub fn is_link(&self) -> bool {
+        self.target.is_some()
+    }
+
     pub fn is_directory(&self) -> bool {
         FileType::from_raw_mode(self.mode) == FileType::Directory
     }

@@ -18,6 +18,9 @@ pub const PAGE: usize = 8;
 /// Lines the facts of an entry should have, before a long list takes them.
 const DETAIL: u16 = 10;
 
+/// Facts that are locations: host and file name are what a person looks for.
+const LOCATIONS: &[&str] = &["from", "or from", "root", "kernel", "initrd", "modules"];
+
 /// From this width on the facts stand beside the list.
 const WIDE: u16 = 120;
 
@@ -234,7 +237,10 @@ fn fact_lines(look: &Look, fact: &Fact, cells: usize, spare: usize) -> Vec<Line<
     let room = cells.saturating_sub(page::LABEL + 1);
     let value = match fact.mood {
         Mood::Bad | Mood::Warn if spare > 0 => fact.value.clone(),
-        _ if fact.label.ends_with("from") || fact.mood == Mood::Good => text::clip_middle(&fact.value, room),
+        _ if fact.label == "carried" && spare > 0 => fact.value.clone(),
+        _ if LOCATIONS.contains(&fact.label) || fact.mood == Mood::Good => {
+            text::clip_middle(&fact.value, room)
+        }
         _ => text::clip(&fact.value, room),
     };
     page::fact(look, fact.label, &value, style(look, fact.mood), cells)

@@ -2,6 +2,7 @@
 //! answer leads to is `commands`' business.
 
 mod draw;
+mod facts;
 mod rows;
 
 use std::time::Duration;
@@ -13,7 +14,8 @@ use super::keys::{self, Command};
 use super::pager::Pager;
 use super::{Event, Look, Screen};
 
-pub use rows::{Broken, Fact, Mood, Outcome, Row, action_in_words, rows};
+pub use facts::{Fact, Mood};
+pub use rows::{Broken, Outcome, Row, action_in_words, rows};
 
 /// What the menu shows.
 #[derive(Clone, Debug, Default, PartialEq)]

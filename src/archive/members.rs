@@ -1,0 +1,47 @@
+//! The members of an archive, whatever its format: what `tree` makes a tree of.
+
+use super::error::UnpackError;
+use super::intake::Intake;
+use super::member::Member;
+use super::sniff::{Compression, Format};
+use super::{cpio, tar};
+
+/// An archive that is read member by member.
+pub(super) enum Members<'a> {
+    Tar(Box<tar::Members<'a>>),
+    Cpio(Box<cpio::Members<'a>>),
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn new(intake: Intake<'a>, format: Format, compression: Compression) -> Self {
+        match format {
+            Format::Tar => Self::Tar(Box::new(tar::Members::new(intake, compression))),
+            Format::Cpio => Self::Cpio(Box::new(cpio::Members::new(intake))),
+        }
+    }
+
+    /// The next member; nothing at the archive's end marker.
+    pub(super) fn next(&mut self) -> Result<Option<Member>, UnpackError> {
+        match self {
+            Self::Tar(members) => members.next(),
+            Self::Cpio(members) => members.next(),
+        }
+    }
+
+    /// More of the current member's data; empty when all of it was handed out.
+    pub(super) fn data(&mut self) -> Result<&[u8], UnpackError> {
+        match self {
+            Self::Tar(members) => members.data(),
+            Self::Cpio(members) => members.data(),
+        }
+    }
+
+    /// Reads what follows the last member. The source is then at its end.
+    pub(super) fn end(&mut self) -> Result<(), UnpackError> {
+        match self {
+            Self::Tar(members) => members.end(),
+            // Whether another part follows was known only there.
+            Self::Cpio(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The command line of a second kernel: what the catalog says, without the words that were meant for others, and with
+//! those the second stage needs. Pure text; which machine and which entry they come from is known to the caller.
+
+use super::CmdlineProblem;
+use super::NETWORK;
+use super::words::{Word, pieces};
+
+/// What a second command line is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Second<'a> {
+    /// The entry's `cmdline`.
+    pub written: &'a str,
+    /// The running kernel's own, for the words about consoles and the network.
+    pub running: &'a str,
+    /// The console a person used (`ttyS0`, `tty1`) with its speed in baud: it stays the one that speaks.
+    pub console: Option<(&'a str, Option<u32>)>,
+    /// What the second stage is to unpack; absent for a plain kernel.
+    pub root: Option<SecondRoot>,
+    /// Nobody is there: a kernel that panics is to reboot.
+    pub unattended: bool,
+}
+
+/// `root=tmpfs:` with its companions.
+#[derive(Clone, Debug, Default)]
+pub struct SecondRoot {
+    /// Locations as they may be read by everybody: without passwords.
+    pub locations: Vec<String>,
+    pub sha256: Option<String>,
+    /// As `rd.tmpfs.size=` takes it.
+    pub size: String,
+    pub init: Option<String>,
+    pub init_args: Vec<String>,
+    /// The interface with the lease, as PXELINUX writes it after `01-`.
+    pub mac: Option<String>,
+    /// Whether the root has to be fetched: then the network's words go along.
+    pub network: bool,
+}
+
+/// Seconds after which a panicking kernel reboots where nobody is there to see it.
+const PANIC: &str = "panic=30";
+
+/// Words that earlier loaders left, which mean nothing to the second kernel: iPXE's and PXELINUX's.
+const LOADERS: &[&str] = &["BOOT_IMAGE", "initrd"];
+
+impl Second<'_> {
+    /// The text, in this order: what is written, the consoles, the root, the network; what is init's comes last, after
+    /// `--`.
+    ///
+    /// # Errors
+    /// A value that no command line can hold: one with a quote in it.
+    pub fn compose(&self) -> Result<String, CmdlineProblem> {
+        let (mut words, written_args) = self.kept();
+        words.extend(self.consoles());
+        if let Some(root) = &self.root {
+            words.extend(root.words()?);
+            if root.network {
+                words.extend(self.network());
+            }
+        }
+        if self.unattended && !self.has("panic") {
+            words.push(PANIC.into());
+        }
+        match &self.root {
+            Some(root) if !root.init_args.is_empty() => {
+                words.push("--".into());
+                for argument in &root.init_args {
+                    words.push(quoted("", argument)?);
+                }
+            }
+            _ => words.extend(written_args),
+        }
+        Ok(words.join(" "))
+    }
+
+    /// What stays of the entry's words, and from a bare `--` on, what is init's.
+    fn kept(&self) -> (Vec<String>, Vec<String>) {
+        let all = pieces(self.written);
+        let end = all.iter().position(|(word, _)| is_end(word)).unwrap_or(all.len());
+        let with_root = self.root.is_some();
+        let kept = all[..end].iter().filter(|(word, _)| !is_taken_out(word, with_root));
+        let named = self.root.as_ref().is_some_and(|root| root.init.is_some());
+        let kept = kept.filter(|(word, _)| word.name != "console" && !(named && word.name == "init"));
+        let text = |(_, raw): &(Word, &str)| (*raw).to_owned();
+        (kept.map(text).collect(), all[end..].iter().map(text).collect())
+    }
+
+    /// The `console=` words: the entry's, or else those of the running kernel; the last is the kernel's own
+    /// (Documentation/admin-guide/serial-console.rst), and that is the one a person used.
+    fn consoles(&self) -> Vec<String> {
+        let of = |text: &str| -> Vec<String> {
+            let before_end = pieces(text).into_iter().take_while(|(word, _)| !is_end(word));
+            before_end.filter(|(word, _)| word.name == "console").filter_map(|(word, _)| word.value).collect()
+        };
+        let (written, running) = (of(self.written), of(self.running));
+        let mut consoles = if written.is_empty() { running.clone() } else { written };
+        if let Some((device, speed)) = self.console {
+            let device = foreground(device);
+            let is_it = |value: &&String| name(value) == device;
+            let it = consoles.iter().find(is_it).or(running.iter().find(is_it)).cloned();
+            let speed = speed.map(|baud| format!(",{baud}")).unwrap_or_default();
+            let it = it.unwrap_or_else(|| format!("{device}{speed}"));
+            consoles.retain(|value| name(value) != device);
+            consoles.push(it);
+        }
+        consoles.into_iter().map(|value| format!("console={value}")).collect()
+    }
+
+    /// How the running kernel was told to find its network, unless the entry says; and DHCP if nobody says.
+    fn network(&self) -> Vec<String> {
+        let words = |text: &str| -> Vec<String> {
+            let before_end = pieces(text)
+                .into_iter()
+                .take_while(|(w, _)| !is_end(w))
+                .map(|(w, raw)| (w.name, raw.to_owned()));
+            before_end
+                .filter(|(n, _)| n != "BOOTIF" && NETWORK.contains(&n.as_str()))
+                .map(|(_, r)| r)
+                .collect()
+        };
+        let says = |all: &[String]| all.iter().any(|word| word.starts_with("ip="));
+        if says(&words(self.written)) {
+            return Vec::new();
+        }
+        let mut running = words(self.running);
+        if !says(&running) {
+            running.push("ip=dhcp".into());
+        }
+        running
+    }
+
+    fn has(&self, name: &str) -> bool {
+        pieces(self.written).iter().take_while(|(w, _)| !is_end(w)).any(|(w, _)| w.name == name)
+    }
+}
+
+impl SecondRoot {
+    fn words(&self) -> Result<Vec<String>, CmdlineProblem> {
+        let mut words = Vec::new();
+        for location in &self.locations {
+            words.push(quoted("root=", &format!("tmpfs:{location}"))?);
+        }
+        words.extend(self.sha256.iter().map(|digest| format!("rd.tmpfs.sha256={digest}")));
+        words.push(format!("rd.tmpfs.size={}", self.size));
+        if let Some(init) = &self.init {
+            words.push(quoted("init=", init)?);
+        }
+        // 01: Ethernet, as PXELINUX writes it.
+        words.extend(self.mac.iter().map(|mac| format!("BOOTIF=01-{}", mac.replace(':', "-"))));
+        Ok(words)
+    }
+}
+
+/// Whether a word of an entry's `cmdline` is taken out: it was meant for another loader, or is one of ours, which are
+/// set anew. A plain kernel keeps its `BOOTIF=`.
+fn is_taken_out(word: &Word, with_root: bool) -> bool {
+    let name = word.name.to_ascii_lowercase();
+    let ours = name.starts_with("bootjack.") || name.starts_with("rd.tmpfs.");
+    let root = word.name == "root" && word.value.as_deref().is_some_and(|v| v.starts_with("tmpfs:"));
+    ours || root || LOADERS.contains(&word.name.as_str()) || (with_root && word.name == "BOOTIF")
+}
+
+fn is_end(word: &Word) -> bool {
+    word.name == "--" && word.value.is_none()
+}
+
+/// The device of a `console=` value, without its speed.
+fn name(value: &str) -> &str {
+    value.split(',').next().unwrap_or(value)
+}
+
+/// Virtual terminals are one console to the kernel: the one in front.
+fn foreground(device: &str) -> &str {
+    let number =
+        device.strip_prefix("tty").filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    if number.is_some() { "tty0" } else { device }
+}
+
+/// `name` with a value that may hold spaces. The kernel knows quotes and no escapes (lib/cmdline.c, `next_arg`).
+fn quoted(name: &str, value: &str) -> Result<String, CmdlineProblem> {
+    if value.contains('"') {
+        let word = Word { name: name.trim_end_matches('=').to_owned(), value: Some(value.to_owned()) };
+        return Err(word.problem("a quote cannot stand on a kernel command line"));
+    }
+    let spaced = value.is_empty() || value.contains(char::is_whitespace);
+    Ok(if spaced { format!("{name}\"{value}\"") } else { format!("{name}{value}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cmdline::Params;
+
+    fn plain(written: &str) -> String {
+        Second { written, ..Second::default() }.compose().unwrap()
+    }
+
+    fn root() -> SecondRoot {
+        SecondRoot {
+            locations: vec!["initramfs:/bootjack/root".into()],
+            sha256: Some("ab".into()),
+            size: "80%".into(),
+            ..SecondRoot::default()
+        }
+    }
+
+    #[test]
+    fn what_was_meant_for_other_loaders_leaves_and_the_rest_stays_as_written() {
+        assert_eq!(
+            plain("initrd=initrd a=\"b c\" BOOT_IMAGE=x bootjack.catalog=http://a/c rd.tmpfs.size=1g quiet"),
+            "a=\"b c\" quiet"
+        );
+        assert_eq!(plain("root=/dev/sda1 BOOTIF=01-aa ro"), "root=/dev/sda1 BOOTIF=01-aa ro");
+        assert_eq!(plain("x=b\" \"c \"y z=1\" -- initrd=3 b"), "x=b\" \"c \"y z=1\" -- initrd=3 b");
+    }
+
+    #[test]
+    fn the_second_stage_understands_what_is_composed() {
+        let root = SecondRoot {
+            locations: vec!["http://a/r".into(), "http://b/r s".into()],
+            sha256: Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into()),
+            size: "60%".into(),
+            init: Some("/sbin/my init".into()),
+            init_args: vec!["-x".into(), "a b".into(), String::new()],
+            mac: Some("52:54:00:12:34:56".into()),
+            network: true,
+        };
+        let written = "console=ttyS0 root=tmpfs:http://old/r init=/old -- old args";
+        let second = Second { written, root: Some(root), ..Second::default() };
+        let text = second.compose().unwrap();
+        let params = Params::parse(&text);
+        assert_eq!(params.problems, [], "{text}");
+        assert_eq!(params.init.as_deref(), Some("/sbin/my init"));
+        assert_eq!(params.init_args, ["-x", "a b", ""]);
+        assert_eq!(
+            params.network,
+            [("BOOTIF".into(), "01-52-54-00-12-34-56".into()), ("ip".into(), "dhcp".into())]
+        );
+        assert!(!text.contains("old"), "{text}");
+    }
+
+    #[test]
+    fn a_carried_root_needs_no_words_of_the_network() {
+        let second = Second { root: Some(root()), running: "ip=dhcp", ..Second::default() };
+        assert_eq!(
+            second.compose().unwrap(),
+            "root=tmpfs:initramfs:/bootjack/root rd.tmpfs.sha256=ab rd.tmpfs.size=80%"
+        );
+    }
+
+    #[test]
+    fn the_network_is_found_as_the_running_kernel_found_it() {
+        let running = "BOOTIF=01-00 ip=10.0.2.15::10.0.2.2:24:h:eth0:none nameserver=1.1.1.1 quiet";
+        let root = SecondRoot { network: true, ..root() };
+        let second = Second { running, root: Some(root), ..Second::default() };
+        let text = second.compose().unwrap();
+        assert!(text.ends_with(" ip=10.0.2.15::10.0.2.2:24:h:eth0:none nameserver=1.1.1.1"), "{text}");
+        let text = Second { written: "ip=eth1:dhcp", ..second }.compose().unwrap();
+        assert!(text.starts_with("ip=eth1:dhcp ") && !text.contains("10.0.2.15"), "{text}");
+    }
+
+    #[test]
+    fn the_console_a_person_used_is_the_last_one() {
+        let running = "console=ttyS0,115200 console=tty0";
+        let with =
+            |written, console| Second { written, running, console, ..Second::default() }.compose().unwrap();
+        assert_eq!(with("", None), "console=ttyS0,115200 console=tty0");
+        assert_eq!(with("console=tty0", None), "console=tty0");
+        assert_eq!(with("", Some(("ttyS0", None))), "console=tty0 console=ttyS0,115200");
+        assert_eq!(with("console=tty0", Some(("ttyS0", None))), "console=tty0 console=ttyS0,115200");
+        assert_eq!(
+            with("console=tty0 console=ttyS0,9600", Some(("tty1", None))),
+            "console=ttyS0,9600 console=tty0"
+        );
+        assert_eq!(
+            with("quiet", Some(("ttyS1", Some(9600)))),
+            "quiet console=ttyS0,115200 console=tty0 console=ttyS1,9600"
+        );
+    }
+
+    #[test]
+    fn an_unattended_kernel_reboots_after_a_panic_unless_the_entry_says_when() {
+        let with = |written| Second { written, unattended: true, ..Second::default() }.compose().unwrap();
+        assert_eq!(with("quiet"), "quiet panic=30");
+        assert_eq!(with("panic=5"), "panic=5");
+        assert_eq!(with("a -- panic=5"), "a panic=30 -- panic=5");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused() {
+        let root = SecondRoot { init_args: vec!["a\"b".into()], ..root() };
+        let second = Second { root: Some(root), ..Second::default() };
+        assert!(second.compose().unwrap_err().cause.contains("quote"));
+    }
+}
