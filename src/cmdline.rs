@@ -32,6 +32,8 @@ pub struct Params {
     pub consoles: Vec<String>,
     /// `bootjack.shell`: a shell before the menu.
     pub shell: bool,
+    /// `bootjack.watchdog=`: starts the first hardware watchdog with a timeout of so many seconds.
+    pub watchdog: Option<u32>,
     /// `bootjack.ca=`: more certificate authorities.
     pub ca: Vec<PathBuf>,
     /// A root without catalog and menu; absent if no word asks for one. What is wrong in any of its words refuses it.
@@ -76,6 +78,7 @@ const KNOWN: &[&str] = &[
     "bootjack.on_failure",
     "bootjack.console",
     "bootjack.shell",
+    "bootjack.watchdog",
     "bootjack.ca",
     "rd.tmpfs.size",
     "rd.tmpfs.sha256",
@@ -127,6 +130,7 @@ impl Params {
         self.retry_for = self.last(words, "bootjack.retry_for", value::duration);
         self.on_failure = self.last(words, "bootjack.on_failure", value::on_failure);
         self.consoles = self.last(words, "bootjack.console", value::consoles).unwrap_or_default();
+        self.watchdog = self.last(words, "bootjack.watchdog", value::watchdog);
         self.ca = self.last(words, "bootjack.ca", value::paths).unwrap_or_default();
         if let Some(word) = words.iter().rfind(|w| w.name == "bootjack.shell") {
             match word.value.as_deref() {
@@ -213,6 +217,7 @@ mod tests {
             "BOOT_IMAGE=vmlinuz initrd=initrd.img console=ttyS0,115200 quiet debug bootjack.shell \
              bootjack.catalog=http://a/c.toml bootjack.entry=rescue bootjack.timeout=5 bootjack.retry_for=2m \
              bootjack.on_failure=poweroff bootjack.console=tty0,/dev/ttyS0 bootjack.ca=/a.pem,/b.pem \
+             bootjack.watchdog=60 \
              ip=dhcp BOOTIF=01-aa init=/bin/sh -- single \"a b\" c=\"d e\" bootjack.entry=none",
         );
         let expected = Params {
@@ -223,6 +228,7 @@ mod tests {
             on_failure: Some(OnFailure::PowerOff),
             consoles: vec!["tty0".into(), "ttyS0".into()],
             shell: true,
+            watchdog: Some(60),
             ca: vec!["/a.pem".into(), "/b.pem".into()],
             init: Some("/bin/sh".into()),
             init_args: vec!["single".into(), "a b".into(), "c=d e".into(), "bootjack.entry=none".into()],
@@ -249,7 +255,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_a_problem_and_stops_nothing_else() {
         let text = "bootjack.timeout=soon bootjack.retry_for=5 bootjack.on_failure=menu bootjack.console=ttyS0,115200 \
-                    bootjack.ca=a.pem bootjack.shell=yes bootjack.entry= init=sh";
+                    bootjack.ca=a.pem bootjack.shell=yes bootjack.watchdog=0 bootjack.entry= init=sh";
         assert_eq!(
             problems(text),
             [
@@ -258,11 +264,21 @@ mod tests {
                 "bootjack.retry_for=5: is no duration: a whole number and s, m or h, such as 90s or 10m",
                 "bootjack.on_failure=menu: is neither reboot, poweroff, hold nor an entry's id",
                 "bootjack.console=ttyS0,115200: \"115200\" is no console: speeds belong to console=",
+                "bootjack.watchdog=0: is no timeout: whole seconds, from 1 to 86400",
                 "bootjack.ca=a.pem: \"a.pem\" is not an absolute path",
                 "bootjack.shell=yes: takes no value",
                 "init=sh: is not an absolute path",
             ]
         );
+    }
+
+    #[test]
+    fn a_watchdog_is_never_started_with_a_timeout_that_makes_no_sense() {
+        for wrong in ["", "=", "=0", "=-1", "=soon", "=10s", "=86401", "=99999999999999999999"] {
+            let params = Params::parse(&format!("bootjack.watchdog{wrong}"));
+            assert_eq!((params.watchdog, params.problems.len()), (None, 1), "{wrong}");
+        }
+        assert_eq!(Params::parse("bootjack.watchdog=1").watchdog, Some(1));
     }
 
     #[test]

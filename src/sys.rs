@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -11,6 +12,7 @@ use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::libc;
+use rustix::ioctl::{Getter, Updater, ioctl, opcode};
 
 /// Starts `command` as the leader of a session of its own with `tty` as its controlling terminal and standard
 /// streams, so that job control works in it (credentials(7), tty(4)). Takes the command whole, so that no copy of the
@@ -66,6 +68,48 @@ pub fn kexec_file_load(
         )
     };
     Errno::result(result).map(drop)
+/// What a watchdog's driver says of it (`struct watchdog_info` of linux/watchdog.h).
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct WatchdogInfo {
+    /// `WDIOF_*`.
+    pub options: u32,
+    pub firmware_version: u32,
+    /// Text that ends with a NUL.
+    pub identity: [u8; 32],
+}
+
+/// Asks the driver of an open watchdog who it is (WDIOC_GETSUPPORT).
+///
+/// # Errors
+/// Those of ioctl(2): ENOTTY for what is no watchdog.
+pub fn watchdog_info(device: impl AsFd) -> io::Result<WatchdogInfo> {
+    type Ask = Getter<{ opcode::read::<WatchdogInfo>(b'W', 0) }, WatchdogInfo>;
+    // SAFETY: linux/watchdog.h defines this request as _IOR('W', 0, struct watchdog_info): the kernel writes one such
+    // structure, of which every bit pattern is valid.
+    Ok(unsafe { ioctl(device, Ask::new()) }?)
+}
+
+/// The timeout of an open watchdog in seconds (WDIOC_GETTIMEOUT).
+///
+/// # Errors
+/// Those of ioctl(2): EOPNOTSUPP where the driver does not know.
+pub fn watchdog_timeout(device: impl AsFd) -> io::Result<u32> {
+    type Ask = Getter<{ opcode::read::<i32>(b'W', 7) }, i32>;
+    // SAFETY: linux/watchdog.h defines this request as _IOR('W', 7, int): the kernel writes one int.
+    Ok(unsafe { ioctl(device, Ask::new()) }?.cast_unsigned())
+}
+
+/// Sets the timeout of an open watchdog, which also pets it; the seconds it came to (WDIOC_SETTIMEOUT).
+///
+/// # Errors
+/// Those of ioctl(2): EINVAL for a timeout it cannot have, EOPNOTSUPP where it cannot be set.
+pub fn set_watchdog_timeout(device: impl AsFd, seconds: u32) -> io::Result<u32> {
+    let mut seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
+    // SAFETY: linux/watchdog.h defines this request as _IOWR('W', 6, int): the kernel reads and writes one int, which
+    // lives until the call is over.
+    unsafe { ioctl(device, Updater::<{ opcode::read_write::<i32>(b'W', 6) }, i32>::new(&mut seconds)) }?;
+    Ok(seconds.cast_unsigned())
 }
 
 #[cfg(test)]
@@ -99,5 +143,11 @@ mod tests {
         // Flags that do not exist: refused before anything is looked at, whatever this process may do.
         let refused = kexec_file_load(None, None, c"", 1 << 30).unwrap_err();
         assert!(matches!(refused, Errno::EPERM | Errno::EINVAL | Errno::ENOSYS), "{refused}");
+    fn what_is_no_watchdog_is_not_taken_for_one() {
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        let no = |e: io::Error| e.raw_os_error() == Some(rustix::io::Errno::NOTTY.raw_os_error());
+        assert!(watchdog_info(&null).is_err_and(no));
+        assert!(watchdog_timeout(&null).is_err_and(no));
+        assert!(set_watchdog_timeout(&null, 10).is_err_and(no));
     }
 }

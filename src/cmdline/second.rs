@@ -3,6 +3,7 @@
 
 use super::CmdlineProblem;
 use super::NETWORK;
+use super::Params;
 use super::words::{Word, pieces};
 
 /// What a second command line is made of.
@@ -53,6 +54,7 @@ impl Second<'_> {
         words.extend(self.consoles());
         if let Some(root) = &self.root {
             words.extend(root.words()?);
+            words.extend(self.watchdog());
             if root.network {
                 words.extend(self.network());
             }
@@ -128,6 +130,13 @@ impl Second<'_> {
         running
     }
 
+    /// `bootjack.watchdog=` of the entry, or else of the running kernel: what watched over the jump watches on, although
+    /// some drivers stop it when the second kernel loads them.
+    fn watchdog(&self) -> Option<String> {
+        let asked = [self.written, self.running].map(|text| Params::parse(text).watchdog);
+        asked.into_iter().flatten().next().map(|seconds| format!("bootjack.watchdog={seconds}"))
+    }
+
     fn has(&self, name: &str) -> bool {
         pieces(self.written).iter().take_while(|(w, _)| !is_end(w)).any(|(w, _)| w.name == name)
     }
@@ -188,7 +197,6 @@ fn quoted(name: &str, value: &str) -> Result<String, CmdlineProblem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cmdline::Params;
 
     fn plain(written: &str) -> String {
         Second { written, ..Second::default() }.compose().unwrap()
@@ -245,6 +253,16 @@ mod tests {
             second.compose().unwrap(),
             "root=tmpfs:initramfs:/bootjack/root rd.tmpfs.sha256=ab rd.tmpfs.size=80%"
         );
+    }
+
+    #[test]
+    fn a_watchdog_goes_on_in_the_second_stage_and_is_no_business_of_a_plain_kernel() {
+        let running = "bootjack.watchdog=60 bootjack.entry=a -- bootjack.watchdog=1";
+        let with_root = |written| Second { written, running, root: Some(root()), ..Second::default() };
+        assert!(with_root("quiet").compose().unwrap().ends_with(" bootjack.watchdog=60"));
+        assert!(with_root("bootjack.watchdog=90").compose().unwrap().ends_with(" bootjack.watchdog=90"));
+        assert!(with_root("bootjack.watchdog=no").compose().unwrap().ends_with(" bootjack.watchdog=60"));
+        assert_eq!(Second { root: None, ..with_root("quiet") }.compose().unwrap(), "quiet");
     }
 
     #[test]

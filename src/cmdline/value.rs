@@ -19,6 +19,12 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     bounded(Some(seconds))
 }
 
+/// Seconds of a watchdog's timeout. More than a day watches nothing.
+pub(super) fn watchdog(text: &str) -> Result<u32, String> {
+    let seconds = number(text).filter(|s| (1..=24 * 3600).contains(s)).and_then(|s| u32::try_from(s).ok());
+    seconds.ok_or("is no timeout: whole seconds, from 1 to 86400".into())
+}
+
 /// `90s`, `10m`, `2h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = "is no duration: a whole number and s, m or h, such as 90s or 10m";

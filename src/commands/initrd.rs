@@ -45,8 +45,8 @@ pub struct InitrdArgs {
     /// The kernel to boot: checks that the modules are its own.
     #[arg(long, value_name = "IMAGE", requires = "modules")]
     kernel: Option<PathBuf>,
-    /// Which modules: net, storage, input, all, names, or folders such as kernel/drivers/net/wireless. Default: net and
-    /// input; all with --modules-only.
+    /// Which modules: net, storage, input, watchdog, all, names, or folders such as kernel/drivers/net/wireless.
+    /// Default: net, input and watchdog; all with --modules-only.
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "modules")]
     drivers: Vec<String>,
     /// Only the modules, for the catalog key `modules`.
@@ -127,7 +127,7 @@ fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()
             kernel.release
         );
     }
-    let usual: &[&str] = if args.modules_only { &["all"] } else { &["net", "input"] };
+    let usual: &[&str] = if args.modules_only { &["all"] } else { &["net", "input", "watchdog"] };
     let chosen = match &args.drivers[..] {
         [] => kernel.select(&usual.iter().map(ToString::to_string).collect::<Vec<_>>())?,
         wanted => kernel.select(wanted)?,

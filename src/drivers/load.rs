@@ -43,6 +43,11 @@ pub struct Settings {
     blacklist: HashSet<String>,
 }
 
+/// Parameters a module gets before those of the command line, of which the kernel takes the last. Many drivers stop
+/// their watchdog when the machine reboots, and a kexec is a reboot to them (`watchdog_stop_on_reboot` in
+/// drivers/watchdog/watchdog_core.c): one that watches over a boot is to go on over the jump.
+const OURS: &[(&str, &str)] = &[("watchdog", "stop_on_reboot=0")];
+
 impl Settings {
     /// Reads a kernel command line; words it does not know are not its own.
     pub fn parse(cmdline: &str) -> Self {
@@ -67,6 +72,12 @@ impl Settings {
             all.push_str(parameter);
         }
         settings
+    }
+
+    /// All that is said to a module when it is loaded.
+    fn said_to(&self, module: &str) -> String {
+        let ours = OURS.iter().filter(|(name, _)| *name == module).map(|(_, parameters)| *parameters);
+        ours.chain(self.parameters.get(module).map(String::as_str)).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether a device must not load this module by itself; by name it still may be.
@@ -109,8 +120,7 @@ pub fn load_one(dir: &Path, module: &Module, settings: &Settings) -> Outcome {
         Ok(file) => file,
         Err(e) => return Outcome::Failed(format!("opening {}: {e}", path.display())),
     };
-    let parameters = settings.parameters.get(&module.name).map(String::as_str).unwrap_or_default();
-    let Ok(parameters) = CString::new(parameters) else {
+    let Ok(parameters) = CString::new(settings.said_to(&module.name)) else {
         return Outcome::Failed("its parameters have a NUL in them".into());
     };
     outcome(finit_module(file, &parameters, flags(&module.path)))
@@ -181,6 +191,14 @@ mod tests {
         assert_eq!(of("m.p=x\" \"y"), "p=x\" \"y");
         assert_eq!(of("\"m.p=a b"), "p=\"a b\"", "a quote nobody closed ends with the line");
         assert!(Settings::parse("modprobe.blacklist=\"a,b\"").forbids("b"));
+    }
+
+    #[test]
+    fn a_watchdog_goes_on_over_a_jump_unless_the_command_line_says_otherwise() {
+        let of = |cmdline| Settings::parse(cmdline).said_to("watchdog");
+        assert_eq!(of("quiet"), "stop_on_reboot=0");
+        assert_eq!(of("watchdog.stop_on_reboot=1"), "stop_on_reboot=0 stop_on_reboot=1");
+        assert_eq!(Settings::parse("").said_to("e1000"), "");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Makes the kernel habitable: the mounts, links and nodes every program expects, a clock that is not absurd, a
-//! log, a console the kernel does not write over. Modules are `drivers`', interfaces are `net`'s.
+//! log, a console the kernel does not write over, a watchdog that is petted. Modules are `drivers`', interfaces are
+//! `net`'s.
 
 mod clock;
 mod console;
 mod log;
+mod watchdog;
 
 use std::fmt;
 use std::io;
@@ -16,6 +18,7 @@ use rustix::mount::{MountFlags, mount};
 pub use clock::{ClockSet, clock_floor};
 pub use console::Quiet;
 pub use log::{LOG_FILE, log_tail, log_to};
+pub use watchdog::Watchdog;
 
 /// One thing to be done before anything else; paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,4 +30,5 @@ mod screens_are_captured;
 mod server_dies_in_mid_body_and_comes_back;
 mod shell_and_back;
 mod static_address;
+mod watchdog_is_petted_and_left_armed;
 mod wrong_digest_then_a_good_entry;

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::errno::Errno;
@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 
 use super::LOG;
 use super::words::{Legacy, Word};
+use crate::early::Watchdog;
 use crate::handover::Order;
 use crate::load::{Failure, Phase};
 
@@ -57,10 +58,16 @@ impl Worker {
     }
 
     /// Waits until it is gone, and everything it started with it.
-    pub fn watch(&mut self, signals: &SignalFd, legacy: &mut Legacy) -> anyhow::Result<End> {
+    pub fn watch(
+        &mut self,
+        signals: &SignalFd,
+        legacy: &mut Legacy,
+        watchdog: &mut Watchdog,
+    ) -> anyhow::Result<End> {
         let mut open = true;
         loop {
-            let ready = wait_for(signals.as_fd(), open.then_some(self.words.as_fd()))?;
+            let ready = wait_for(signals.as_fd(), open.then_some(self.words.as_fd()), watchdog.due())?;
+            watchdog.tend();
             if ready.words {
                 open = self.listen(legacy)?;
             }
@@ -68,13 +75,13 @@ impl Worker {
                 && let Some(info) = signals.read_signal().context("reading a signal")?
             {
                 if let Some(order) = asked_by(info.ssi_signo) {
-                    end_everything_else();
+                    end_everything_else(watchdog);
                     return Ok(End::Order(order));
                 }
             }
             if let Some(status) = reap(self.child.id())? {
                 // Whoever inherited the pipe must be gone before its end can be waited for.
-                end_everything_else();
+                end_everything_else(watchdog);
                 while open {
                     open = self.listen(legacy)?;
                 }
@@ -134,10 +141,15 @@ struct Ready {
     words: bool,
 }
 
-fn wait_for(signals: BorrowedFd<'_>, words: Option<BorrowedFd<'_>>) -> anyhow::Result<Ready> {
+/// Until there is something to hear, or `at_most` is over.
+fn wait_for(
+    signals: BorrowedFd<'_>,
+    words: Option<BorrowedFd<'_>>,
+    at_most: Duration,
+) -> anyhow::Result<Ready> {
     let mut fds = vec![PollFd::new(signals, PollFlags::POLLIN)];
     fds.extend(words.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-    match poll(&mut fds, PollTimeout::NONE) {
+    match poll(&mut fds, timeout(at_most)) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(e) => return Err(e).context("waiting for the worker"),
     }
@@ -179,7 +191,7 @@ fn asked_by(signal: u32) -> Option<Order> {
 }
 
 /// Ends what a worker left running (a shell, its children): the next one needs the terminals, the next system everything.
-pub fn end_everything_else() {
+pub fn end_everything_else(watchdog: &mut Watchdog) {
     // -1 is every process but ourselves and the kernel's (kill(2)).
     if let Err(e) = kill(Pid::from_raw(-1), Signal::SIGKILL)
         && e != Errno::ESRCH
@@ -189,7 +201,7 @@ pub fn end_everything_else() {
     // One that hangs in the kernel must not hold up the rest: it is left behind after a while.
     for _ in 0..250 {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => pause(Duration::from_millis(20)),
+            Ok(WaitStatus::StillAlive) => pause(Duration::from_millis(20), watchdog),
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return,
         }
@@ -197,14 +209,48 @@ pub fn end_everything_else() {
     log::warn!("something the worker left running does not end");
 }
 
-/// A wait that a signal may cut short.
-pub fn pause(time: Duration) {
-    let milliseconds = u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
-    if let Err(e) = poll(&mut [], PollTimeout::from(milliseconds))
-        && e != Errno::EINTR
-    {
-        log::warn!("waiting: {e}");
+/// A wait in which the watchdog is petted.
+pub fn pause(time: Duration, watchdog: &mut Watchdog) {
+    let end = Instant::now() + time;
+    loop {
+        watchdog.tend();
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        if let Err(e) = poll(&mut [], timeout(left.min(watchdog.due())))
+            && e != Errno::EINTR
+        {
+            log::warn!("waiting: {e}");
+            return;
+        }
     }
+}
+
+/// Waits for a program of the supervisor's own, with the watchdog petted meanwhile.
+///
+/// # Errors
+/// Those of pidfd_open(2) (Linux 5.3) and poll(2); the program then still runs.
+pub fn wait(child: &mut Child, watchdog: &mut Watchdog) -> io::Result<ExitStatus> {
+    let ended = rustix::process::pidfd_open(
+        rustix::process::Pid::from_child(child),
+        rustix::process::PidfdFlags::empty(),
+    )?;
+    loop {
+        watchdog.tend();
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        match poll(&mut [PollFd::new(ended.as_fd(), PollFlags::POLLIN)], timeout(watchdog.due())) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Rounded up: a wait that ends too early would go round and round.
+fn timeout(time: Duration) -> PollTimeout {
+    PollTimeout::from(u16::try_from(time.as_millis() + 1).unwrap_or(u16::MAX))
 }
 
 #[cfg(test)]
@@ -217,5 +263,12 @@ mod tests {
         assert_eq!(failure.cause[0], "the worker was killed by SIGSEGV while unpacking debian");
         let failure = death("starting", ExitStatus::from_raw(3 << 8));
         assert_eq!(failure.cause[0], "the worker ended with status 3 while starting");
+    }
+
+    #[test]
+    fn a_program_is_waited_for_and_its_status_told() {
+        let mut child = Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
+        let status = wait(&mut child, &mut Watchdog::new(None)).unwrap();
+        assert_eq!(status.code(), Some(3));
     }
 }

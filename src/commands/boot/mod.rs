@@ -6,7 +6,7 @@ mod attempt;
 mod beginning;
 mod child;
 mod kernel;
-mod report;
+pub mod report;
 mod source;
 mod supervisor;
 mod waiting;

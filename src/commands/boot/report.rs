@@ -1,55 +1,292 @@
-//! What is said of a root that was loaded: in the log, and in the report that moves into the new system with `/run`.
+//! The report of a boot, `/run/bootjack/report.json`: what was done, how long it took, what went wrong, over all workers
+//! and all stages. It moves into the new system with `/run`; docs/report.md describes it. What is worth reporting is
+//! said by those who do it; nothing here is worth failing a boot for.
+
+mod shape;
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 use crate::handover::root::SYSROOT;
-use crate::load::Fetched;
-use crate::machine::Machine;
-use crate::plan::{Plan, RootPlan};
+use crate::load::{Failure, Fetched};
+use crate::plan::{Plan, RootPlan, Step};
 use crate::verify::Trust;
+pub use shape::{
+    Artifact, Catalog, Entry, Failed, Handover, Job, Leased, Lost, Machine, Modules, Part, Span, Stage,
+};
 
 /// Beside the log.
 const REPORT: &str = "/run/bootjack/report.json";
 
-/// Tells the log, and writes the report. Neither is worth failing a boot for.
+/// Another number means that something is not what it was: see docs/report.md.
+const VERSION: u32 = 1;
+
+/// A machine that fails for days must not fill its memory with reports of it: of each list the newest so many stay.
+const MOST: usize = 100;
+
+/// Lines of a job's output.
+const LOG_LINES: usize = 50;
+
+/// All that is known of a boot, so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub version: u32,
+    /// The version of the program that wrote it last.
+    pub bootjack: String,
+    pub machine: Machine,
+    /// Which attempt at an entry this is, from 1 on; 0: there was none yet.
+    pub attempt: u32,
+    /// Whether nobody asked for it.
+    pub unattended: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<Catalog>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Entry>,
+    /// A kernel each, in order; the last is the running one.
+    pub stages: Vec<Stage>,
+    /// What the latest attempt fetched.
+    pub artifacts: Vec<Artifact>,
+    /// How the root gets into the second stage, with the numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carry: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modules: Option<Modules>,
+    pub jobs: Vec<Job>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<Handover>,
+    /// A report of another version, which was there before and is not understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Value>,
+}
+
+impl Report {
+    /// Goes on with what an earlier worker left in the file, or an earlier stage sent. What this program does not
+    /// understand to the last field is not mixed with what it writes: it is kept as it is, under `previous`.
+    pub fn continue_from(previous: Option<Value>) -> Self {
+        let fresh = Self {
+            version: VERSION,
+            bootjack: env!("CARGO_PKG_VERSION").into(),
+            machine: Machine::default(),
+            attempt: 0,
+            unattended: false,
+            catalog: None,
+            entry: None,
+            stages: Vec::new(),
+            artifacts: Vec::new(),
+            carry: None,
+            modules: None,
+            jobs: Vec::new(),
+            handover: None,
+            previous: None,
+        };
+        let Some(previous) = previous else { return fresh };
+        match Self::deserialize(&previous) {
+            Ok(known) if known.version == VERSION && known.value().is_ok_and(|v| v == previous) => {
+                Self { bootjack: fresh.bootjack, ..known }
+            }
+            _ => Self { previous: Some(previous), ..fresh },
+        }
+    }
+
+    /// The report as it is sent on: to a second stage, to a server.
+    ///
+    /// # Errors
+    /// None that is known: every key is text, every text is UTF-8.
+    pub fn value(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(self)
+    }
+
+    /// The running kernel: its stage is the last one if it is there already, as other workers of it wrote before.
+    pub fn stage(&mut self, kernel: &str, boot_id: &str, cmdline: Option<&str>) -> &mut Stage {
+        if self.stages.last().is_none_or(|stage| stage.boot_id != boot_id) {
+            self.stages.push(Stage {
+                kernel: kernel.to_owned(),
+                boot_id: boot_id.to_owned(),
+                cmdline: cmdline.map(harmless),
+                ..Stage::default()
+            });
+        }
+        self.running()
+    }
+
+    /// The stage of the running kernel; one that nobody named gets no name.
+    pub fn running(&mut self) -> &mut Stage {
+        if self.stages.is_empty() {
+            self.stages.push(Stage::default());
+        }
+        let last = self.stages.len() - 1;
+        &mut self.stages[last]
+    }
+
+    /// A new attempt at an entry: nothing of what the one before fetched is in use any more.
+    pub fn attempt(&mut self, entry: Entry, unattended: bool) {
+        (self.entry, self.unattended) = (Some(entry), unattended);
+        self.attempt = self.attempt.saturating_add(1);
+        let stage = self.stage_index();
+        self.artifacts.retain(|artifact| artifact.stage != stage);
+        (self.modules, self.handover) = (None, None);
+        if stage == 0 {
+            self.carry = None;
+        }
+    }
+
+    /// A part begins; `now` is in seconds since this kernel's start.
+    pub fn begin(&mut self, name: Part, now: f64) {
+        let stage = self.running();
+        stage.left_out += pushed(&mut stage.phases, Span { name, started: rounded(now), seconds: None });
+    }
+
+    /// The part that began last under this name is over. Of one that never began nothing is known.
+    pub fn end(&mut self, name: Part, now: f64) {
+        let mut phases = self.running().phases.iter_mut().rev();
+        if let Some(span) = phases.find(|span| span.name == name && span.seconds.is_none()) {
+            span.seconds = Some(rounded((now - span.started).max(0.0)));
+        }
+    }
+
+    pub fn warn(&mut self, warning: &str) {
+        let stage = self.running();
+        let warning = harmless(warning);
+        if !stage.warnings.contains(&warning) {
+            stage.left_out += pushed(&mut stage.warnings, warning);
+        }
+    }
+
+    /// A failure as it is shown; `now` is in seconds since this kernel's start.
+    pub fn fail(&mut self, failure: &Failure, now: f64) {
+        let stage = self.running();
+        stage.left_out += pushed(&mut stage.failures, Failed::of(failure, rounded(now)));
+    }
+
+    /// Something was fetched, in this stage.
+    pub fn artifact(&mut self, artifact: Artifact) {
+        self.running();
+        let stage = self.stage_index();
+        self.artifacts.push(Artifact { stage, ..artifact });
+    }
+
+    /// A job is over. Of its log the last lines are kept.
+    pub fn job(&mut self, job: Job) {
+        let from = job.log.len().saturating_sub(LOG_LINES);
+        let log = job.log[from..].iter().map(|line| harmless(line)).collect();
+        let command = job.command.iter().map(|word| harmless(word)).collect();
+        let (started, seconds) = (rounded(job.started), rounded(job.seconds));
+        pushed(&mut self.jobs, Job { log, command, started, seconds, ..job });
+    }
+
+    /// What an earlier worker left, or nothing.
+    pub fn read() -> Self {
+        Self::continue_from(read_from(Path::new(REPORT)))
+    }
+
+    /// Writes it where the next system finds it: all of it, or what was there before stays.
+    pub fn write(&self) {
+        if let Err(e) = self.write_to(Path::new(REPORT)) {
+            log::warn!("writing {REPORT}: {e}");
+        }
+    }
+
+    fn write_to(&self, path: &Path) -> io::Result<()> {
+        let part = path.with_extension("part");
+        let mut file = fs::File::create(&part)?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.write_all(b"\n")?;
+        fs::rename(&part, path)
+    }
+
+    fn stage_index(&self) -> u32 {
+        u32::try_from(self.stages.len().saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+}
+
+/// What cannot be read is as good as none: the file is written anew.
+fn read_from(path: &Path) -> Option<Value> {
+    let read = fs::read(path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+    if let Err(e) = &read
+        && e.kind() != io::ErrorKind::NotFound
+    {
+        log::warn!("reading {}: {e}", path.display());
+    }
+    read.ok()
+}
+
+/// Adds to a list that keeps the newest [`MOST`]; how many went for it.
+fn pushed<T>(list: &mut Vec<T>, item: T) -> u32 {
+    list.push(item);
+    if list.len() <= MOST {
+        return 0;
+    }
+    list.remove(0);
+    1
+}
+
+/// Milliseconds: what is beyond is noise.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+/// A text without the passwords of the URLs in it: `http://user:***@host/`, as locations show themselves.
+fn harmless(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown += "://";
+        let end = part.find(|c: char| c.is_whitespace() || "/?#\"'<>".contains(c)).unwrap_or(part.len());
+        let (authority, rest) = part.split_at(end);
+        match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
+            Some((user, host)) => shown += &format!("{user}:***@{host}"),
+            None => shown += authority,
+        }
+        shown += rest;
+    }
+    shown
+}
+
+/// Tells the log, and the report, of a root that was loaded.
 pub fn say_what_came(plan: &Plan, root: &RootPlan, fetched: &Fetched) {
+    tell_the_log(&plan.id, root, fetched);
+    let probed = crate::machine::Machine::probe();
+    let kernel = probed.kernel.clone();
+    let there = |dir: &str| Path::new(SYSROOT).join(dir).join(&kernel).exists();
+    let modules = there("lib/modules") || there("usr/lib/modules");
+    let mut report = Report::read();
+    report.machine = probed.into();
+    let fact = |path| fs::read_to_string(path).map(|text: String| text.trim().to_owned()).ok();
+    let boot_id = fact("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    report.stage(&kernel, &boot_id, fact("/proc/cmdline").as_deref());
+    let boot = match &plan.step {
+        Step::Run(_) => "run",
+        Step::Kexec(_) => "kexec",
+        _ => "switch-root",
+    };
+    let entry = Entry { id: plan.id.clone(), title: plan.title.clone(), boot: boot.into() };
+    let unattended = report.unattended;
+    report.attempt(entry, unattended);
+    report.artifact(Artifact::unpacked("root", &root.archive, fetched, None));
+    report.modules = Some(if modules { Modules::InTheRoot } else { Modules::Missing });
+    if !modules {
+        let missing = format!("{}: the root has no modules for the running kernel {kernel}", plan.id);
+        log::warn!("{missing}");
+        report.warn(&missing);
+    }
+    report.write();
+}
+
+fn tell_the_log(id: &str, root: &RootPlan, fetched: &Fetched) {
     let Fetched { unpacked, sha256, location, bytes, retries } = fetched;
-    let (id, verified) = (&plan.id, root.archive.trust != Trust::Unverified);
-    let how = if verified { "verified" } else { "UNVERIFIED" };
+    let how = if root.archive.trust == Trust::Unverified { "UNVERIFIED" } else { "verified" };
     log::info!("{id}: {bytes} bytes from {location} ({retries} retries), {how}, sha256 {sha256}");
     log::info!("{id}: {} entries, {} bytes", unpacked.entries, unpacked.bytes);
     if let Some(lost) = &unpacked.lost_xattrs {
         let (first, name) = (lost.first_member.display(), &lost.first_name);
-        log::warn!(
-            "{id}: {} xattrs could not be stored; first {name} of {first}, errno {}",
-            lost.count,
-            lost.errno
-        );
-    }
-    let kernel = Machine::probe().kernel;
-    let modules = Path::new(SYSROOT).join("lib/modules").join(&kernel).exists()
-        || Path::new(SYSROOT).join("usr/lib/modules").join(&kernel).exists();
-    if !modules {
-        log::warn!("{id}: the root has no modules for the running kernel {kernel}");
-    }
-    let report = serde_json::json!({
-        "version": 1,
-        "entry": id,
-        "kernel": kernel,
-        "modules": modules,
-        "root": {
-            "location": location.to_string(),
-            "verified": verified,
-            "sha256": sha256,
-            "bytes": bytes,
-            "retries": retries,
-            "unpacked": unpacked.bytes,
-            "entries": unpacked.entries,
-            "lost_xattrs": unpacked.lost_xattrs,
-        },
-    });
-    if let Err(e) = fs::write(REPORT, format!("{report:#}\n")) {
-        log::warn!("writing {REPORT}: {e}");
+        let (count, errno) = (lost.count, lost.errno);
+        log::warn!("{id}: {count} xattrs could not be stored; first {name} of {first}, errno {errno}");
     }
 }
+
+#[cfg(test)]
+mod tests;

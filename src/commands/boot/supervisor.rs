@@ -1,5 +1,6 @@
-//! Process 1: starts a worker, reaps, answers Ctrl-Alt-Del, performs the order a worker ends with. It has no threads and
-//! parses nothing that came over a network, so that nothing that goes wrong in a boot takes the machine down.
+//! Process 1: starts a worker, reaps, answers Ctrl-Alt-Del, pets the watchdog, performs the order a worker ends with.
+//! It has no threads and parses nothing that came over a network, so that nothing that goes wrong in a boot takes the
+//! machine down.
 
 use std::convert::Infallible;
 use std::fs;
@@ -12,11 +13,12 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::LOG;
-use super::child::{End, POWER_OFF, REBOOT, Worker, end_everything_else, pause};
+use super::child::{self, End, POWER_OFF, REBOOT, Worker, end_everything_else, pause};
 use super::kernel::{DEVKMSG, Kernel, PANIC, PRINTK};
 use super::words::Legacy;
+use crate::cmdline::Params;
 use crate::commands::rescue;
-use crate::early;
+use crate::early::{self, Watchdog};
 use crate::handover::{Fallen, Order, root};
 use crate::load::{Failure, Phase};
 use crate::sys;
@@ -47,22 +49,33 @@ pub fn run() -> ! {
     for problem in problems {
         log::warn!("early: {problem}");
     }
-    let mut life = Life { legacy: Legacy::default(), short_lives: 0, rounds: 0, kernel: Kernel::prepare() };
+    let (kernel, watchdog) = (Kernel::prepare(), Watchdog::new(asked_to_watch()));
+    let mut life = Life { legacy: Legacy::default(), short_lives: 0, rounds: 0, kernel, watchdog };
     for _ in 0..ROUNDS {
         let Err(e) = life.serve();
         log::error!("supervisor: {e:#}");
-        end_everything_else();
-        pause(Duration::from_secs(1));
+        end_everything_else(&mut life.watchdog);
+        pause(Duration::from_secs(1), &mut life.watchdog);
     }
     // Supervising itself does not work here: the firmware may know a better way to boot.
-    reboot_for_ever()
+    reboot_for_ever(&mut life.watchdog)
 }
 
-fn reboot_for_ever() -> ! {
+/// `bootjack.watchdog=`; what is wrong in it, a worker says.
+fn asked_to_watch() -> Option<u32> {
+    let text = fs::read_to_string("/proc/cmdline").unwrap_or_else(|e| {
+        log::error!("/proc/cmdline: {e}");
+        String::new()
+    });
+    Params::parse(&text).watchdog
+}
+
+fn reboot_for_ever(watchdog: &mut Watchdog) -> ! {
     loop {
+        watchdog.before_jump();
         let Err(Fallen::Back(e) | Fallen::Gone(e)) = Order::Reboot.perform();
         log::error!("rebooting: {e:#}");
-        pause(Duration::from_secs(10));
+        pause(Duration::from_secs(10), watchdog);
     }
 }
 
@@ -73,6 +86,7 @@ struct Life {
     /// How often the last resort found nobody.
     rounds: u32,
     kernel: Kernel,
+    watchdog: Watchdog,
 }
 
 impl Life {
@@ -91,7 +105,7 @@ impl Life {
                 log::error!("leaving word to the next worker: {e}");
             }
             let mut worker = Worker::start().context("starting a worker")?;
-            let end = worker.watch(&signals, &mut self.legacy)?;
+            let end = worker.watch(&signals, &mut self.legacy, &mut self.watchdog)?;
             self.kernel.restore(&[PRINTK]);
             self.legacy.worker += 1;
             let order = match end {
@@ -115,8 +129,10 @@ impl Life {
     fn hand_over(&mut self, order: &Order, doing: &str) {
         log::info!("handing over: {order:?}");
         self.kernel.restore(&[PRINTK, PANIC, DEVKMSG]);
+        self.watchdog.before_jump();
         match order.perform() {
             Err(Fallen::Back(e)) => {
+                self.watchdog.after_failed_jump();
                 self.legacy.failure = Some(Failure::new(Phase::Handover, doing, e));
                 discard_root();
                 self.kernel = Kernel::prepare();
@@ -125,8 +141,8 @@ impl Life {
                 // Nothing of the failed root is run, and there is nothing else left.
                 log::error!("handover: {e:#}: the old root is gone; rebooting in 30 s");
                 eprintln!("bootjack: handover: {e:#}: the old root is gone; rebooting in 30 s");
-                pause(Duration::from_secs(30));
-                reboot_for_ever();
+                pause(Duration::from_secs(30), &mut self.watchdog);
+                reboot_for_ever(&mut self.watchdog);
             }
         }
     }
@@ -137,12 +153,12 @@ impl Life {
         self.short_lives = if lived < SHORT_LIFE { self.short_lives + 1 } else { 0 };
         match self.short_lives {
             0 | 1 => {}
-            2..SHORT_LIVES => pause(Duration::from_secs(1 << self.short_lives)),
-            _ if last_resort() => self.rounds = 0,
+            2..SHORT_LIVES => pause(Duration::from_secs(1 << self.short_lives), &mut self.watchdog),
+            _ if last_resort(&mut self.watchdog) => self.rounds = 0,
             _ => self.rounds += 1,
         }
         if self.rounds >= ROUNDS {
-            reboot_for_ever();
+            reboot_for_ever(&mut self.watchdog);
         }
     }
 }
@@ -155,19 +171,19 @@ fn discard_root() -> bool {
 }
 
 /// Nothing else works: a shell where the kernel speaks. Says whether somebody took it.
-fn last_resort() -> bool {
+fn last_resort(watchdog: &mut Watchdog) -> bool {
     log::error!("{SHORT_LIVES} workers died as soon as they were started; offering a shell on the console");
     let Some(tty) = consoles().pop() else {
-        pause(Duration::from_secs(60));
+        pause(Duration::from_secs(60), watchdog);
         return false;
     };
     let mut shell = Command::new("/bin/busybox");
     shell.args(["sh", "-c", LAST_RESORT]);
-    match sys::spawn_on_tty(shell, &tty).and_then(|mut shell| shell.wait()) {
+    match sys::spawn_on_tty(shell, &tty).and_then(|mut shell| child::wait(&mut shell, watchdog)) {
         Ok(status) => status.success(),
         Err(e) => {
             log::error!("starting a shell on {}: {e}", tty.display());
-            pause(Duration::from_secs(60));
+            pause(Duration::from_secs(60), watchdog);
             false
         }
     }

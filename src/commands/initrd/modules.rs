@@ -16,6 +16,7 @@ const LISTS: &[(&str, &str)] = &[
     ("net", include_str!("../../../initrd/net.list")),
     ("storage", include_str!("../../../initrd/storage.list")),
     ("input", include_str!("../../../initrd/input.list")),
+    ("watchdog", include_str!("../../../initrd/watchdog.list")),
 ];
 
 /// The modules of one kernel.

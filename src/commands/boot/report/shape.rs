@@ -1,0 +1,270 @@
+//! What a report looks like: docs/report.md in types. Times are seconds since the start of that stage's kernel; what is
+//! not known is left out, lists are always there.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::LostXattrs;
+use crate::load::{self, Failure, Fetched};
+use crate::net::{Lease, Mac};
+use crate::verify::{Sha256, Trust};
+
+use super::harmless;
+
+/// The machine, as its first stage found it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// As `uname -m` says.
+    pub arch: String,
+    /// SMBIOS, where the firmware tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    pub efi: bool,
+    /// Bytes.
+    pub memory_total: u64,
+}
+
+impl From<crate::machine::Machine> for Machine {
+    fn from(probed: crate::machine::Machine) -> Self {
+        let crate::machine::Machine { arch, product, serial, uuid, efi, memory_total, .. } = probed;
+        Self { arch, product, serial, uuid, efi, memory_total }
+    }
+}
+
+/// The catalog the entry was chosen from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Catalog {
+    /// `built-in`, or where it was finally fetched from, without a password.
+    pub location: String,
+    pub sha256: Sha256,
+}
+
+/// The entry that is booted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// `root=` for a root of the kernel command line.
+    pub id: String,
+    pub title: String,
+    /// `switch-root`, `kexec`, `run`.
+    pub boot: String,
+}
+
+/// One kernel's share of the boot.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Its release.
+    pub kernel: String,
+    /// `/proc/sys/kernel/random/boot_id`: another one is another start of a kernel.
+    pub boot_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmdline: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Leased>,
+    pub phases: Vec<Span>,
+    pub warnings: Vec<String>,
+    pub failures: Vec<Failed>,
+    /// How many older phases, warnings and failures are not here any more.
+    pub left_out: u32,
+}
+
+/// The address of a stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Leased {
+    pub interface: String,
+    pub mac: Mac,
+    pub address: IpAddr,
+    /// Bits of the network.
+    pub prefix: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+    pub nameservers: Vec<IpAddr>,
+    /// Absent: set by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+}
+
+impl From<&Lease> for Leased {
+    fn from(lease: &Lease) -> Self {
+        Self {
+            interface: lease.interface.clone(),
+            mac: lease.mac,
+            address: lease.address,
+            prefix: lease.prefix,
+            gateway: lease.gateway,
+            nameservers: lease.nameservers.clone(),
+            server: lease.server,
+            hostname: lease.hostname.clone(),
+        }
+    }
+}
+
+/// A part of a stage that takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    Drivers,
+    Network,
+    Catalog,
+    Menu,
+    Plan,
+    Load,
+    Job,
+    Handover,
+}
+
+/// When it was, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    pub name: Part,
+    pub started: f64,
+    /// Absent: it went on when this was written, or was cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+/// What went wrong: the words of the failure screen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    pub phase: load::Phase,
+    pub thing: String,
+    /// Outermost first; never empty.
+    pub cause: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    pub at: f64,
+}
+
+impl Failed {
+    pub(super) fn of(failure: &Failure, at: f64) -> Self {
+        Self {
+            phase: failure.phase,
+            thing: harmless(&failure.thing),
+            cause: failure.cause.iter().map(|cause| harmless(cause)).collect(),
+            hint: failure.hint.as_deref().map(harmless),
+            at,
+        }
+    }
+}
+
+/// Something that was fetched, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Index into the stages.
+    pub stage: u32,
+    /// `root`, `kernel`, `initrd 1`, `modules`.
+    pub name: String,
+    /// The mirror it came from in the end.
+    pub location: String,
+    /// All of them, in the order in which they are tried.
+    pub mirrors: Vec<String>,
+    /// False: UNVERIFIED.
+    pub verified: bool,
+    pub sha256: Sha256,
+    /// As fetched.
+    pub bytes: u64,
+    /// Bytes and members of its tree; absent for what is no archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpacked: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_xattrs: Option<Lost>,
+    /// Absent: not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Bytes a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+    pub retries: u32,
+}
+
+impl Artifact {
+    /// An archive that was unpacked, as the load tells of it.
+    pub fn unpacked(
+        name: &str,
+        artifact: &crate::catalog::Artifact,
+        came: &Fetched,
+        seconds: Option<f64>,
+    ) -> Self {
+        Self {
+            stage: 0,
+            name: name.to_owned(),
+            location: came.location.to_string(),
+            mirrors: artifact.locations.iter().map(ToString::to_string).collect(),
+            verified: artifact.trust != Trust::Unverified,
+            sha256: came.sha256.clone(),
+            bytes: came.bytes,
+            unpacked: Some(came.unpacked.bytes),
+            entries: Some(came.unpacked.entries),
+            lost_xattrs: came.unpacked.lost_xattrs.clone().map(Lost::from),
+            seconds,
+            rate: seconds.filter(|&s| s > 0.0).map(|s| (came.bytes as f64 / s) as u64),
+            retries: came.retries,
+        }
+    }
+}
+
+/// Extended attributes that this kernel's tmpfs cannot store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lost {
+    pub count: u64,
+    pub first_member: String,
+    pub first_name: String,
+    pub errno: i32,
+}
+
+impl From<LostXattrs> for Lost {
+    fn from(lost: LostXattrs) -> Self {
+        let LostXattrs { count, first_member, first_name, errno } = lost;
+        Self { count, first_member: first_member.to_string_lossy().into_owned(), first_name, errno }
+    }
+}
+
+/// Where the modules of the kernel that runs the root come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Modules {
+    #[serde(rename = "in the root")]
+    InTheRoot,
+    #[serde(rename = "added")]
+    Added,
+    #[serde(rename = "missing")]
+    Missing,
+}
+
+/// A job that ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its entry's id.
+    pub entry: String,
+    pub command: Vec<String>,
+    pub started: f64,
+    pub seconds: f64,
+    /// `exit 0`, `signal SIGKILL`, `deadline`.
+    pub end: String,
+    pub success: bool,
+    pub output_bytes: u64,
+    /// Processes that were still there after it.
+    pub left_running: u32,
+    /// The last lines of its output.
+    pub log: Vec<String>,
+}
+
+/// What the boot came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Handover {
+    /// `switch-root`, `kexec`, `reboot`, `poweroff`, `local`.
+    pub kind: String,
+    /// Release of the kernel that is jumped to, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
+    pub at: f64,
+}
