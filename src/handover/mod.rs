@@ -4,6 +4,7 @@
 mod firmware;
 pub mod init;
 pub mod root;
+pub mod run;
 mod switch_root;
 
 use std::convert::Infallible;

@@ -6,6 +6,7 @@ mod console;
 mod docs;
 mod fetch;
 mod initrd;
+mod job;
 mod network;
 mod odd_server;
 mod pack;
