@@ -5,6 +5,7 @@
 mod attempt;
 mod beginning;
 mod child;
+mod job;
 mod kernel;
 mod report;
 mod source;
