@@ -362,7 +362,7 @@ mod tests {
         let all = shown(&job, 1000);
         let kept = ABOVE + usize::from(SIZE.1) - 1;
         assert_eq!(all, (100 - kept..100).map(|n| format!("line {n}")).collect::<Vec<_>>());
-        assert_eq!(job.lines.all().len(), 102);
+        assert_eq!(job.lines.all().len(), 103);
     }
 
     #[test]
