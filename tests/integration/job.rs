@@ -235,7 +235,7 @@ fn name_servers_are_given_to_a_root_that_has_none() {
 #[test]
 fn at_its_deadline_a_job_is_asked_to_end_and_ten_seconds_later_it_is_ended() {
     let place = Place::new();
-    let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 1000; done";
+    let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.1; done";
     let start = Instant::now();
     let mut running = place.script(script).start(start).unwrap();
     let mut said = String::new();
@@ -258,7 +258,8 @@ fn at_its_deadline_a_job_is_asked_to_end_and_ten_seconds_later_it_is_ended() {
 fn a_job_that_ends_in_time_after_its_deadline_has_failed_all_the_same() {
     let place = Place::new();
     let start = Instant::now();
-    let mut running = place.script("trap 'exit 0' TERM; echo ready; sleep 1000 & wait").start(start).unwrap();
+    let mut running =
+        place.script("trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done").start(start).unwrap();
     let mut said = String::new();
     until(&mut running, start, &mut said, |said, _| said.contains("ready"));
     until(&mut running, start + HALF_AN_HOUR, &mut said, |_, ended| ended);
