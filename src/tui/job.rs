@@ -21,7 +21,7 @@ pub const SIZE: (u16, u16) = (80, 16);
 const ABOVE: usize = 44;
 
 /// Lines for whoever looks back.
-const LOG: usize = 5000;
+const LOG: usize = 2000;
 
 /// The end is shown for so long before the story goes on.
 const SHOWN: Duration = Duration::from_secs(3);
