@@ -39,12 +39,20 @@ const INTERPRETERS: usize = 5;
 pub fn find(root: &Path, candidates: &[String], args: &[String]) -> Result<Init, NoInit> {
     let mut faults = Vec::new();
     for path in candidates {
-        match runnable(root, path, INTERPRETERS) {
+        match check(root, path) {
             Ok(()) => return Ok(Init { path: path.clone(), args: args.to_vec() }),
             Err(why) => faults.push((path.clone(), why)),
         }
     }
     Err(NoInit(faults))
+}
+
+/// Whether `root` has a program at `path` that this machine can run.
+///
+/// # Errors
+/// Its fault, in words.
+pub fn check(root: &Path, path: &str) -> Result<(), String> {
+    runnable(root, path, INTERPRETERS)
 }
 
 fn runnable(root: &Path, path: &str, depth: usize) -> Result<(), String> {

@@ -6,6 +6,7 @@ pub mod init;
 pub mod kernel;
 pub mod kexec;
 pub mod root;
+pub mod run;
 mod switch_root;
 
 use std::convert::Infallible;

@@ -19,7 +19,7 @@ use rustix::process::{chdir, chroot, pivot_root};
 use super::init::Init;
 
 /// What moves into the new root: the kernel's views, and `/run` with the report.
-const MUST_MOVE: &[&str] = &["/dev", "/proc", "/sys", "/run"];
+pub(super) const MUST_MOVE: &[&str] = &["/dev", "/proc", "/sys", "/run"];
 
 /// Magic numbers of statfs(2): only these file systems give memory back when their files go.
 const RAMFS_MAGIC: u64 = 0x8584_58f6;

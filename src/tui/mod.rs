@@ -5,6 +5,7 @@
 pub mod consoles;
 pub mod countdown;
 pub mod failure;
+pub mod job;
 pub mod keys;
 pub mod loading;
 pub mod menu;

@@ -7,6 +7,7 @@ mod cpio;
 mod docs;
 mod fetch;
 mod initrd;
+mod job;
 mod network;
 mod odd_server;
 mod pack;

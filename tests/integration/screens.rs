@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bootjack::catalog::{Action, Artifact, Boot, Carry, Catalog, Entry, Initrd, Job, Kexec, Root, RootSize};
 use bootjack::fetch::Location;
+use bootjack::handover::run::End;
 use bootjack::load::{self, Phase, Report};
 use bootjack::machine::Machine;
 use bootjack::plan::plan;
 use bootjack::tui::failure::{Failure, FailureAnswer};
+use bootjack::tui::job::{Job, JobAnswer};
 use bootjack::tui::loading::{Cancel, Loading};
 use bootjack::tui::menu::{Broken, Menu, MenuAnswer, MenuModel, rows};
 use bootjack::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine};
@@ -452,6 +454,41 @@ fn loading_shows_how_much_how_fast_and_how_long_yet() {
     shows("loading-verified", &loading);
     assert_eq!(loading.on(press(KeyCode::Enter)), None);
     assert_eq!(loading.on(press(KeyCode::Esc)), Some(Cancel));
+}
+
+pub fn job() -> Job {
+    let command = ["/usr/sbin/flash", "--yes", "--image", "/firmware/x12-2.14.bin"].map(str::to_owned);
+    let facts = vec!["node7".into(), "10.0.2.15".into(), "14:03 UTC".into()];
+    Job::new("Flash the BIOS", &command, Duration::from_secs(1800), facts)
+}
+
+#[test]
+fn a_job_says_that_it_works_since_when_and_what_it_says_itself() {
+    let mut job = job();
+    shows("job-silent", &job);
+    (1..=40).for_each(|n| job.output(format!("reading block {n} of 40\r\n").as_bytes()));
+    job.output(b"\x1b[1mwriting\x1b[m\r\n[###       ]  30 %\r[######    ]  60 %");
+    job.on(seconds(12));
+    shows("job", &job);
+    type_keys(&mut job, "l");
+    shows("job-log", &job);
+    type_keys(&mut job, "q?");
+    shows("job-help", &job);
+    type_keys(&mut job, "qx");
+    shows("job-asks", &job);
+    assert_eq!(type_keys(&mut job, "x"), Some(JobAnswer::Stop));
+    shows("job-stopping", &job);
+    job.end(&End::Stopped);
+    shows("job-stopped", &job);
+}
+
+#[test]
+fn a_job_that_ended_well_says_so() {
+    let mut job = job();
+    job.output(b"BIOS 2.13 -> 2.14\r\n");
+    job.on(seconds(125));
+    job.end(&End::Exit(0));
+    shows("job-done", &job);
 }
 
 fn failed() -> load::Failure {

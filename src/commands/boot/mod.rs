@@ -5,6 +5,7 @@
 mod attempt;
 mod beginning;
 mod child;
+mod job;
 mod kernel;
 pub mod report;
 mod source;
@@ -15,6 +16,7 @@ mod worker;
 
 use std::process::ExitCode;
 
+use crate::handover::run::become_job;
 use crate::load::{Failure, Phase};
 
 /// Be process 1: bring the machine up, show the menu, boot what is chosen
@@ -26,18 +28,25 @@ pub struct BootArgs {
     /// Be the worker of the supervisor that started it
     #[arg(long, hide = true)]
     worker: bool,
+    /// Become the job that is told over standard input
+    #[arg(long, hide = true, conflicts_with = "worker")]
+    job: bool,
 }
 
 /// Where the log of all workers is, for the failure screen and for the system that comes up.
 pub const LOG: &str = "/run/bootjack/log";
 
-/// Runs the supervisor (which never returns) or a worker (which ends with its order).
+/// Runs the supervisor (which never returns), a worker (which ends with its order), or a job (which is another program
+/// from then on).
 ///
 /// # Errors
 /// If this is not process 1, nor its worker.
 pub fn run(args: &BootArgs) -> Result<ExitCode, Failure> {
     if args.worker {
         return worker::run();
+    }
+    if args.job {
+        return Err(Failure::new(Phase::Worker, "job", become_job()));
     }
     if std::process::id() != 1 {
         return Err(Failure::because(Phase::Early, "bootjack boot", "this is not process 1").hint(

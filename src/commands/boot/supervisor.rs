@@ -20,6 +20,8 @@ use crate::cmdline::Params;
 use crate::commands::rescue;
 use crate::early::{self, Watchdog};
 use crate::handover::{Fallen, Order, root};
+use crate::early;
+use crate::handover::{Fallen, Order, root, run};
 use crate::load::{Failure, Phase};
 use crate::sys;
 
@@ -163,7 +165,9 @@ impl Life {
     }
 }
 
+/// The processes of a worker's job ended with the rest, and their mounts with them: then this gives the memory back.
 fn discard_root() -> bool {
+    run::discard_groups();
     root::discard().unwrap_or_else(|e| {
         log::error!("unmounting {}: {e}", root::SYSROOT);
         false

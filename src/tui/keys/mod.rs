@@ -31,6 +31,8 @@ pub enum Command {
     Reload,
     Reboot,
     PowerOff,
+    /// End the job.
+    Stop,
     Help,
     Repaint,
 }
@@ -113,6 +115,10 @@ pub const NETWORK: &[Binding] = &[
 pub const LOADING: &[Binding] =
     &[bind("Esc", &[Esc], Command::Cancel, "cancel", "stop, and go back to the menu"), HELP, LOG, REPAINT];
 
+/// A job runs: nothing ends it by accident.
+pub const JOB: &[Binding] =
+    &[bind("x", &[Char('x')], Command::Stop, "end the job", "end the job (asks once)"), HELP, LOG, REPAINT];
+
 /// Something failed.
 pub const FAILURE: &[Binding] = &[
     bind("Enter, r", &[Enter, Char('r')], Command::Retry, "retry", "try the same again"),
@@ -184,7 +190,7 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things_on_one_screen() {
-        for table in [MENU, NETWORK, LOADING, FAILURE, PAGER] {
+        for table in [MENU, NETWORK, LOADING, JOB, FAILURE, PAGER] {
             let mut seen: Vec<KeyCode> = Vec::new();
             for key in table.iter().flat_map(|b| b.keys) {
                 assert!(!seen.contains(key), "{key:?}");
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_row_says_what_it_does() {
-        for binding in [MENU, NETWORK, LOADING, FAILURE, PAGER].iter().flat_map(|t| t.iter()) {
+        for binding in [MENU, NETWORK, LOADING, JOB, FAILURE, PAGER].iter().flat_map(|t| t.iter()) {
             assert!(!binding.does.is_empty() && !binding.name.is_empty());
             assert!(binding.does.is_ascii() && binding.name.is_ascii());
         }
