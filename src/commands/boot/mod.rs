@@ -5,6 +5,7 @@
 mod attempt;
 mod beginning;
 mod child;
+mod course;
 mod kernel;
 mod report;
 mod source;
