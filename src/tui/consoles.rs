@@ -27,6 +27,8 @@ const FIRST_FRAME: Duration = Duration::from_secs(3);
 /// The terminals that show what is asked.
 pub struct Consoles {
     slots: Vec<Slot>,
+    /// A key was pressed, whether it was an answer or not.
+    touched: bool,
 }
 
 struct Slot {
@@ -50,7 +52,7 @@ impl Consoles {
     /// used once.
     pub fn open(paths: &[PathBuf]) -> (Self, Vec<(PathBuf, io::Error)>) {
         let look = Look::ASCII.from_env();
-        let mut consoles = Self { slots: Vec::new() };
+        let mut consoles = Self { slots: Vec::new(), touched: false };
         let mut failed = Vec::new();
         for path in paths {
             let resolved = resolve(path);
@@ -76,7 +78,8 @@ impl Consoles {
     pub fn stdio() -> io::Result<Self> {
         let (path, look) = (PathBuf::from("/dev/tty"), Look::for_terminal());
         let console = Console::open(&path, look, true)?;
-        Ok(Self { slots: vec![Slot { path, console: Some(console), look, near: true }] })
+        let slot = Slot { path, console: Some(console), look, near: true };
+        Ok(Self { slots: vec![slot], touched: false })
     }
 
     /// Path of the console with this index, as in [`Answered`].
@@ -87,6 +90,11 @@ impl Consoles {
     /// How many are there to be seen.
     pub fn count(&self) -> usize {
         self.slots.iter().filter(|s| s.console.is_some()).count()
+    }
+
+    /// Whether a key was pressed since this was asked last, be it an answer or not.
+    pub fn was_touched(&mut self) -> bool {
+        std::mem::take(&mut self.touched)
     }
 
     /// Gives all back as a shell or a kernel expects them; no picture until [`Consoles::take`].
@@ -142,6 +150,7 @@ impl Consoles {
                 self.draw(screen);
             }
             let keys = self.listen(now);
+            self.touched |= !keys.is_empty();
             for (index, key) in &keys {
                 if let Some(answer) = self.press(screen, *index, *key) {
                     return Answered { answer, console: Some(*index) };

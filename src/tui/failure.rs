@@ -30,6 +30,8 @@ pub enum FailureAnswer {
 #[derive(Debug)]
 pub struct Failure {
     failure: load::Failure,
+    /// It is none, but the end of a job that went well.
+    went_well: bool,
     facts: Vec<String>,
     log: Vec<String>,
     /// Keys that make no sense here.
@@ -58,7 +60,14 @@ impl Failure {
     /// The screen of a failure; `facts` for its head, `log` with the newest line last.
     pub fn new(failure: load::Failure, facts: Vec<String>, log: Vec<String>) -> Self {
         let without = if log.is_empty() { vec![Command::Log] } else { vec![] };
-        Self { failure, facts, log, without, declared: None, asked: None, top: 0, over: None }
+        let (went_well, declared, asked, over) = (false, None, None, None);
+        Self { failure, went_well, facts, log, without, declared, asked, top: 0, over }
+    }
+
+    /// The same screen for the end of a job that went well.
+    pub fn went_well(mut self) -> Self {
+        self.went_well = true;
+        self
     }
 
     /// There is no menu to go back to.
@@ -128,6 +137,12 @@ impl Failure {
 
     fn lines(&self, look: &Look, cells: usize) -> Vec<Line<'static>> {
         let failure = &self.failure;
+        if self.went_well {
+            let mut lines = page::fact(look, "what", &failure.thing, Style::new(), cells);
+            let said = failure.cause.iter().flat_map(|said| page::fact(look, "", said, look.good(), cells));
+            lines.extend(said);
+            return lines;
+        }
         let mut lines = page::fact(look, "phase", &failure.phase.to_string(), Style::new(), cells);
         lines.extend(page::fact(look, "what", &failure.thing, Style::new(), cells));
         for (i, cause) in failure.cause.iter().enumerate() {
@@ -182,7 +197,8 @@ impl Screen for Failure {
             return pager.draw(frame, look);
         }
         let cells = usize::from(frame.area().width);
-        let head = Head { title: "Failed".into(), facts: self.facts.clone() };
+        let title = if self.went_well { "Done" } else { "Failed" };
+        let head = Head { title: title.into(), facts: self.facts.clone() };
         let legend = page::legend(look, keys::FAILURE, &self.without, frame.area().width);
         let mut area = page::frame(frame, look, &head, legend);
         let buffer = frame.buffer_mut();

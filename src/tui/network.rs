@@ -12,6 +12,9 @@ use super::page::{self, Head};
 use super::pager::Pager;
 use super::{Event, Look, Screen, text};
 
+/// An operator who only looks and presses no key for so long went away: what waits behind this screen goes on.
+const IDLE: Duration = Duration::from_secs(300);
+
 /// What one network card is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NicLine {
@@ -84,6 +87,8 @@ pub struct Network {
     awaited: Awaited,
     log: Vec<String>,
     since: Duration,
+    /// Since the last key.
+    quiet: Duration,
     /// How much of `awaited.next` is over.
     paused: Duration,
     top: usize,
@@ -201,10 +206,12 @@ impl Screen for Network {
             Event::Tick(passed) => {
                 self.since += passed;
                 self.paused += passed;
-                return None;
+                self.quiet += passed;
+                return (self.awaited.over && self.quiet >= IDLE).then_some(NetworkAnswer::Back);
             }
             Event::Key(key) => key,
         };
+        self.quiet = Duration::ZERO;
         if let Some(pager) = &mut self.over {
             if !pager.on(key) {
                 self.over = None;

@@ -6,6 +6,7 @@ mod attempt;
 mod beginning;
 mod child;
 mod job;
+mod course;
 mod kernel;
 pub mod report;
 mod source;

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::LOG;
+use super::course::Wanted;
 use super::waiting::Waited;
 use super::words::Word;
 use super::worker::Story;
@@ -61,10 +62,10 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The catalog to choose from. Without `or_built_in` only the one that was asked for will do.
-pub fn get(story: &mut Story, or_built_in: bool) -> Result<Offer, NoOffer> {
-    let asked = match story.params.catalog.clone() {
-        Some(Ok(location)) => fetch(story, &location, or_built_in),
+/// The catalog to choose from. Without `or_built_in` only the one that is wanted will do.
+pub fn get(story: &mut Story, wanted: &Wanted, or_built_in: bool) -> Result<Offer, NoOffer> {
+    let asked = match wanted {
+        Some(Ok(location)) => fetch(story, location, or_built_in),
         Some(Err(problem)) => {
             Err(NoOffer::Failed(Failure::because(Phase::Catalog, "bootjack.catalog=", problem.to_string())))
         }
@@ -176,6 +177,14 @@ impl Offer {
         Self { notices: [&self.notices[..], notices].concat(), ..self }
     }
 
+    /// Where it was fetched from in the end; absent: it was not.
+    pub fn location(&self) -> Option<Location> {
+        match &self.origin {
+            Origin::Fetched(location) => Some(location.clone()),
+            Origin::BuiltIn | Origin::Nothing => None,
+        }
+    }
+
     /// What stands of it.
     pub fn catalog(&self) -> Option<&Catalog> {
         self.parsed.catalog.as_ref()
@@ -197,7 +206,6 @@ impl Story {
         MenuModel {
             header: header(&self.network),
             source: offer.origin.to_string(),
-            timeout: self.params.timeout.or(model.timeout),
             notices: [offer.notices.clone(), model.notices].concat(),
             log: early::log_tail(Path::new(LOG), 400),
             ..model

@@ -20,8 +20,8 @@ pub enum Word {
     Attended(bool),
     /// What to boot and what to do when it fails, for the worker that comes after a death.
     Booting { id: String, policy: Policy },
-    /// Seconds since the kernel started at which an unattended boot began to fail; none: it does not.
-    Failing(Option<u64>),
+    /// How the story stands, as often as that changes.
+    Failing(Standing),
     /// Why it cannot even begin; it exits.
     Failed(Failure),
     /// The last word: it exits, and this is to be done.
@@ -47,8 +47,27 @@ pub struct Legacy {
     pub attended: bool,
     /// The entry that was being booted, and what its catalog says of failures.
     pub booting: Option<(String, Policy)>,
-    /// Seconds since the kernel started at which an unattended boot began to fail, for the deadline of all tries.
+    /// How the story stood.
+    pub failing_since: Standing,
+}
+
+/// How the story stands: what must not begin anew with each worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Standing {
+    /// Seconds since the kernel started at which an unattended boot began to fail, for the deadline of all tries; none:
+    /// it does not fail.
     pub failing_since: Option<u64>,
+    /// How many boots of this chain there were, this one too, each for the failure of the one before; 0: nothing was
+    /// said yet.
+    pub attempt: u32,
+    /// Jobs that ran since the kernel started: nothing but a person starts them again.
+    pub ran: Vec<String>,
+    /// The last menu has no timeout: a person is waited for, however long it takes.
+    pub waits: bool,
+    /// There is a menu again, and what was booted before it is over.
+    pub in_menu: bool,
+    /// What the last catalog says of failures, for the time when it cannot be had.
+    pub policy: Option<Policy>,
 }
 
 const LEGACY: &str = "/run/bootjack/legacy.json";

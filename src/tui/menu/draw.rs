@@ -259,6 +259,15 @@ fn status(menu: &Menu, look: &Look, cells: u16) -> Line<'static> {
     let said = match (menu.asked, menu.countdown.shown()) {
         (Some(Command::Reboot), _) => "Press r again to reboot, any other key not to.".into(),
         (Some(_), _) => "Press p again to power off, any other key not to.".into(),
+        (None, Shown::Counting { seconds, .. }) if menu.model.default.is_none() => {
+            format!("No key for {idle}: goes on by itself in {seconds} s - any key stops")
+        }
+        (None, Shown::Stopped { .. }) if menu.model.default.is_none() => {
+            format!("Stopped. Goes on by itself after {idle} without a key.")
+        }
+        (None, Shown::Nothing) if menu.model.timeout.is_some() && menu.model.default.is_none() => {
+            "The default entry cannot be used: choose one.".into()
+        }
         (None, Shown::Counting { seconds, rearmed: false }) => {
             quoted("Booting ", &format!(" in {seconds} s - any key stops"))
                 .unwrap_or_else(|| format!("Booting in {seconds} s - any key stops"))
@@ -269,9 +278,6 @@ fn status(menu: &Menu, look: &Look, cells: u16) -> Line<'static> {
         }
         (None, Shown::Stopped { .. }) => quoted("Stopped. ", &format!(" boots after {idle} without a key."))
             .unwrap_or_else(|| format!("Stopped. Boots after {idle} idle.")),
-        (None, Shown::Nothing) if menu.model.timeout.is_some() && menu.model.default.is_none() => {
-            "The default entry cannot be used: choose one.".into()
-        }
         (None, Shown::Nothing) => "Choose an entry: Enter boots it.".into(),
     };
     let counting = matches!(menu.countdown.shown(), Shown::Counting { .. }) || menu.asked.is_some();

@@ -72,9 +72,11 @@ impl Menu {
         Self { selected: selected.unwrap_or(0), countdown, asked: None, over: None, model }
     }
 
-    /// The same for a person who is coming back to it: stopped until the idle time is over.
+    /// The same for a person who is coming back to it: stopped until the idle time is over. With a timeout and no default
+    /// the answer is then to reload: a machine that is to boot by itself must not stay here for ever.
     pub fn held(model: MenuModel) -> Self {
         let mut menu = Self::new(model);
+        menu.countdown = Countdown::new(menu.model.timeout, menu.model.idle, true);
         menu.countdown.hold();
         menu
     }
@@ -191,7 +193,9 @@ impl Screen for Menu {
     fn on(&mut self, event: Event) -> Option<MenuAnswer> {
         match event {
             Event::Key(key) => self.key(key),
-            Event::Tick(passed) if self.countdown.tick(passed) => self.model.default.map(MenuAnswer::Boot),
+            Event::Tick(passed) if self.countdown.tick(passed) => {
+                Some(self.model.default.map_or(MenuAnswer::Reload, MenuAnswer::Boot))
+            }
             Event::Tick(_) => None,
         }
     }
