@@ -40,14 +40,15 @@ test-vm: ## the third floor: journeys in QEMU (JOURNEY=name for some of them)
 lint: ## formatting, clippy, documentation, licences and sources, shell scripts
 	lab/lint.sh
 
-demo: $(LAB)/cloud/vmlinuz $(LAB)/debian.tar.zst $(LAB)/initrd ## a machine boots from its PXE ROM to a Debian in memory, in this terminal
+demo: $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz $(LAB)/debian.tar.zst $(LAB)/initrd ## a machine boots from its PXE ROM to a Debian in memory, in this terminal
 	@lab/need.sh vm
 	lab/demo.sh $(LAB) $(BIN)
 
 # What the virtual machines need.
 lab-vm: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz
 	@lab/need.sh vm
-lab-journeys: lab-vm $(LAB)/debian.tar.zst $(LAB)/busybox.tar.zst $(LAB)/bootjack-gnu
+lab-journeys: lab-vm $(LAB)/debian.tar.zst $(LAB)/busybox.tar.zst $(LAB)/bootjack-gnu \
+	$(LAB)/initramfs-tools
 
 $(LAB)/%/vmlinuz: lab/kernel.sh
 	lab/need.sh vm
@@ -70,6 +71,11 @@ $(LAB)/busybox.tar.zst: lab/busybox-root.sh $(BIN)
 	@mkdir -p $(@D)
 	lab/need.sh vm
 	lab/busybox-root.sh $@ $(BIN)
+
+# Somebody else's initrd, with bootjack in it.
+$(LAB)/initramfs-tools: lab/initramfs-tools.sh $(shell find initrd/initramfs-tools -type f) $(LAB)/generic/vmlinuz | $(BIN)
+	lab/need.sh root
+	lab/initramfs-tools.sh $@ $(LAB)/generic/lib/modules $(BIN)
 
 # The other way to link statically is booted once too.
 $(LAB)/bootjack-gnu: $(SOURCES)

@@ -13,11 +13,15 @@ mkdir -p "$demo/www" "$demo/tftp"
 put() { ln "$(realpath "$1")" "$demo/www/$2" 2>/dev/null || cp "$1" "$demo/www/$2"; }
 put "$lab/debian.tar.zst" root.tar.zst
 put "$lab/cloud/vmlinuz" vmlinuz
+put "$lab/generic/vmlinuz" vmlinuz-generic
 put "$lab/initrd" initrd
 
 fact() { sed -n "s/.*\"$1\": *\"\{0,1\}\([0-9a-f]*\).*/\1/p" "$lab/debian.tar.zst.json" | head -n 1; }
 sizes="size = $(fact size), unpacked = $(fact unpacked), entries = $(fact entries)"
-sed "/^root/ { s/0\{64\}/$(fact sha256)/; s/ }\$/, $sizes }/ }" menus/demo.toml >"$demo/www/catalog.toml"
+kernel=$(sha256sum "$lab/generic/vmlinuz") kernel=${kernel%% *}
+sed -e "/^root/ { s/0\{64\}/$(fact sha256)/; s/ }\$/, $sizes }/ }" \
+    -e "/^kernel/ { s/0\{64\}/$kernel/; s/ }\$/, size = $(stat -c %s "$lab/generic/vmlinuz") }/ }" \
+    menus/demo.toml >"$demo/www/catalog.toml"
 "$bootjack" check "$demo/www/catalog.toml" >&2
 
 coproc server { exec "$bootjack" serve "$demo/www" --listen 127.0.0.1:0 2>"$demo/serve.log"; }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::fetch::{Location, LocationError};
 
 pub use root::{RootWord, Size};
-pub use second::{Second, SecondRoot};
+pub use second::{Second, SecondRoot, consoles_of};
 use words::{Word, nearest};
 
 /// What the kernel command line asks for.

@@ -1,9 +1,13 @@
 //! Plan → Handover: open, count, verify, unpack. Reports outward, stops when told, and leaves nothing of a root
 //! that failed. What is done with the finished [`Handover`] is the supervisor's.
 
+mod bytes;
 mod failure;
+mod kexec;
+mod modules;
 mod once;
 mod reader;
+mod stage;
 
 use std::cell::RefCell;
 use std::io;
@@ -11,7 +15,7 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::archive::{Limits, Unpacked};
 use crate::catalog::Artifact;
@@ -21,7 +25,10 @@ use crate::handover::{self, Handover, init};
 use crate::plan::{RootPlan, mib};
 use crate::verify::{Sha256, Trust, Verified};
 pub use failure::{Failure, Phase, clean};
+pub use kexec::{Second, load_kexec};
+pub use modules::ModulesOfRoot;
 use once::{Once, Verdict};
+pub use stage::{CARRIED, HANDOFF};
 
 /// What is told while loading; the answer may be "stop".
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +45,8 @@ pub enum Report {
     Retrying { location: Location, error: String, attempt: u32, wait: Duration },
     /// Every byte was read and the digest compared, or nothing had to be.
     Verified { artifact: String, trust: Trust },
+    /// All is here; the running kernel takes in a second one, so many bytes in all.
+    HandingOver { bytes: u64 },
 }
 
 /// Is told each [`Report`]; `Break` stops the load.
@@ -56,7 +65,7 @@ pub enum LoadError {
 
 /// Where an archive is unpacked to. A try that broke leaves a half-made tree; the next one starts in an empty one.
 pub trait Target {
-    /// The directory, with nothing in it.
+    /// The directory, with nothing in it of what is to come.
     ///
     /// # Errors
     /// It cannot be emptied or opened.
@@ -64,6 +73,11 @@ pub trait Target {
 
     /// Its name in a failure.
     fn name(&self) -> String;
+
+    /// Whether there is a tree in it already, to be added to.
+    fn has_tree(&self) -> bool {
+        false
+    }
 }
 
 impl Target for Root {
@@ -78,31 +92,75 @@ impl Target for Root {
 /// How an artifact came, for the report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fetched {
-    pub unpacked: Unpacked,
+    /// What it is called in reports: `root`, `kernel`, `initrd 1`, `modules`.
+    pub name: String,
+    pub trust: Trust,
+    /// The tree it became, if it was unpacked.
+    pub unpacked: Option<Unpacked>,
     /// Digest of the bytes as fetched, whether it was asked for or not.
     pub sha256: Sha256,
     /// The mirror it came from in the end.
     pub location: Location,
+    /// All mirrors, in the order in which they are tried.
+    pub mirrors: Vec<Location>,
     /// Bytes as fetched.
     pub bytes: u64,
     /// Tries before the one that worked.
     pub retries: u32,
+    /// From the first try to the last byte.
+    pub elapsed: Duration,
 }
 
-/// Carries out a plan up to the handover. `fetch` is the budget of silent time for the archive.
+/// All that came for a handover.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Came {
+    /// In the order in which they came.
+    pub artifacts: Vec<Fetched>,
+    /// Whether the root has modules for the kernel it will run on; absent where there is no root yet.
+    pub modules: Option<ModulesOfRoot>,
+}
+
+/// What a load needs beside its plan.
+pub struct Loader<'a> {
+    pub fetcher: &'a Fetcher,
+    /// Budget of silent time for each artifact.
+    pub retry_for: Duration,
+    pub on: OnReport<'a>,
+}
+
+/// Carries out a plan up to the handover.
 ///
 /// # Errors
 /// [`LoadError`]; the tmpfs is unmounted by then.
-pub fn load(
+pub fn load(plan: &RootPlan, id: &str, loader: &Loader<'_>) -> Result<(Handover, Came), LoadError> {
+    let (root, came) = load_root(plan, id, loader)?;
+    let init = init::find(root.get().path(), &plan.inits, &plan.init_args).map_err(|e| {
+        let failure = Failure::because(Phase::Handover, id, e.to_string());
+        LoadError::Failed(failure.hint(if plan.init_named {
+            "name a program that the root has: init= on the kernel command line, init in the catalog"
+        } else {
+            "put an init into the root archive, or name one: init in the catalog"
+        }))
+    })?;
+    handover::can_move_into(root.get().path()).map_err(|e| {
+        let failure = Failure::new(Phase::Handover, id, e);
+        LoadError::Failed(failure.hint("make /dev, /proc, /sys and /run directories in the root archive"))
+    })?;
+    Ok((Handover::switch_root(root, init), came))
+}
+
+/// Fetches, verifies and unpacks a root into a tmpfs of its own, with modules for its kernel where it has none and they
+/// are to be had. Dropped, it is gone.
+///
+/// # Errors
+/// [`LoadError`]; the tmpfs is unmounted by then.
+pub fn load_root(
     plan: &RootPlan,
     id: &str,
-    fetcher: &Fetcher,
-    retry_for: Duration,
-    on: OnReport<'_>,
-) -> Result<(Handover, Fetched), LoadError> {
-    let failed = |phase, thing: &str, e: io::Error| LoadError::Failed(Failure::new(phase, thing, e));
-    let mut root =
-        Root::mount(Path::new(SYSROOT), plan.limit).map_err(|e| failed(Phase::Unpack, SYSROOT, e))?;
+    loader: &Loader<'_>,
+) -> Result<(Verified<Root>, Came), LoadError> {
+    let failed = |e: io::Error| LoadError::Failed(Failure::new(Phase::Unpack, SYSROOT, e));
+    let mut root = Root::mount(Path::new(SYSROOT), plan.limit).map_err(failed)?;
     let limits = Limits {
         bytes: plan.archive.unpacked.unwrap_or(plan.limit).min(plan.limit),
         // Directories that are not members of their own count too: no exact number is known before.
@@ -111,23 +169,25 @@ pub fn load(
             .entries
             .map_or(plan.memory.available / 1024, |n| n.saturating_mul(8).saturating_add(1024)),
     };
-    let (tree, fetched) = fetch_into(&mut root, &plan.archive, id, &limits, fetcher, retry_for, on)?;
-    let init = init::find(root.path(), &plan.inits, &plan.init_args).map_err(|e| {
-        let failure = Failure::because(Phase::Handover, id, e.to_string());
-        LoadError::Failed(failure.hint(if plan.init_named {
-            "name a program that the root has: init= on the kernel command line, init in the catalog"
-        } else {
-            "put an init into the root archive, or name one: init in the catalog"
-        }))
-    })?;
-    handover::can_move_into(root.path()).map_err(|e| {
-        let failure = Failure::new(Phase::Handover, id, e);
-        LoadError::Failed(failure.hint("make /dev, /proc, /sys and /run directories in the root archive"))
-    })?;
-    Ok((Handover::switch_root(tree.map(|_| root), init), fetched))
+    let (tree, fetched) =
+        fetch_into(&mut root, &plan.archive, ROOT, &limits, loader).map_err(|e| e.of(id))?;
+    let mut came = Came { artifacts: vec![fetched], modules: None };
+    let (tree, modules) = modules::give(tree.map(|_| root), plan, &mut came.artifacts, loader)?;
+    came.modules = Some(modules);
+    Ok((tree, came))
 }
 
-/// Fetches, verifies and unpacks an artifact, trying again and over all mirrors as long as `retry_for` allows.
+impl LoadError {
+    /// The same, as something that happened to this entry.
+    fn of(self, id: &str) -> Self {
+        match self {
+            Self::Failed(failure) => Self::Failed(Failure { thing: id.to_owned(), ..failure }),
+            Self::Stopped => Self::Stopped,
+        }
+    }
+}
+
+/// Fetches, verifies and unpacks an artifact, trying again and over all mirrors as long as the budget allows.
 ///
 /// # Errors
 /// [`LoadError`]; what a failed try left in the target is the target's to throw away.
@@ -136,35 +196,72 @@ pub fn fetch_into(
     artifact: &Artifact,
     name: &str,
     limits: &Limits,
-    fetcher: &Fetcher,
-    retry_for: Duration,
-    on: OnReport<'_>,
+    loader: &Loader<'_>,
 ) -> Result<(Verified<Unpacked>, Fetched), LoadError> {
-    let said = RefCell::new(vec![Verdict::FETCH; artifact.locations.len()]);
-    let retries = AtomicU32::new(0);
-    let on_event = |event: Event| match event {
-        Event::Tick => on(Report::Tick),
-        Event::Retry { location, error, attempt, wait, .. } => {
-            retries.store(attempt, Ordering::Relaxed);
-            on(Report::Retrying { location, error, attempt, wait })
-        }
-    };
-    let done = fetch::drive(&artifact.locations, retry_for, &on_event, |location, timing| {
-        let once = Once { artifact, name, limits, on, said: &said, asked: location };
-        once.says(Verdict::FETCH);
-        let source = once.open(fetcher, timing, &on_event)?;
-        once.unpack(source, target)
-    });
-    match done {
-        Ok((tree, fetched)) => {
-            on_last(on, Report::Verified { artifact: ROOT.into(), trust: artifact.trust.clone() });
-            Ok((tree, Fetched { retries: retries.into_inner(), ..fetched }))
-        }
-        Err(Exhausted::Stopped) => Err(LoadError::Stopped),
-        Err(Exhausted::Fatal { error, .. }) => Err(LoadError::Failed(error)),
-        Err(exhausted @ Exhausted::GaveUp { .. }) => {
-            let Verdict { phase, hint } = Verdict::of_all(&said.into_inner());
-            Err(LoadError::Failed(Failure::because(phase, name, exhausted.to_string()).hint(hint)))
+    let all = Tries { artifact, name, loader };
+    let (tree, fetched) = all.drive(&mut |once, source| once.unpack(source, target, limits))?;
+    let unpacked = Some(tree.get().clone());
+    Ok((tree, Fetched { unpacked, ..fetched }))
+}
+
+/// All tries of one artifact.
+struct Tries<'a> {
+    artifact: &'a Artifact,
+    name: &'a str,
+    loader: &'a Loader<'a>,
+}
+
+/// Makes something of an opened source, once.
+type Use<'a, T> =
+    dyn FnMut(&Once<'_>, fetch::Source) -> Result<(Verified<T>, once::Read), fetch::Attempt<Failure>> + 'a;
+
+impl Tries<'_> {
+    fn drive<T>(&self, consume: &mut Use<'_, T>) -> Result<(Verified<T>, Fetched), LoadError> {
+        let Self { artifact, name, loader } = *self;
+        let on = loader.on;
+        let began = Instant::now();
+        let said = RefCell::new(vec![Verdict::FETCH; artifact.locations.len()]);
+        let retries = AtomicU32::new(0);
+        let on_event = |event: Event| match event {
+            Event::Tick => on(Report::Tick),
+            Event::Retry { location, error, attempt, wait, .. } => {
+                retries.store(attempt, Ordering::Relaxed);
+                on(Report::Retrying { location, error, attempt, wait })
+            }
+        };
+        let done = fetch::drive(&artifact.locations, loader.retry_for, &on_event, |location, timing| {
+            let once = Once { artifact, name, on, said: &said, asked: location };
+            once.says(Verdict::FETCH);
+            let source = once.open(loader.fetcher, timing, &on_event)?;
+            consume(&once, source)
+        });
+        match done {
+            Ok((made, once::Read { sha256, location, bytes })) => {
+                on_last(on, Report::Verified { artifact: name.into(), trust: artifact.trust.clone() });
+                let (name, trust) = (name.to_owned(), artifact.trust.clone());
+                let mirrors = artifact.locations.clone();
+                let (retries, elapsed) = (retries.into_inner(), began.elapsed());
+                Ok((
+                    made,
+                    Fetched {
+                        name,
+                        trust,
+                        unpacked: None,
+                        sha256,
+                        location,
+                        mirrors,
+                        bytes,
+                        retries,
+                        elapsed,
+                    },
+                ))
+            }
+            Err(Exhausted::Stopped) => Err(LoadError::Stopped),
+            Err(Exhausted::Fatal { error, .. }) => Err(LoadError::Failed(error)),
+            Err(exhausted @ Exhausted::GaveUp { .. }) => {
+                let Verdict { phase, hint } = Verdict::of_all(&said.into_inner());
+                Err(LoadError::Failed(Failure::because(phase, name, exhausted.to_string()).hint(hint)))
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Initrd, Job, Kexec, R
 use crate::fetch::Location;
 use crate::machine::Machine;
 
+use carry::KERNEL;
 pub use carry::{Cargo, Numbers, Way, fits, way};
 pub use root_word::ROOT_WORD_ID;
 
@@ -47,8 +48,27 @@ pub struct RootPlan {
     /// Whether `inits` was named (then nothing else is tried) or is the usual list.
     pub init_named: bool,
     pub init_args: Vec<String>,
-    /// Modules for the running kernel, for a root that has none.
-    pub modules: Option<Artifact>,
+    /// Where a root that has no modules for its kernel gets them.
+    pub modules: ModulesFrom,
+}
+
+/// Where modules come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModulesFrom {
+    Nowhere,
+    Artifact(Artifact),
+    /// `/lib/modules` of this very initrd: the first stage put them there for the root.
+    Initrd,
+}
+
+impl ModulesFrom {
+    /// What has to be fetched for them.
+    pub fn artifact(&self) -> Option<&Artifact> {
+        match self {
+            Self::Artifact(artifact) => Some(artifact),
+            Self::Nowhere | Self::Initrd => None,
+        }
+    }
 }
 
 /// A second kernel to load, and what goes with it.
@@ -171,7 +191,7 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             },
             init_named: root.init.is_some(),
             init_args: root.init_args.clone(),
-            modules: root.modules.clone(),
+            modules: root.modules.clone().map_or(ModulesFrom::Nowhere, ModulesFrom::Artifact),
         }),
     }
 }
@@ -191,7 +211,8 @@ fn kexec_plan(kexec: &Kexec, machine: &Machine) -> Result<KexecPlan, Refusal> {
     let given = kexec.initrd.iter().map(|i| &i.artifact).chain(&kexec.modules).map(|a| a.size);
     let initrd = given.chain(own.then_some(Some(machine.own_initrd))).sum::<Option<u64>>();
     let archive = kexec.root.as_ref().and_then(|root| root.archive.size);
-    let cargo = Cargo { kernel: kexec.kernel.size, initrd, archive };
+    let kernel = Some(KERNEL.max(kexec.kernel.size.unwrap_or(0)));
+    let cargo = Cargo { kernel, initrd, archive };
     // What there will be when nothing runs but the second stage, whose files are in memory too.
     let left = machine.memory_total.saturating_sub(SECOND_KERNEL + initrd.unwrap_or(0));
     let then = Machine { memory_available: left, ..machine.clone() };

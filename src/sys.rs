@@ -3,8 +3,7 @@
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -68,6 +67,8 @@ pub fn kexec_file_load(
         )
     };
     Errno::result(result).map(drop)
+}
+
 /// What a watchdog's driver says of it (`struct watchdog_info` of linux/watchdog.h).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +113,16 @@ pub fn set_watchdog_timeout(device: impl AsFd, seconds: u32) -> io::Result<u32> 
     Ok(seconds.cast_unsigned())
 }
 
+/// Bytes that a terminal has taken and not sent yet (TIOCOUTQ of ioctl_tty(2)).
+///
+/// # Errors
+/// Those of ioctl(2): ENOTTY for what is no terminal.
+pub fn unsent(terminal: impl AsFd) -> io::Result<u32> {
+    type Ask = Getter<{ nix::libc::TIOCOUTQ as rustix::ioctl::Opcode }, i32>;
+    // SAFETY: the kernel writes one int (asm-generic/ioctls.h, drivers/tty/tty_ioctl.c).
+    Ok(unsafe { ioctl(terminal, Ask::new()) }?.cast_unsigned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +154,9 @@ mod tests {
         // Flags that do not exist: refused before anything is looked at, whatever this process may do.
         let refused = kexec_file_load(None, None, c"", 1 << 30).unwrap_err();
         assert!(matches!(refused, Errno::EPERM | Errno::EINVAL | Errno::ENOSYS), "{refused}");
+    }
+
+    #[test]
     fn what_is_no_watchdog_is_not_taken_for_one() {
         let null = File::options().write(true).open("/dev/null").unwrap();
         let no = |e: io::Error| e.raw_os_error() == Some(rustix::io::Errno::NOTTY.raw_os_error());

@@ -133,8 +133,11 @@ impl Write for MemberWriter<'_> {
 mod tests {
     use super::*;
 
-    /// Names, sizes and data of all members up to the trailer, and what is left.
-    fn members(mut rest: &[u8]) -> (Vec<(String, u32, Vec<u8>)>, &[u8]) {
+    /// Name, mode and data.
+    type Member = (String, u32, Vec<u8>);
+
+    /// All members up to the trailer, and what is left.
+    fn members(mut rest: &[u8]) -> (Vec<Member>, &[u8]) {
         let mut members = Vec::new();
         loop {
             let mut member = cpio::newc::Reader::new(rest).unwrap();

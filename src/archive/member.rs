@@ -8,7 +8,7 @@ use tar_core::{EntryType, HEADER_SIZE, SparseEntry};
 use super::PAGE;
 use super::pax::{self, Records, Time, Xattr};
 
-/// One thing in the archive, as meant; its data is read from [`Members`].
+/// One thing in the archive, as meant; its data is read from [`Members`](super::members::Members).
 #[derive(Debug)]
 pub(super) struct Member {
     /// As written, with leading `/` and all.

@@ -42,6 +42,19 @@ pub enum Content {
 }
 
 impl Tree {
+    /// What every initrd of ours begins with: mount points, and the console the kernel opens before /init could make one.
+    /// Where the kernel has no console it starts /init without standard streams, and the Rust runtime aborts unless it can
+    /// open /dev/null in their place.
+    pub fn for_init() -> Self {
+        let mut tree = Self::default();
+        for place in ["dev", "etc/bootjack", "mnt", "proc", "root", "run", "sys", "tmp"] {
+            tree.directory(place);
+        }
+        tree.put("dev/console", Node::Character { major: 5, minor: 1 });
+        tree.put("dev/null", Node::Character { major: 1, minor: 3 });
+        tree
+    }
+
     /// Adds an empty directory, and its parents.
     pub fn directory(&mut self, path: &str) {
         self.parents(path);
@@ -82,6 +95,10 @@ impl Tree {
             bail!("/{path} is in this initrd already");
         }
         Ok(())
+    }
+
+    fn put(&mut self, path: &str, node: Node) {
+        self.nodes.insert(path.to_owned(), node);
     }
 
     fn parents(&mut self, path: &str) {

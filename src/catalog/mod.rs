@@ -18,7 +18,7 @@ mod written;
 use std::time::Duration;
 
 use crate::fetch::Location;
-use crate::verify::Trust;
+use crate::verify::{Sha256, Trust};
 
 pub use places::{Mirror, Placed, artifacts};
 pub use problem::{Problem, Severity};
@@ -174,8 +174,18 @@ pub struct Artifact {
     pub entries: Option<u64>,
 }
 
+impl Artifact {
+    /// The digest its bytes are held against, if there is one.
+    pub fn digest(&self) -> Option<&Sha256> {
+        match &self.trust {
+            Trust::Sha256(digest) => Some(digest),
+            Trust::Unverified => None,
+        }
+    }
+}
+
 /// Limit of the tmpfs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RootSize {
     /// Of the machine's memory; 1 to 100.

@@ -177,6 +177,13 @@ fn name(value: &str) -> &str {
     value.split(',').next().unwrap_or(value)
 }
 
+/// The devices of the `console=` words of a command line, in order: the last is the kernel's own.
+pub fn consoles_of(text: &str) -> Vec<String> {
+    let words = pieces(text).into_iter().take_while(|(word, _)| !is_end(word));
+    let values = words.filter(|(word, _)| word.name == "console").filter_map(|(word, _)| word.value);
+    values.map(|value| name(&value).to_owned()).collect()
+}
+
 /// Virtual terminals are one console to the kernel: the one in front.
 fn foreground(device: &str) -> &str {
     let number =

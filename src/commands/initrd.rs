@@ -104,7 +104,7 @@ enum Compress {
 pub fn run(args: &InitrdArgs) -> Result<ExitCode, Failure> {
     let failed = |e| with_way_out(Failure::new(Phase::Initrd, args.output.display().to_string(), e), args);
     let kernel = args.modules.as_deref().map(Kernel::read).transpose().map_err(failed)?;
-    let mut tree = Tree::default();
+    let mut tree = if args.modules_only { Tree::default() } else { Tree::for_init() };
     if let Some(kernel) = &kernel {
         add_modules(args, kernel, &mut tree).map_err(failed)?;
     }
@@ -139,13 +139,6 @@ fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()
 
 /// Everything but the modules.
 fn add_system(args: &InitrdArgs, tree: &mut Tree) -> Result<()> {
-    // Mount points, and the console the kernel opens before /init could make one. Where the kernel has no console it
-    // starts /init without standard streams, and the Rust runtime aborts unless it can open /dev/null in their place.
-    ["dev", "etc/bootjack", "mnt", "proc", "root", "run", "sys", "tmp"]
-        .iter()
-        .for_each(|d| tree.directory(d));
-    tree.character("dev/console", 5, 1)?;
-    tree.character("dev/null", 1, 3)?;
     let own = match &args.binary {
         Some(path) => path.clone(),
         None => std::env::current_exe().context("looking for this program's own file")?,

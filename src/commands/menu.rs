@@ -89,7 +89,9 @@ mod tests {
             kernel = { url = 'vmlinuz', unverified = true }\n";
         let parsed = catalog::parse(text, &Location::parse("http://a/c.toml").unwrap(), "c.toml");
         let entry = &parsed.catalog.unwrap().entries[0];
-        let here = Machine { no_kexec: Some("it is a workstation".into()), ..Machine::default() };
+        let no_kexec = Some("it is a workstation".into());
+        let memory = 1 << 30;
+        let here = Machine { no_kexec, memory_total: memory, memory_available: memory, ..Machine::default() };
         let refusal = plan(entry, &here).unwrap_err();
         assert_eq!(refusal.cause, "this machine cannot kexec: it is a workstation");
         plan(entry, &elsewhere(here)).unwrap();

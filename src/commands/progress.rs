@@ -66,7 +66,7 @@ impl Progress {
     /// The same from a load's reports.
     pub fn report(&mut self, report: &Report) {
         match report {
-            Report::Tick | Report::Opening { .. } => {}
+            Report::Tick | Report::Opening { .. } | Report::HandingOver { .. } => {}
             Report::Started { location, bytes } => {
                 self.start(*bytes);
                 say(format_args!("fetching {location}\n"));

@@ -18,10 +18,10 @@ use rustix::fs::{Mode, OFlags, open};
 use super::ca::CaArgs;
 use super::output;
 use super::progress::Progress;
-use crate::archive::{Limits, LostXattrs};
+use crate::archive::{Limits, LostXattrs, Unpacked};
 use crate::catalog::Artifact;
 use crate::fetch::Location;
-use crate::load::{self, Failure, Fetched, LoadError, Phase, Report, Target, clean};
+use crate::load::{self, Failure, Fetched, LoadError, Loader, Phase, Report, Target, clean};
 use crate::verify::{Sha256, Trust};
 
 /// Fetch, verify and unpack a root archive into a directory, as a boot does
@@ -81,7 +81,7 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
         let outcome = match &done {
-            Ok(Fetched { unpacked, sha256, location, bytes, retries }) => Outcome {
+            Ok((unpacked, Fetched { sha256, location, bytes, retries, .. })) => Outcome {
                 ok: true,
                 location: Some(location.to_string()),
                 bytes: *bytes,
@@ -100,8 +100,8 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
         // What went wrong first is what is said.
         done.as_ref().map_or(Ok(()), |_| printed)?;
     }
-    let fetched = done?;
-    if let Some(lost) = &fetched.unpacked.lost_xattrs {
+    let (unpacked, fetched) = done?;
+    if let Some(lost) = &unpacked.lost_xattrs {
         eprintln!(
             "bootjack: warning: {} extended attributes could not be stored here, the first is {} of {} (errno {})",
             lost.count,
@@ -111,7 +111,7 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
         );
     }
     if !args.json {
-        let Fetched { unpacked, bytes, location, sha256, .. } = &fetched;
+        let Fetched { bytes, location, sha256, .. } = &fetched;
         let came = format!(
             "{location}: {bytes} bytes, {} entries of {} bytes, sha256 {sha256}, {seconds:.1} s\n",
             unpacked.entries, unpacked.bytes
@@ -121,7 +121,7 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Failure> {
+fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<(Unpacked, Fetched), Failure> {
     let locations = places
         .iter()
         .map(|text| Location::parse(text).map_err(|e| Failure::new(Phase::Fetch, text, e)))
@@ -154,8 +154,9 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Fa
     // No limits but the directory's file system: on a host the person knows what they unpack.
     let limits = Limits { bytes: u64::MAX, entries: u64::MAX };
     let name = artifact.locations[0].to_string();
-    match load::fetch_into(&mut directory, &artifact, &name, &limits, &fetcher, args.retry_for, &on) {
-        Ok((_, fetched)) => Ok(fetched),
+    let loader = Loader { fetcher: &fetcher, retry_for: args.retry_for, on: &on };
+    match load::fetch_into(&mut directory, &artifact, &name, &limits, &loader) {
+        Ok((unpacked, fetched)) => Ok((unpacked.into_parts().0, fetched)),
         Err(error) => {
             progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).end();
             let mut failure = match error {

@@ -1,6 +1,7 @@
 //! The end of the story. A worker finishes with a [`Handover`], which can only be made from a verified root; the
 //! supervisor receives it as an [`Order`] and performs it, which never returns unless it failed.
 
+mod farewell;
 mod firmware;
 pub mod init;
 pub mod kernel;
@@ -16,7 +17,9 @@ use anyhow::Context;
 use nix::sys::reboot::{RebootMode, reboot};
 
 use crate::verify::Verified;
+pub use farewell::LastWords;
 use init::Init;
+use kexec::Loaded;
 use root::Root;
 use switch_root::switch_root;
 pub use switch_root::{Fallen, can_move_into};
@@ -34,6 +37,8 @@ pub enum Order {
         root: PathBuf,
         init: Init,
     },
+    /// The kernel that was loaded takes over.
+    Kexec(LastWords),
     Reboot,
     PowerOff,
     /// Reboot into the next boot entry of the firmware.
@@ -46,6 +51,12 @@ impl Handover {
         let (root, _) = root.into_parts();
         Self(Order::SwitchRoot { root: root.keep(), init })
     }
+    /// Into a kernel that was loaded of verified parts.
+    pub fn kexec(loaded: Verified<Loaded>, words: LastWords) -> Self {
+        let (loaded, _) = loaded.into_parts();
+        loaded.keep();
+        Self(Order::Kexec(words))
+    }
     pub fn reboot() -> Self {
         Self(Order::Reboot)
     }
@@ -54,6 +65,13 @@ impl Handover {
     }
     pub fn local() -> Self {
         Self(Order::Local)
+    }
+    /// Not wanted any more: what was made for it is thrown away.
+    ///
+    /// # Errors
+    /// Of umount2(2) or kexec_file_load(2).
+    pub fn discard(self) -> std::io::Result<()> {
+        discard_all().map(drop)
     }
     /// For the way to the supervisor.
     pub fn into_order(self) -> Order {
@@ -69,6 +87,7 @@ impl Order {
     pub fn perform(&self) -> Result<Infallible, Fallen> {
         match self {
             Self::SwitchRoot { root, init } => switch_root(root, init),
+            Self::Kexec(_) => kexec::jump().map_err(Fallen::Back),
             Self::Reboot => restart(RebootMode::RB_AUTOBOOT).map_err(Fallen::Back),
             Self::PowerOff => restart(RebootMode::RB_POWER_OFF).map_err(Fallen::Back),
             Self::Local => firmware::choose_next_entry()
@@ -77,6 +96,16 @@ impl Order {
                 .map_err(Fallen::Back),
         }
     }
+}
+
+/// Throws away what a worker that died, or changed its mind, left: a half-made root, a loaded kernel. Says whether there
+/// was something.
+///
+/// # Errors
+/// Of umount2(2) or kexec_file_load(2).
+pub fn discard_all() -> std::io::Result<bool> {
+    let unloaded = kexec::unload();
+    Ok(root::discard()? | unloaded?)
 }
 
 /// reboot(2), with dirty pages written back first.

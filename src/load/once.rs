@@ -5,11 +5,11 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use super::failure::clean;
 use super::reader::{Bound, Bounded};
-use super::{Failure, Fetched, OnReport, Phase, ROOT, Report, Target};
+use super::{Failure, OnReport, Phase, Report, Target};
 use crate::archive::{self, Limits, UnpackError, Unpacked};
 use crate::catalog::Artifact;
 use crate::fetch::{self, Attempt, FetchError, Fetcher, Flow, Location, Source, Timing};
-use crate::verify::{self, Refused, Trust, Verified};
+use crate::verify::{self, Refused, Sha256, Trust, Verified};
 
 /// What the last try at a mirror came to.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Verdict {
 impl Verdict {
     pub(super) const FETCH: Self =
         Self { phase: Phase::Fetch, hint: "check the URL, the server and the network" };
-    const OTHER_BYTES: Self = Self {
+    pub(super) const OTHER_BYTES: Self = Self {
         phase: Phase::Verify,
         hint: "the file on the server is not the one the catalog means: see sha256sum",
     };
@@ -45,11 +45,19 @@ impl Verdict {
     }
 }
 
+/// What was read in a try that worked.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    pub(super) sha256: Sha256,
+    /// Redirects followed.
+    pub(super) location: Location,
+    pub(super) bytes: u64,
+}
+
 /// One try at one mirror.
 pub(super) struct Once<'a> {
     pub(super) artifact: &'a Artifact,
     pub(super) name: &'a str,
-    pub(super) limits: &'a Limits,
     pub(super) on: OnReport<'a>,
     /// Of each mirror, in the artifact's order.
     pub(super) said: &'a RefCell<Vec<Verdict>>,
@@ -70,7 +78,7 @@ impl Once<'_> {
         on_event: fetch::OnEvent<'_>,
     ) -> Result<Source, Attempt<Failure>> {
         let location = self.asked;
-        if (self.on)(Report::Opening { artifact: ROOT.into(), location: location.clone() }).is_break() {
+        if (self.on)(Report::Opening { artifact: self.name.into(), location: location.clone() }).is_break() {
             return Err(Attempt::Stopped);
         }
         let source = fetcher.open(location, timing, on_event)?;
@@ -83,7 +91,7 @@ impl Once<'_> {
     }
 
     /// The catalog knows how many bytes there must be.
-    fn right_size(&self, location: &Location, bytes: Option<u64>) -> Result<(), Attempt<Failure>> {
+    pub(super) fn right_size(&self, location: &Location, bytes: Option<u64>) -> Result<(), Attempt<Failure>> {
         match (self.artifact.size, bytes) {
             (Some(wanted), Some(got)) if wanted != got => Err(self.refuse(
                 Verdict::OTHER_BYTES,
@@ -95,7 +103,7 @@ impl Once<'_> {
     }
 
     /// This mirror is of no use; the next may be.
-    fn refuse(&self, verdict: Verdict, location: &Location, why: &str) -> Attempt<Failure> {
+    pub(super) fn refuse(&self, verdict: Verdict, location: &Location, why: &str) -> Attempt<Failure> {
         self.says(verdict);
         Attempt::Permanent(format!("{location}: {why}"))
     }
@@ -104,7 +112,8 @@ impl Once<'_> {
         &self,
         source: Source,
         target: &mut dyn Target,
-    ) -> Result<(Verified<Unpacked>, Fetched), Attempt<Failure>> {
+        limits: &Limits,
+    ) -> Result<(Verified<Unpacked>, Read), Attempt<Failure>> {
         let Source { reader, location, flow, .. } = source;
         let directory =
             target.fresh().map_err(|e| Attempt::Fatal(Failure::new(Phase::Unpack, target.name(), e)))?;
@@ -117,21 +126,24 @@ impl Once<'_> {
             answer
         };
         let bound = Bound::new(self.artifact.size);
+        let make = if target.has_tree() { archive::add } else { archive::unpack };
         let read = verify::through(Bounded::new(reader, &bound), &self.artifact.trust, |bytes| {
-            let unpacked = archive::unpack(bytes, directory.as_fd(), self.limits, &progress)?;
+            let unpacked = make(bytes, directory.as_fd(), limits, &progress)?;
             bound.archive_ended(flow.bytes());
             Ok(unpacked)
         });
         match read {
             Ok((tree, sha256)) => {
                 self.right_size(&location, Some(flow.bytes()))?;
-                let unpacked = tree.get().clone();
-                Ok((tree, Fetched { unpacked, sha256, bytes: flow.bytes(), location, retries: 0 }))
+                Ok((tree, Read { sha256, location, bytes: flow.bytes() }))
             }
             Err(refused) => match bound.broken(self.artifact.size) {
                 // A decoder calls that a damaged archive, as it does a broken connection: who reads knows better.
                 Some(why) => Err(self.refuse(Verdict::OTHER_BYTES, &location, &why)),
-                None => Err(self.classify(refused, &location, &flow, &target.name(), directory.as_fd())),
+                None => {
+                    let full = |said| self.is_more_than_said(said, directory.as_fd());
+                    Err(self.classify(refused, &location, &flow, &target.name(), limits.bytes, &full))
+                }
             },
         }
     }
@@ -143,7 +155,8 @@ impl Once<'_> {
         location: &Location,
         flow: &Flow,
         target: &str,
-        directory: BorrowedFd<'_>,
+        said: u64,
+        is_more_than_said: &dyn Fn(u64) -> bool,
     ) -> Attempt<Failure> {
         if let Some(failure) = flow.failure() {
             return Attempt::fetching(failure, flow.bytes());
@@ -162,8 +175,7 @@ impl Once<'_> {
             Refused::Consume(error @ UnpackError::Damaged { .. }) => {
                 self.refuse(Verdict::DAMAGED, location, &error.to_string())
             }
-            Refused::Consume(UnpackError::NoSpace { member, .. }) if self.is_more_than_said(directory) => {
-                let said = self.limits.bytes;
+            Refused::Consume(UnpackError::NoSpace { member, .. }) if is_more_than_said(said) => {
                 let member = clean(&member.to_string_lossy());
                 let why = format!("{member}: more than the {said} bytes of file data the catalog says");
                 self.unwritten(Verdict::MORE_THAN_SAID, location, &why)
@@ -178,8 +190,8 @@ impl Once<'_> {
     }
 
     /// Whether the limit that was met is the catalog's `unpacked`, and not that of the target.
-    fn is_more_than_said(&self, directory: BorrowedFd<'_>) -> bool {
-        self.artifact.unpacked == Some(self.limits.bytes) && !is_full(directory)
+    fn is_more_than_said(&self, said: u64, directory: BorrowedFd<'_>) -> bool {
+        self.artifact.unpacked == Some(said) && !is_full(directory)
     }
 
     /// The tree could not be made, of bytes whose digest was not compared yet: where one is known they may be others

@@ -63,7 +63,8 @@ impl Lab {
     ) -> Result<(Verified<Unpacked>, Fetched), LoadError> {
         let fetcher = Fetcher::new(&fetch::Config::default()).unwrap();
         let go_on = |_: Report| ControlFlow::Continue(());
-        fetch_into(target, artifact, "root", &self.limits, &fetcher, Duration::ZERO, &go_on)
+        let loader = Loader { fetcher: &fetcher, retry_for: Duration::ZERO, on: &go_on };
+        fetch_into(target, artifact, "root", &self.limits, &loader)
     }
 
     fn failure(&self, artifact: &Artifact) -> Failure {

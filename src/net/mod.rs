@@ -98,7 +98,7 @@ impl Network {
 
     /// Gives the network up, as before a kexec: sockets closed, addresses taken away, links down. For a switch-root it
     /// is not called: there the links stay up.
-    pub fn down(self) {
+    pub fn down(&self) {
         let (done, wait) = sync_channel(1);
         if self.orders.send(Order::Down(done)).is_ok() && wait.recv_timeout(DOWN).is_err() {
             log::warn!("taking the links down did not end within {} s", DOWN.as_secs());

@@ -37,6 +37,8 @@ pub struct Loading {
     elapsed: Duration,
     /// When, and what happened: one line each.
     log: Vec<String>,
+    /// What is done when all is here.
+    ending: Option<String>,
     over: Option<Pager>,
 }
 
@@ -56,6 +58,8 @@ struct Part {
     /// When the last byte came, or the last try began.
     moved: Duration,
     state: State,
+    /// It stays as it comes: nothing is unpacked.
+    kept: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl Loading {
             artifacts,
             elapsed: Duration::ZERO,
             log: Vec::new(),
+            ending: None,
             over: None,
         }
     }
@@ -121,6 +126,11 @@ impl Loading {
                     Trust::Unverified => format!("{artifact}: complete, UNVERIFIED"),
                 });
                 self.part(&artifact).state = State::Done(trust);
+            }
+            Report::HandingOver { bytes } => {
+                let what = format!("the kernel takes in {} for the second one", text::bytes(bytes));
+                self.say(what.clone());
+                self.ending = Some(what);
             }
         }
     }
@@ -164,7 +174,7 @@ fn of_kexec(kexec: &KexecPlan) -> Vec<Part> {
     if let (Some(root), Way::Carried(_) | Way::Unknown) = (&kexec.root, &kexec.way) {
         parts.push(Part::new("root", Some(root.archive.clone())));
     }
-    parts
+    parts.into_iter().map(|part| Part { kept: true, ..part }).collect()
 }
 
 impl Part {
@@ -180,6 +190,7 @@ impl Part {
             samples: VecDeque::new(),
             moved: Duration::ZERO,
             state: State::Waiting,
+            kept: false,
         }
     }
 
@@ -248,7 +259,9 @@ impl Part {
         if text::width(&unpacked) > room {
             unpacked = format!("{tree}, {} files", self.entries);
         }
-        lines.extend(line("unpacked", &unpacked, Style::new()));
+        if !self.kept {
+            lines.extend(line("unpacked", &unpacked, Style::new()));
+        }
         let (label, value, style) = self.state_in_words(look, now);
         // A reason is never cut; a digest may be.
         match &self.state {
@@ -257,6 +270,25 @@ impl Part {
             _ => lines.extend(line(label, &value, style)),
         }
         lines
+    }
+
+    /// What there is to say of one that is not begun, or done.
+    fn in_one_line(&self, look: &Look, cells: usize) -> Option<Vec<Line<'static>>> {
+        let room = cells.saturating_sub(page::LABEL + 1);
+        let (what, style) = match &self.state {
+            State::Waiting => {
+                let size = self.total.map(|total| format!(" {}", text::bytes(total))).unwrap_or_default();
+                (format!("waiting:{size} from {}", self.first_location()), Style::new())
+            }
+            State::Done(Trust::Sha256(digest)) => {
+                (format!("{}, verified sha256 {digest}", text::bytes(self.fetched)), look.good())
+            }
+            State::Done(Trust::Unverified) => {
+                (format!("{}, UNVERIFIED", text::bytes(self.fetched)), look.warn())
+            }
+            State::Opening | State::Coming | State::Retrying { .. } => return None,
+        };
+        Some(page::fact(look, &self.name, &text::clip_middle(&what, room), style, cells))
     }
 
     fn first_location(&self) -> String {
@@ -366,12 +398,22 @@ impl Screen for Loading {
         let area = page::frame(frame, look, &head, legend);
         let roomy = area.height >= 12;
         let mut lines = Vec::new();
+        let several = self.artifacts.len() > 1;
         for part in &self.artifacts {
+            // Of several only the one that is coming takes room.
+            if let Some(line) = part.in_one_line(look, cells).filter(|_| several) {
+                lines.extend(line);
+                continue;
+            }
             if roomy {
                 lines.push(Line::default());
                 lines.push(Line::styled(format!(" {}", part.name), look.title()));
             }
             lines.extend(part.lines(look, self.elapsed, cells));
+        }
+        if let Some(ending) = &self.ending {
+            lines.push(Line::default());
+            lines.push(Line::styled(format!(" {ending}"), look.title()));
         }
         // The newest of what happened, where there is room.
         let room = usize::from(area.height).saturating_sub(lines.len() + 2);

@@ -50,6 +50,11 @@ impl<T> Verified<T> {
     pub fn get(&self) -> &T {
         &self.value
     }
+    /// Both together: no more to be trusted than the less trusted of them.
+    pub fn and<U>(self, other: Verified<U>) -> Verified<(T, U)> {
+        let trust = if other.trust == Trust::Unverified { Trust::Unverified } else { self.trust };
+        Verified { value: (self.value, other.value), trust }
+    }
     /// The same trust for something derived from the value.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Verified<U> {
         Verified { value: f(self.value), trust: self.trust }

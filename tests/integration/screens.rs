@@ -10,7 +10,7 @@ use bootjack::load::{self, Phase, Report};
 use bootjack::machine::Machine;
 use bootjack::plan::plan;
 use bootjack::tui::failure::{Failure, FailureAnswer};
-use bootjack::tui::job::{Job, JobAnswer};
+use bootjack::tui::job::{self, JobAnswer};
 use bootjack::tui::loading::{Cancel, Loading};
 use bootjack::tui::menu::{Broken, Menu, MenuAnswer, MenuModel, rows};
 use bootjack::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine};
@@ -456,10 +456,10 @@ fn loading_shows_how_much_how_fast_and_how_long_yet() {
     assert_eq!(loading.on(press(KeyCode::Esc)), Some(Cancel));
 }
 
-pub fn job() -> Job {
+pub fn job() -> job::Job {
     let command = ["/usr/sbin/flash", "--yes", "--image", "/firmware/x12-2.14.bin"].map(str::to_owned);
     let facts = vec!["node7".into(), "10.0.2.15".into(), "14:03 UTC".into()];
-    Job::new("Flash the BIOS", &command, Duration::from_secs(1800), facts)
+    job::Job::new("Flash the BIOS", &command, Duration::from_secs(1800), facts)
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What `make` left in target/lab for the machines: kernels, roots, the static binary; and initrds made of them.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -101,12 +102,38 @@ impl Root {
         Self::packed("lab/busybox.tar.zst")
     }
 
+    /// The busybox root with so many MiB that cannot be compressed, and so many that almost vanish.
+    pub fn with_ballast(random: u64, zeros: u64) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (tree, packed) = (dir.path().join("tree"), dir.path().join("packed.tar.zst"));
+        let run = |words: &[&std::ffi::OsStr]| {
+            let done = Command::new(bootjack()).args(words).output().expect("bootjack runs");
+            assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+            done.stdout
+        };
+        run(&["unpack".as_ref(), made("lab/busybox.tar.zst").as_ref(), tree.as_ref()]);
+        let fill = |name: &str, from: &str, mib: u64| {
+            let from = std::fs::File::open(from).expect("a source of bytes");
+            let mut to = std::fs::File::create(tree.join(name)).expect("a file");
+            std::io::copy(&mut from.take(mib << 20), &mut to).expect("ballast");
+        };
+        fill("random", "/dev/urandom", random);
+        fill("zeros", "/dev/zero", zeros);
+        let level = ["--level".as_ref(), "1".as_ref(), "--json".as_ref()];
+        let about =
+            run(&[&["pack".as_ref(), tree.as_ref(), "-o".as_ref(), packed.as_ref()], &level[..]].concat());
+        Self::of(std::fs::read(packed).expect("packed"), &about)
+    }
+
     fn packed(name: &str) -> Self {
         let read = |path: PathBuf| std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let about: serde_json::Value =
-            serde_json::from_slice(&read(made(&format!("{name}.json")))).expect("what pack --json says");
+        Self::of(read(made(name)), &read(made(&format!("{name}.json"))))
+    }
+
+    /// Bytes, and what `pack --json` said of them.
+    fn of(bytes: Vec<u8>, about: &[u8]) -> Self {
+        let about: serde_json::Value = serde_json::from_slice(about).expect("what pack --json says");
         let number = |key: &str| about[key].as_u64().unwrap_or_else(|| panic!("{key} in {about}"));
-        let bytes = read(made(name));
         Self {
             sha256: Sha256::of(&bytes).to_string(),
             bytes: Arc::new(bytes),
@@ -134,6 +161,25 @@ impl Root {
         let words = format!("root=tmpfs:{url} rd.tmpfs.sha256={}", self.sha256);
         (Initrd::new(kernel, &["--drivers", "net"]), words)
     }
+}
+
+/// Puts this kernel on the server; the artifact as the catalog has it, its place beside the catalog.
+pub fn kernel_artifact(server: &Server, name: &str, kernel: Kernel) -> String {
+    let bytes = std::fs::read(kernel.image()).expect("a kernel");
+    artifact_of(server, name, bytes)
+}
+
+/// Puts these bytes on the server; the artifact as the catalog has it.
+pub fn artifact_of(server: &Server, name: &str, bytes: Vec<u8>) -> String {
+    let (sha256, size) = (Sha256::of(&bytes), bytes.len());
+    server.put(name, &[Answer::Good(Arc::new(bytes))]);
+    format!("{{ url = \"{name}\", sha256 = \"{sha256}\", size = {size} }}")
+}
+
+/// A kexec entry titled `Entry ID`; `more` are further lines.
+pub fn kexec(id: &str, kernel: &str, more: &str) -> String {
+    let title = format!("id = \"{id}\"\ntitle = \"Entry {id}\"\n");
+    format!("[[entry]]\n{title}boot = \"kexec\"\nkernel = {kernel}\n{more}\n")
 }
 
 /// A catalog of switch-root entries (id, artifact, further lines) titled `Entry ID`, and one that powers off.

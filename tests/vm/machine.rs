@@ -11,8 +11,14 @@ use std::time::{Duration, Instant};
 use crate::lab::Kernel;
 use crate::screen::Screen;
 
-/// A whole journey must be over by then, on a busy host too.
-const JOURNEY: Duration = Duration::from_secs(120);
+/// A whole journey must be over by then, on a busy host too (seconds).
+const JOURNEY: u64 = 120;
+
+/// Journeys with a second kernel: it unpacks itself and starts anew.
+pub const TWO_KERNELS: u64 = 300;
+
+/// Where Debian's ovmf leaves firmware and its variables.
+const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
 
 pub const ENTER: &str = "\r";
 pub const DOWN: &str = "\x1b[B";
@@ -37,6 +43,12 @@ pub struct Options<'a> {
     pub pxe: Option<&'a Path>,
     /// Rows and columns of the terminal.
     pub size: (u16, u16),
+    /// UEFI firmware (OVMF) instead of a BIOS; its variables live as long as the machine.
+    pub uefi: bool,
+    /// A machine that reboots starts again; else it ends.
+    pub reboots: bool,
+    /// Seconds until the journey must be over.
+    pub patience: u64,
 }
 
 impl Default for Options<'_> {
@@ -51,6 +63,9 @@ impl Default for Options<'_> {
             devices: &[],
             pxe: None,
             size: (24, 80),
+            uefi: false,
+            reboots: false,
+            patience: JOURNEY,
         }
     }
 }
@@ -80,7 +95,17 @@ impl Vm {
         let listen = |name: &str| UnixListener::bind(dir.path().join(name)).expect("a socket");
         let (serial, monitor) = (listen("serial"), listen("monitor"));
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-display", "none", "-no-reboot"]);
+        qemu.args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-display", "none"]);
+        if !options.reboots {
+            qemu.arg("-no-reboot");
+        }
+        if options.uefi {
+            let variables = dir.path().join("variables");
+            std::fs::copy(OVMF[1], &variables).expect("ovmf is installed: lab/need.sh vm");
+            let flash = |file: &str, more: &str| format!("if=pflash,format=raw,file={file}{more}");
+            qemu.args(["-machine", "q35", "-drive", &flash(OVMF[0], ",readonly=on")]);
+            qemu.args(["-drive", &flash(variables.to_str().expect("UTF-8"), "")]);
+        }
         qemu.args(["-m", &format!("{}M", options.memory), "-nodefaults"]);
         for (name, use_it) in [("serial", "-serial"), ("monitor", "-monitor")] {
             let path = dir.path().join(name);
@@ -110,7 +135,15 @@ impl Vm {
         let screen = Screen::new(options.size.0, options.size.1);
         let line = Arc::new(Line { state: Mutex::new((screen, false)), news: Condvar::new() });
         listen_to(serial.try_clone().expect("a second handle"), Arc::clone(&line));
-        Self { qemu, serial, monitor, line, until: Instant::now() + JOURNEY, seen: 0, _dir: dir }
+        Self {
+            qemu,
+            serial,
+            monitor,
+            line,
+            until: Instant::now() + Duration::from_secs(options.patience),
+            seen: 0,
+            _dir: dir,
+        }
     }
 
     /// Waits until `text` is on the screen, or was said since the last expectation.

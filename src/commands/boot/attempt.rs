@@ -1,135 +1,225 @@
-//! One boot of one entry: plan, wait for the network, load with a screen to watch. What follows is the course's.
+//! One boot of one entry: plan, wait for the network, load with a screen to watch, or run its job. What follows is the
+//! course's.
 
-use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::time::Duration;
+use std::fs;
 
-use super::course::{Attempt, Ended};
+use super::course::{self, Ended, JobEnd};
+use super::kernel::{boot_id, uptime};
+use super::loading::discard;
+use super::report::{self, Part, Report};
+use super::second::Outlook;
 use super::words::Word;
 use super::worker::Story;
-use super::{report, source};
-use crate::handover::{Handover, root};
-use crate::load::{self, Failure, Fetched, LoadError, Phase, Report};
+use crate::catalog::{Artifact, Boot, Kexec};
+use crate::handover::Handover;
+use crate::handover::run::Outcome;
+use crate::load::{self, Failure, LoadError, Phase};
 use crate::machine::Machine;
-use crate::plan::{self, Plan, RootPlan, Step};
-use crate::tui::loading::{Cancel, Loading};
-
-/// Budget of silent time for one archive within one attempt; longer outages are the policy's to sit out.
-const ARCHIVE_RETRY_FOR: Duration = Duration::from_secs(300);
+use crate::plan::{self, KexecPlan, ModulesFrom, Plan, RootPlan, RunPlan, Step};
 
 impl Story {
     /// Plans and carries out.
-    pub fn attempt(&mut self, attempt: &Attempt) -> Ended<Handover> {
+    pub fn attempt(&mut self, attempt: &course::Attempt) -> Ended<Handover> {
         let entry = attempt.entry;
         Word::Doing(format!("planning {}", entry.id)).say();
-        let plan = match plan::plan(entry, &Machine::probe()) {
+        let machine = Machine::probe();
+        let mut plan = match plan::plan(entry, &machine) {
             Ok(plan) => plan,
             Err(refusal) => {
                 let failure = Failure::because(Phase::Plan, &entry.id, refusal.cause);
-                return failed(Failure { hint: refusal.hint, ..failure });
+                return self.failed(Failure { hint: refusal.hint, ..failure });
             }
         };
         log::info!("booting {}: {}", plan.id, plan.title);
+        if let (Step::SwitchRoot(root), true) = (&mut plan.step, self.has_modules_for_the_root(attempt)) {
+            root.modules = ModulesFrom::Initrd;
+        }
+        self.report(|report, now| report.begin_attempt(attempt, &plan, &machine, now));
         match &plan.step {
             Step::Shell => match self.shell(attempt.console) {
                 Ok(()) => Ended::Stopped,
-                Err(failure) => failed(failure),
+                Err(failure) => self.failed(failure),
             },
             Step::Reboot => Ended::Loaded(Handover::reboot()),
             Step::PowerOff => Ended::Loaded(Handover::power_off()),
             Step::Local => Ended::Loaded(Handover::local()),
             Step::SwitchRoot(root) => self.load(&plan, root),
-            Step::Kexec(_) | Step::Run(_) => {
-                let cause = "such an entry is not in this version";
-                failed(Failure::because(Phase::Plan, &plan.id, cause))
-            }
+            Step::Kexec(kexec) => match &entry.boot {
+                Boot::Kexec(written) => self.load_second(&plan, kexec, written, attempt),
+                _ => Ended::Stopped,
+            },
+            Step::Run(run) => self.run(&plan, run, attempt),
         }
+    }
+
+    /// Whether the first stage put modules for the root into this initrd.
+    fn has_modules_for_the_root(&self, attempt: &course::Attempt) -> bool {
+        self.handoff.as_ref().is_some_and(|handoff| handoff.modules && handoff.id == attempt.entry.id)
     }
 
     fn load(&mut self, plan: &Plan, root: &RootPlan) -> Ended<Handover> {
-        if root.archive.locations.iter().all(|l| l.is_remote()) && !self.wait_for_network(&plan.title) {
+        if !self.is_reachable(&root.archive, plan) {
             return Ended::Stopped;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
-        let stop = AtomicBool::new(false);
-        let (reports, told) = channel();
-        let on = |report: Report| {
-            log_try(&plan.id, &report);
-            // The screen is gone only when nobody needs to know any more.
-            drop(reports.send(report));
-            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let (fetcher, facts) = (self.fetcher.clone(), source::header(&self.network));
-        let mut screen = Loading::new(plan, facts);
-        let (done, finished) = channel();
-        let loaded = std::thread::scope(|scope| {
-            let load = || drop(done.send(load::load(root, &plan.id, &fetcher, ARCHIVE_RETRY_FOR, &on)));
-            if let Err(e) = std::thread::Builder::new().name("load".into()).spawn_scoped(scope, load) {
-                return Err(LoadError::Failed(Failure::new(Phase::Worker, "starting a thread", e)));
-            }
-            self.watch(&mut screen, &told, &finished, &stop)
-        });
+        let unwanted = |(handover, _)| discard(handover);
+        let loaded = self.watched(plan, unwanted, |loader| load::load(root, &plan.id, loader));
         match loaded {
-            Ok((handover, fetched)) => {
-                report::say_what_came(plan, root, &fetched);
+            Ok((handover, came)) => {
+                self.report(|report, now| {
+                    report.end(Part::Load, now);
+                    report.came(&plan.id, &came);
+                });
                 Ended::Loaded(handover)
             }
-            Err(LoadError::Stopped) => Ended::Stopped,
-            Err(LoadError::Failed(failure)) => failed(failure),
+            Err(e) => self.not_loaded(e),
         }
     }
 
-    /// Shows the load until it is over; Esc stops it.
-    fn watch(
+    fn load_second(
         &mut self,
-        screen: &mut Loading,
-        told: &Receiver<Report>,
-        finished: &Receiver<Result<(Handover, Fetched), LoadError>>,
-        stop: &AtomicBool,
-    ) -> Result<(Handover, Fetched), LoadError> {
-        let mut result = None;
-        let answered = self.consoles.ask(screen, &mut |screen| {
-            told.try_iter().for_each(|report| screen.report(report));
-            match finished.try_recv() {
-                Ok(done) => {
-                    result = Some(done);
-                    Some(Cancel)
-                }
-                Err(TryRecvError::Empty) => None,
-                Err(TryRecvError::Disconnected) => Some(Cancel),
+        plan: &Plan,
+        kexec: &KexecPlan,
+        written: &Kexec,
+        attempt: &course::Attempt,
+    ) -> Ended<Handover> {
+        if !self.is_reachable(&kexec.kernel, plan) {
+            return Ended::Stopped;
+        }
+        Word::Doing(format!("loading {}", plan.id)).say();
+        let running = match fs::read_to_string("/proc/cmdline") {
+            Ok(running) => running,
+            Err(e) => return self.failed(Failure::new(Phase::Plan, "/proc/cmdline", e)),
+        };
+        let outlook = Outlook {
+            entry: attempt.entry.clone(),
+            kexec: written.clone(),
+            running,
+            console: self.used_console(attempt.console),
+            lease: self.network.lease(),
+            attended: attempt.attended,
+            policy: attempt.policy.clone(),
+            attempt: attempt.attempt,
+            catalog: attempt.catalog.cloned(),
+            report: self.current_report(),
+        };
+        match self.load_kexec(plan, kexec, &outlook) {
+            Ok((handover, came, way)) => {
+                self.report(|report, now| {
+                    report.end(Part::Load, now);
+                    report.carry(&way);
+                    report.came(&plan.id, &came);
+                });
+                Ended::Loaded(handover)
             }
+            Err(e) => self.not_loaded(e),
+        }
+    }
+
+    /// The job of an entry, from its root to its end. Nothing of it is left then.
+    fn run(&mut self, plan: &Plan, run: &RunPlan, attempt: &course::Attempt) -> Ended<Handover> {
+        if !self.is_reachable(&run.root.archive, plan) {
+            return Ended::Stopped;
+        }
+        Word::Doing(format!("loading {}", plan.id)).say();
+        let loaded = self.watched(plan, drop, |loader| load::load_root(&run.root, &plan.id, loader));
+        let (root, came) = match loaded {
+            Ok(loaded) => loaded,
+            Err(e) => return self.not_loaded(e),
+        };
+        self.report(|report, now| {
+            report.end(Part::Load, now);
+            report.came(&plan.id, &came);
         });
-        self.touched(answered.console);
-        if let Some(done) = result {
-            return done;
+        attempt.job_begins(&run.on_failure).into_iter().for_each(|word| word.say());
+        let started = uptime().as_secs_f64();
+        let facts = facts(&Machine::probe(), self.network.lease().as_ref(), attempt.attempt);
+        let outcome = self.run_job(plan, run, root.get().path(), &facts);
+        // The memory of its root is free before anything else begins.
+        drop(root);
+        self.report(|report, _| report.job(report::Job::of(plan, run, &outcome, started)));
+        Ended::Job(end_of(plan, run, &outcome))
+    }
+
+    fn not_loaded(&mut self, error: LoadError) -> Ended<Handover> {
+        self.report(|report, now| report.end(Part::Load, now));
+        match error {
+            LoadError::Stopped => Ended::Stopped,
+            LoadError::Failed(failure) => self.failed(failure),
         }
-        stop.store(true, Ordering::Relaxed);
-        match finished.recv() {
-            // It was done at the very moment: stopped is stopped.
-            Ok(Ok(_)) => {
-                if let Err(e) = root::discard() {
-                    log::error!("unmounting {}: {e}", root::SYSROOT);
-                }
-                Err(LoadError::Stopped)
-            }
-            Ok(Err(e)) => Err(e),
-            Err(_) => {
-                let cause = "the loading thread ended without a word";
-                Err(LoadError::Failed(Failure::because(Phase::Worker, "load", cause)))
-            }
+    }
+
+    /// Trying again may help, unless what has to be read was read already.
+    fn failed(&mut self, failure: Failure) -> Ended<Handover> {
+        self.report(|report, now| report.fail(&failure, now));
+        let again = !self.handoff.as_ref().is_some_and(|handoff| handoff.is_used_up());
+        let failure = match again {
+            true => failure,
+            false => failure.hint("what was carried can be read once: reboot, and boot it anew"),
+        };
+        Ended::Failed { failure, again }
+    }
+
+    /// False if it needs a network, and a person does not want to wait for that.
+    fn is_reachable(&mut self, artifact: &Artifact, plan: &Plan) -> bool {
+        if !artifact.locations.iter().all(|location| location.is_remote()) {
+            return true;
         }
+        self.report(|report, now| report.begin(Part::Network, now));
+        let there = self.wait_for_network(&plan.title);
+        let lease = self.network.lease();
+        self.report(|report, now| {
+            report.end(Part::Network, now);
+            report.running().lease = lease.as_ref().map(Into::into);
+            report.begin(Part::Load, now);
+        });
+        there
+    }
+
+    /// Adds to the report and writes it: whatever comes next, it is there.
+    pub fn report(&self, add: impl FnOnce(&mut Report, f64)) {
+        let mut report = self.current_report();
+        add(&mut report, uptime().as_secs_f64());
+        report.write();
+    }
+
+    /// What was written so far, in the stage of this kernel.
+    fn current_report(&self) -> Report {
+        let mut report = Report::read();
+        let cmdline = fs::read_to_string("/proc/cmdline").ok();
+        report.stage(&Machine::probe().kernel, &boot_id(), cmdline.as_deref().map(str::trim));
+        report
     }
 }
 
-/// Trying again may help.
-fn failed(failure: Failure) -> Ended<Handover> {
-    Ended::Failed { failure, again: true }
+/// What the job of an entry is told beside its plan; what is not known is not set.
+fn facts(machine: &Machine, lease: Option<&crate::net::Lease>, attempt: u32) -> Vec<(String, String)> {
+    let known = [
+        ("ATTEMPT", Some(attempt.to_string())),
+        ("ARCH", Some(machine.arch.clone())),
+        ("KERNEL", Some(machine.kernel.clone())),
+        ("PRODUCT", machine.product.clone()),
+        ("SERIAL", machine.serial.clone()),
+        ("UUID", machine.uuid.clone()),
+        ("MAC", lease.map(|lease| lease.mac.to_string())),
+        ("ADDRESS", lease.map(|lease| lease.address.to_string())),
+        ("HOSTNAME", lease.and_then(|lease| lease.hostname.clone())),
+    ];
+    let named = known.into_iter().filter_map(|(name, value)| Some((format!("BOOTJACK_{name}"), value?)));
+    named.collect()
 }
 
-/// Each try that failed, with its cause, outlives the screen.
-fn log_try(id: &str, report: &Report) {
-    if let Report::Retrying { location, error, attempt, .. } = report {
-        log::warn!("{id}: try {attempt} of {location}: {error}");
+/// What its entry says of such an end.
+fn end_of(plan: &Plan, run: &RunPlan, outcome: &Outcome) -> JobEnd {
+    if outcome.succeeded() {
+        return JobEnd { success: true, then: run.on_success.clone(), failure: None };
     }
+    let mut failure = Failure::because(Phase::Job, &plan.id, outcome.end.to_string());
+    let last = outcome.log.iter().rev().take(LAST_LINES).rev();
+    failure.cause.extend(last.map(|line| format!("it said: {line}")));
+    let failure = failure.hint(format!("all it said is in /run/bootjack/job-{}.log", plan.id));
+    JobEnd { success: false, then: run.on_failure.clone(), failure: Some(failure) }
 }
+
+/// Lines of a failed job's output on the failure screen.
+const LAST_LINES: usize = 5;

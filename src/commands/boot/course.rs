@@ -195,7 +195,9 @@ impl Course {
         let again = Goal::Named { id: id.clone(), or_built_in };
         let offer = match self.offer(hands, or_built_in) {
             Ok(offer) => offer,
-            Err(NoOffer::Failed(failure)) => return self.fail_of(Some(id), failure, Some(again), self.policy()),
+            Err(NoOffer::Failed(failure)) => {
+                return self.fail_of(Some(id), failure, Some(again), self.policy());
+            }
             Err(NoOffer::Left) => return self.left(&id, again, self.policy()),
         };
         let policy = self.policy();

@@ -13,7 +13,6 @@ use crate::tui::job::{self, JobAnswer};
 impl Story {
     /// Runs the command of a plan in the verified tree mounted at `tree`, and shows it. `facts` become its environment,
     /// beside what the plan says. Nothing of it is left when this returns: the tree can be unmounted.
-    #[allow(dead_code, reason = "entries of this kind cannot be written in a catalog yet")]
     pub fn run_job(
         &mut self,
         plan: &Plan,

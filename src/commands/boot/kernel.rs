@@ -1,12 +1,26 @@
 //! What process 1 tells the kernel for as long as it is process 1, and takes back before another system starts.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::early;
 
 /// What the kernel was told by others, to be told again before a system of theirs starts.
 pub struct Kernel {
     settings: Vec<(&'static str, String)>,
+}
+
+/// Time since the kernel started: the one clock that nobody sets.
+pub fn uptime() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// Another one is another start of a kernel (proc_sys_kernel(5)); empty where it cannot be read.
+pub fn boot_id() -> String {
+    let read = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    read.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 /// The console loglevel, a reboot after a panic, and how much /dev/kmsg takes (proc_sys_kernel(5)).

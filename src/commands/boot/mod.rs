@@ -5,10 +5,13 @@
 mod attempt;
 mod beginning;
 mod child;
-mod job;
 mod course;
+mod handoff;
+mod job;
 mod kernel;
+mod loading;
 pub mod report;
+mod second;
 mod source;
 mod supervisor;
 mod waiting;

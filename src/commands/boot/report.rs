@@ -11,9 +11,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::handover::root::SYSROOT;
-use crate::load::{Failure, Fetched};
-use crate::plan::{Plan, RootPlan, Step};
+use super::course;
+use super::handoff::Handoff;
+use crate::load::{Came, Failure, Fetched, ModulesOfRoot};
+use crate::plan::{Plan, Step, Way};
 use crate::verify::Trust;
 pub use shape::{
     Artifact, Catalog, Entry, Failed, Handover, Job, Leased, Lost, Machine, Modules, Part, Span, Stage,
@@ -203,6 +204,13 @@ impl Report {
     }
 }
 
+/// A second stage goes on with the report of the first.
+pub fn begin(handoff: &Handoff) {
+    if !Path::new(REPORT).exists() {
+        Report::continue_from(Some(handoff.report.clone())).write();
+    }
+}
+
 /// What cannot be read is as good as none: the file is written anew.
 fn read_from(path: &Path) -> Option<Value> {
     let read = fs::read(path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
@@ -246,42 +254,64 @@ fn harmless(text: &str) -> String {
     shown
 }
 
-/// Tells the log, and the report, of a root that was loaded.
-pub fn say_what_came(plan: &Plan, root: &RootPlan, fetched: &Fetched) {
-    tell_the_log(&plan.id, root, fetched);
-    let probed = crate::machine::Machine::probe();
-    let kernel = probed.kernel.clone();
-    let there = |dir: &str| Path::new(SYSROOT).join(dir).join(&kernel).exists();
-    let modules = there("lib/modules") || there("usr/lib/modules");
-    let mut report = Report::read();
-    report.machine = probed.into();
-    let fact = |path| fs::read_to_string(path).map(|text: String| text.trim().to_owned()).ok();
-    let boot_id = fact("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    report.stage(&kernel, &boot_id, fact("/proc/cmdline").as_deref());
-    let boot = match &plan.step {
-        Step::Run(_) => "run",
-        Step::Kexec(_) => "kexec",
-        _ => "switch-root",
-    };
-    let entry = Entry { id: plan.id.clone(), title: plan.title.clone(), boot: boot.into() };
-    let unattended = report.unattended;
-    report.attempt(entry, unattended);
-    report.artifact(Artifact::unpacked("root", &root.archive, fetched, None));
-    report.modules = Some(if modules { Modules::InTheRoot } else { Modules::Missing });
-    if !modules {
-        let missing = format!("{}: the root has no modules for the running kernel {kernel}", plan.id);
-        log::warn!("{missing}");
-        report.warn(&missing);
+impl Report {
+    /// An attempt at an entry begins; `now` is in seconds since this kernel's start.
+    pub fn begin_attempt(
+        &mut self,
+        attempt: &course::Attempt,
+        plan: &Plan,
+        machine: &crate::machine::Machine,
+        now: f64,
+    ) {
+        if self.machine == Machine::default() {
+            self.machine = machine.clone().into();
+        }
+        let boot = match &plan.step {
+            Step::SwitchRoot(_) => "switch-root",
+            Step::Kexec(_) => "kexec",
+            Step::Run(_) => "run",
+            Step::Shell => "shell",
+            Step::Reboot => "reboot",
+            Step::PowerOff => "poweroff",
+            Step::Local => "local",
+        };
+        let entry = Entry { id: plan.id.clone(), title: plan.title.clone(), boot: boot.into() };
+        self.attempt(entry, !attempt.attended);
+        self.attempt = attempt.attempt;
+        self.begin(Part::Load, now);
     }
-    report.write();
+
+    /// How the root gets into the second stage.
+    pub fn carry(&mut self, way: &Way) {
+        match serde_json::to_value(way) {
+            Ok(way) => self.carry = Some(way),
+            Err(e) => log::warn!("report: {e}"),
+        }
+    }
+
+    /// What came for a handover, and what the root got; the log hears of it too.
+    pub fn came(&mut self, id: &str, came: &Came) {
+        for fetched in &came.artifacts {
+            tell_the_log(id, fetched);
+            self.artifact(Artifact::of(fetched));
+        }
+        self.modules = came.modules.map(Modules::from);
+        if came.modules == Some(ModulesOfRoot::Missing) {
+            let kernel = &self.running().kernel;
+            let missing = format!("{id}: the root has no modules for the running kernel {kernel}");
+            log::warn!("{missing}");
+            self.warn(&missing);
+        }
+    }
 }
 
-fn tell_the_log(id: &str, root: &RootPlan, fetched: &Fetched) {
-    let Fetched { unpacked, sha256, location, bytes, retries } = fetched;
-    let how = if root.archive.trust == Trust::Unverified { "UNVERIFIED" } else { "verified" };
-    log::info!("{id}: {bytes} bytes from {location} ({retries} retries), {how}, sha256 {sha256}");
-    log::info!("{id}: {} entries, {} bytes", unpacked.entries, unpacked.bytes);
-    if let Some(lost) = &unpacked.lost_xattrs {
+fn tell_the_log(id: &str, fetched: &Fetched) {
+    let Fetched { name, trust, unpacked, sha256, location, bytes, retries, .. } = fetched;
+    let how = if *trust == Trust::Unverified { "UNVERIFIED" } else { "verified" };
+    log::info!("{id}: {name}: {bytes} bytes from {location} ({retries} retries), {how}, sha256 {sha256}");
+    let Some(tree) = unpacked else { return };
+    log::info!("{id}: {name}: {} entries, {} bytes", tree.entries, tree.bytes);
+    if let Some(lost) = &tree.lost_xattrs {
         let (first, name) = (lost.first_member.display(), &lost.first_name);
         let (count, errno) = (lost.count, lost.errno);
         log::warn!("{id}: {count} xattrs could not be stored; first {name} of {first}, errno {errno}");

@@ -4,6 +4,8 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::fs::OFlags;
 
 use super::LOG;
 use super::child::{self, End, POWER_OFF, REBOOT, Worker, end_everything_else, pause};
@@ -19,9 +22,7 @@ use super::words::Legacy;
 use crate::cmdline::Params;
 use crate::commands::rescue;
 use crate::early::{self, Watchdog};
-use crate::handover::{Fallen, Order, root};
-use crate::early;
-use crate::handover::{Fallen, Order, root, run};
+use crate::handover::{self, Fallen, Order, run};
 use crate::load::{Failure, Phase};
 use crate::sys;
 
@@ -33,6 +34,9 @@ const SHORT_LIVES: u32 = 5;
 
 /// So often nobody is found, or supervising fails, before the machine is rebooted.
 const ROUNDS: u32 = 3;
+
+/// A line of 150 characters takes so long at 1200 baud: no console is waited for longer.
+const FAREWELL: Duration = Duration::from_millis(1500);
 
 /// What the last resort says and does.
 const LAST_RESORT: &str =
@@ -131,6 +135,9 @@ impl Life {
     fn hand_over(&mut self, order: &Order, doing: &str) {
         log::info!("handing over: {order:?}");
         self.kernel.restore(&[PRINTK, PANIC, DEVKMSG]);
+        if let Order::Kexec(words) = order {
+            self.say_farewell(&format!("\r\nbootjack: {words}\r\n"));
+        }
         self.watchdog.before_jump();
         match order.perform() {
             Err(Fallen::Back(e)) => {
@@ -146,6 +153,23 @@ impl Life {
                 pause(Duration::from_secs(30), &mut self.watchdog);
                 reboot_for_ever(&mut self.watchdog);
             }
+        }
+    }
+
+    /// The last line, on every console of the kernel, and sent before the ports are shut down.
+    fn say_farewell(&mut self, text: &str) {
+        let open = |path: &PathBuf| {
+            let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits() as i32;
+            fs::File::options().write(true).custom_flags(flags).open(path).ok()
+        };
+        let mut consoles: Vec<fs::File> = consoles().iter().filter_map(open).collect();
+        // One that takes nothing (flow control) is none to talk to.
+        consoles.retain_mut(|console| console.write_all(text.as_bytes()).is_ok());
+        let patience = Instant::now() + FAREWELL;
+        while consoles.iter().any(|console| sys::unsent(console).is_ok_and(|bytes| bytes > 0))
+            && Instant::now() < patience
+        {
+            pause(Duration::from_millis(20), &mut self.watchdog);
         }
     }
 
@@ -168,8 +192,8 @@ impl Life {
 /// The processes of a worker's job ended with the rest, and their mounts with them: then this gives the memory back.
 fn discard_root() -> bool {
     run::discard_groups();
-    root::discard().unwrap_or_else(|e| {
-        log::error!("unmounting {}: {e}", root::SYSROOT);
+    handover::discard_all().unwrap_or_else(|e| {
+        log::error!("throwing away what a worker left: {e}");
         false
     })
 }

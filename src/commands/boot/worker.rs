@@ -10,14 +10,16 @@ use std::time::Duration;
 use super::LOG;
 use super::beginning::{complaint, load_drivers, lower_kernel, make_fetcher, open_consoles};
 use super::course::{Attempt, Course, End, Ended, Hands, Start, Wanted};
+use super::handoff::Handoff;
+use super::report;
 use super::source::{self, NoOffer, Offer};
 use super::words::{Legacy, Word};
 use crate::cmdline::Params;
 use crate::commands::rescue;
 use crate::early::{self, Quiet};
 use crate::fetch::Fetcher;
-use crate::handover::Handover;
-use crate::load::{Failure, Phase};
+use crate::handover::{Handover, Order};
+use crate::load::{Failure, HANDOFF, Phase};
 use crate::net::{self, Network};
 use crate::tui::menu::MenuModel;
 use crate::tui::{Answered, Consoles, Screen};
@@ -30,6 +32,8 @@ pub struct Story {
     pub consoles: Consoles,
     /// What a person should know of the beginning: words that mean nothing, certificates that could not be read.
     pub notices: Vec<String>,
+    /// What a first stage left for this one.
+    pub handoff: Option<Handoff>,
     quiet: Option<Quiet>,
 }
 
@@ -43,14 +47,16 @@ pub fn run() -> Result<ExitCode, Failure> {
     }
     std::panic::set_hook(Box::new(|panic| log::error!("the worker panics: {panic}")));
     let mut story = Story::begin().inspect_err(|failure| Word::Failed(failure.clone()).say())?;
-    let start = Start { params: story.params.clone(), legacy: Legacy::read(), second: None };
+    let second = story.handoff.as_ref().map(Handoff::second);
+    let start = Start { params: story.params.clone(), legacy: Legacy::read(), second };
     let handover = match Course::new(start).live(&mut story) {
         End::Loaded(handover) => handover,
         End::Reboot => Handover::reboot(),
         End::PowerOff => Handover::power_off(),
     };
-    story.end();
-    Word::Order(handover.into_order()).say();
+    let order = handover.into_order();
+    story.end(&order);
+    Word::Order(order).say();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -62,6 +68,13 @@ impl Story {
             String::new()
         });
         let params = Params::parse(&text);
+        let handoff = Handoff::read().map_err(|e| {
+            let failure = Failure::new(Phase::Early, HANDOFF, e);
+            failure.hint("both stages have to be the same version of bootjack")
+        })?;
+        if let Some(handoff) = &handoff {
+            report::begin(handoff);
+        }
         let mut notices: Vec<String> = params.problems.iter().map(complaint).collect();
         Word::Doing("bringing up the network".into()).say();
         let (config, complaints) = net::Config::parse(&params.network);
@@ -73,7 +86,7 @@ impl Story {
         let consoles = open_consoles(&params, &mut notices);
         let fetcher = make_fetcher(&params, &mut notices)?;
         notices.iter().for_each(|notice| log::warn!("{notice}"));
-        Ok(Self { params, network: Arc::new(network), fetcher, consoles, notices, quiet })
+        Ok(Self { params, network: Arc::new(network), fetcher, consoles, notices, handoff, quiet })
     }
 
     /// A key was pressed: somebody is there, whatever becomes of this worker.
@@ -103,7 +116,13 @@ impl Story {
         Ok(())
     }
 
-    fn end(mut self) {
+    /// Gives back what was taken, for what comes next. Links stay up for a system that goes on with this kernel; for
+    /// another one they go down: its driver must not find a card that writes into its memory.
+    fn end(mut self, order: &Order) {
+        self.report(|report, now| report.handover = Some(report::Handover::of(order, now)));
+        if matches!(order, Order::Kexec(_)) {
+            self.network.down();
+        }
         self.consoles.give_back();
         drop(self.quiet.take());
     }

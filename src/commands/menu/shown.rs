@@ -25,7 +25,7 @@ pub(super) fn as_json(plan: &Plan) -> Value {
     match &plan.step {
         Step::SwitchRoot(root) => {
             object["root"] = root_json(root, true);
-            object["modules"] = json!(root.modules.as_ref().map(artifact_json));
+            object["modules"] = json!(root.modules.artifact().map(artifact_json));
         }
         Step::Kexec(kexec) => {
             let initrd = |initrd: &Initrd| {
@@ -42,7 +42,7 @@ pub(super) fn as_json(plan: &Plan) -> Value {
         }
         Step::Run(job) => {
             object["root"] = root_json(&job.root, false);
-            object["modules"] = json!(job.root.modules.as_ref().map(artifact_json));
+            object["modules"] = json!(job.root.modules.artifact().map(artifact_json));
             object["run"] = json!({
                 "command": job.command,
                 "timeout": job.timeout.as_secs(),
@@ -101,7 +101,7 @@ pub(super) fn as_text(plan: &Plan) -> String {
         Step::SwitchRoot(root) => {
             out += &root_text("from", root);
             out += &init_text(root);
-            out += &modules_text(root.modules.as_ref());
+            out += &modules_text(root.modules.artifact());
         }
         Step::Kexec(kexec) => out += &kexec_text(kexec),
         Step::Run(job) => {
@@ -110,7 +110,7 @@ pub(super) fn as_text(plan: &Plan) -> String {
             let (success, failure) = (job.on_success.word(), job.on_failure.word());
             out += &line("then", &format!("on success {success}, on failure {failure}"));
             out += &root_text("from", &job.root);
-            out += &modules_text(job.root.modules.as_ref());
+            out += &modules_text(job.root.modules.artifact());
         }
         Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => {}
     }
@@ -261,7 +261,7 @@ mod tests {
              root      http://a/r.tar\n  size      50.0 MiB, unpacked 1.0 MiB\n  verified  sha256 {ABC}\n  \
              memory    needs 33.0 MiB, 1.9 GiB available\n  tmpfs     may grow to 1.6 GiB\n  \
              init      /x\n  \
-             carried   kernel 8 MiB + initrd 13 MiB + archive 50 MiB = 71 MiB of 922 MiB\n"
+             carried   kernel 64 MiB + initrd 13 MiB + archive 50 MiB = 127 MiB of 922 MiB\n"
         );
         assert_eq!(as_text(&kexec(CARRIED)), wanted);
         assert!(as_text(&kexec("")).ends_with("the second stage\n  cmdline   quiet\n"), "a plain kernel");

@@ -64,7 +64,7 @@ fn plan_facts(plan: &Plan) -> Vec<Fact> {
             )];
             facts.extend(source("from", root));
             facts.push(verified(&plan.step));
-            facts.extend(root.modules.as_ref().map(|modules| part("modules", modules, "")));
+            facts.extend(root.modules.artifact().map(|modules| part("modules", modules, "")));
             facts.extend(room(root));
             facts.push(init(root));
             facts
@@ -129,7 +129,7 @@ fn job_facts(step: &Step, job: &RunPlan) -> Vec<Fact> {
     ];
     facts.extend(source("from", &job.root));
     facts.push(verified(step));
-    facts.extend(job.root.modules.as_ref().map(|modules| part("modules", modules, "")));
+    facts.extend(job.root.modules.artifact().map(|modules| part("modules", modules, "")));
     facts.extend(room(&job.root));
     facts
 }
@@ -211,7 +211,7 @@ pub(super) fn parts(step: &Step) -> Vec<(String, &Artifact)> {
     }
     if let Some(root) = root {
         parts.push(("root".to_owned(), &root.archive));
-        parts.extend(root.modules.iter().map(|modules| ("modules".to_owned(), modules)));
+        parts.extend(root.modules.artifact().map(|modules| ("modules".to_owned(), modules)));
     }
     parts
 }

@@ -62,13 +62,7 @@ impl Course {
         Duration::from_secs(now.saturating_sub(since))
     }
 
-    fn failure_screen(
-        &self,
-        hands: &impl Hands,
-        failed: &Failed,
-        retry: bool,
-        trying: Duration,
-    ) -> Failure {
+    fn failure_screen(&self, hands: &impl Hands, failed: &Failed, retry: bool, trying: Duration) -> Failure {
         let mut facts = hands.facts();
         if self.attempt() > 1 {
             facts.insert(0, format!("attempt {} of {MOST_ATTEMPTS}", self.attempt()));

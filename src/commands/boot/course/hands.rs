@@ -27,11 +27,7 @@ pub trait Hands {
     fn model(&mut self, offer: &Offer) -> MenuModel;
 
     /// Asks on all consoles; `facts` puts the newest facts into the head of the screen.
-    fn ask<S: Screen>(
-        &mut self,
-        screen: &mut S,
-        facts: fn(&mut S, Vec<String>),
-    ) -> Answered<S::Answer>;
+    fn ask<S: Screen>(&mut self, screen: &mut S, facts: fn(&mut S, Vec<String>)) -> Answered<S::Answer>;
 
     /// One attempt at an entry, from its plan to its end.
     fn boot(&mut self, attempt: &Attempt) -> Ended<Self::Loaded>;

@@ -70,7 +70,8 @@ fn survey() {
     for seed in 0..runs {
         let world = live(seed);
         if let Some(f) = world.model.faults.first() {
-            let key: String = f.split(|c: char| c.is_ascii_digit()).next().unwrap().chars().take(60).collect();
+            let key: String =
+                f.split(|c: char| c.is_ascii_digit()).next().unwrap().chars().take(60).collect();
             let e = kinds.entry(key).or_insert((0, seed));
             e.0 += 1;
         }
@@ -83,6 +84,10 @@ fn survey() {
         let world = live(*seed);
         let m = &world.model;
         let upto = m.trace.iter().position(|l| l.contains("FAULT")).unwrap();
-        println!("=== seed {seed}\n{:?}{}", world.setting, m.trace[upto.saturating_sub(28)..=upto].join("\n"));
+        println!(
+            "=== seed {seed}\n{:?}{}",
+            world.setting,
+            m.trace[upto.saturating_sub(28)..=upto].join("\n")
+        );
     }
 }

@@ -6,8 +6,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::LostXattrs;
-use crate::load::{self, Failure, Fetched};
+use crate::handover::Order;
+use crate::handover::run::Outcome;
+use crate::load::{self, Failure, Fetched, ModulesOfRoot};
 use crate::net::{Lease, Mac};
+use crate::plan::{Plan, RunPlan};
 use crate::verify::{Sha256, Trust};
 
 use super::harmless;
@@ -176,36 +179,31 @@ pub struct Artifact {
     pub entries: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_xattrs: Option<Lost>,
-    /// Absent: not measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<f64>,
+    /// From the first try to the last byte.
+    pub seconds: f64,
     /// Bytes a second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rate: Option<u64>,
+    pub rate: u64,
     pub retries: u32,
 }
 
 impl Artifact {
-    /// An archive that was unpacked, as the load tells of it.
-    pub fn unpacked(
-        name: &str,
-        artifact: &crate::catalog::Artifact,
-        came: &Fetched,
-        seconds: Option<f64>,
-    ) -> Self {
+    /// As the load tells of it.
+    pub fn of(came: &Fetched) -> Self {
+        let seconds = came.elapsed.as_secs_f64();
+        let tree = came.unpacked.as_ref();
         Self {
             stage: 0,
-            name: name.to_owned(),
+            name: came.name.clone(),
             location: came.location.to_string(),
-            mirrors: artifact.locations.iter().map(ToString::to_string).collect(),
-            verified: artifact.trust != Trust::Unverified,
+            mirrors: came.mirrors.iter().map(ToString::to_string).collect(),
+            verified: came.trust != Trust::Unverified,
             sha256: came.sha256.clone(),
             bytes: came.bytes,
-            unpacked: Some(came.unpacked.bytes),
-            entries: Some(came.unpacked.entries),
-            lost_xattrs: came.unpacked.lost_xattrs.clone().map(Lost::from),
-            seconds,
-            rate: seconds.filter(|&s| s > 0.0).map(|s| (came.bytes as f64 / s) as u64),
+            unpacked: tree.map(|tree| tree.bytes),
+            entries: tree.map(|tree| tree.entries),
+            lost_xattrs: tree.and_then(|tree| tree.lost_xattrs.clone()).map(Lost::from),
+            seconds: (seconds * 1000.0).round() / 1000.0,
+            rate: (came.bytes as f64 / seconds.max(0.001)) as u64,
             retries: came.retries,
         }
     }
@@ -238,6 +236,16 @@ pub enum Modules {
     Missing,
 }
 
+impl From<ModulesOfRoot> for Modules {
+    fn from(modules: ModulesOfRoot) -> Self {
+        match modules {
+            ModulesOfRoot::InTheRoot => Self::InTheRoot,
+            ModulesOfRoot::Added => Self::Added,
+            ModulesOfRoot::Missing => Self::Missing,
+        }
+    }
+}
+
 /// A job that ran.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -256,6 +264,23 @@ pub struct Job {
     pub log: Vec<String>,
 }
 
+impl Job {
+    /// A job that ended; `started` is in seconds since this kernel's start.
+    pub fn of(plan: &Plan, run: &RunPlan, outcome: &Outcome, started: f64) -> Self {
+        Self {
+            entry: plan.id.clone(),
+            command: run.command.clone(),
+            started,
+            seconds: outcome.elapsed.as_secs_f64(),
+            end: outcome.end.to_string(),
+            success: outcome.succeeded(),
+            output_bytes: outcome.bytes_of_output,
+            left_running: u32::try_from(outcome.left_running).unwrap_or(u32::MAX),
+            log: outcome.log.clone(),
+        }
+    }
+}
+
 /// What the boot came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handover {
@@ -267,4 +292,18 @@ pub struct Handover {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
     pub at: f64,
+}
+
+impl Handover {
+    /// What is about to be done; `at` is in seconds since this kernel's start.
+    pub fn of(order: &Order, at: f64) -> Self {
+        let (kind, kernel, init) = match order {
+            Order::SwitchRoot { init, .. } => ("switch-root", None, Some(init.path.clone())),
+            Order::Kexec(words) => ("kexec", Some(words.name.clone()), None),
+            Order::Reboot => ("reboot", None, None),
+            Order::PowerOff => ("poweroff", None, None),
+            Order::Local => ("local", None, None),
+        };
+        Self { kind: kind.into(), kernel, init, at: (at * 1000.0).round() / 1000.0 }
+    }
 }

@@ -67,8 +67,8 @@ fn artifact() -> Artifact {
             first_name: "user.a".into(),
             errno: 95,
         }),
-        seconds: Some(1.5),
-        rate: Some(2),
+        seconds: 1.5,
+        rate: 2,
         retries: 0,
     }
 }

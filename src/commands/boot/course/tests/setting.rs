@@ -5,9 +5,7 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent};
 
 use super::chance::Chance;
-use crate::catalog::{
-    Action, Artifact, Boot, Carry, Catalog, Entry, Job, Kexec, Parsed, Root, RootSize,
-};
+use crate::catalog::{Action, Artifact, Boot, Carry, Catalog, Entry, Job, Kexec, Parsed, Root, RootSize};
 use crate::cmdline::Params;
 use crate::fetch::Location;
 use crate::verify::Trust;

@@ -307,9 +307,9 @@ impl Hands for World {
         let ended = match &attempt.entry.boot {
             Boot::Reboot => Ended::Loaded(Loaded::Reboot),
             Boot::PowerOff => Ended::Loaded(Loaded::PowerOff),
-            Boot::SwitchRoot(_) => self
-                .load(attempt)
-                .unwrap_or_else(|| Ended::Loaded(Loaded::System(attempt.entry.id.clone()))),
+            Boot::SwitchRoot(_) => {
+                self.load(attempt).unwrap_or_else(|| Ended::Loaded(Loaded::System(attempt.entry.id.clone())))
+            }
             Boot::Kexec(kexec) => self.load(attempt).unwrap_or_else(|| {
                 let root = kexec.root.clone().expect("a root");
                 Ended::Loaded(Loaded::Kernel(Box::new(told(attempt, root))))

@@ -1,0 +1,138 @@
+//! What the first stage tells the second: the entry, whether somebody is there, what to do when it fails, how it went
+//! so far. It travels in the second stage's initrd, so that nothing secret stands on a command line.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::course::Second;
+use super::words::Policy;
+use crate::catalog::{Artifact, Boot, Entry, Root, RootSize};
+use crate::fetch::Location;
+use crate::load::HANDOFF;
+use crate::net::Lease;
+use crate::verify::{Sha256, Trust};
+
+/// Another version is not understood: both stages are the same program, unless the entry's own initrd holds another.
+pub const VERSION: u32 = 1;
+
+/// All of it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Handoff {
+    pub version: u32,
+    /// Where the catalog came from; absent: it is the built-in one.
+    pub catalog: Option<Location>,
+    pub id: String,
+    pub title: String,
+    /// A person chose the entry, and waits.
+    pub attended: bool,
+    pub policy: Policy,
+    /// How many boots of this chain there were, this one too.
+    pub attempt: u32,
+    pub lease: Option<Lease>,
+    pub root: HandedRoot,
+    /// Whether `/lib/modules` of the initrd holds modules for the root.
+    pub modules: bool,
+    /// The report of the first stage.
+    pub report: serde_json::Value,
+}
+
+/// The root to unpack, as the catalog has it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct HandedRoot {
+    /// With passwords, where there are any.
+    pub locations: Vec<Location>,
+    pub sha256: Option<Sha256>,
+    pub size: Option<u64>,
+    pub unpacked: Option<u64>,
+    pub entries: Option<u64>,
+    pub root_size: RootSize,
+    pub init: Option<String>,
+    pub init_args: Vec<String>,
+}
+
+impl Handoff {
+    /// The bytes for the initrd.
+    ///
+    /// # Errors
+    /// Of serializing.
+    pub fn bytes(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self)
+    }
+
+    /// What the first stage left, if there was one.
+    ///
+    /// # Errors
+    /// It is there and cannot be understood: then nothing is known of what was wanted.
+    pub fn read() -> io::Result<Option<Self>> {
+        Self::read_from(Path::new(HANDOFF))
+    }
+
+    fn read_from(path: &Path) -> io::Result<Option<Self>> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let handoff: Self = serde_json::from_slice(&bytes)?;
+        if handoff.version != VERSION {
+            let why = format!("version {} of a first stage, this one knows {VERSION}", handoff.version);
+            return Err(io::Error::other(why));
+        }
+        Ok(Some(handoff))
+    }
+
+    /// Whether the archive travelled along, and was read already: each of its parts is gone once it was read.
+    pub fn is_used_up(&self) -> bool {
+        let carried = |location: &Location| matches!(location, Location::Initramfs(path) if !path.join("0000").exists());
+        self.root.locations.iter().all(carried)
+    }
+
+    /// What the course of a second stage begins with.
+    pub fn second(&self) -> Second {
+        Second {
+            entry: self.entry(),
+            policy: self.policy.clone(),
+            attended: self.attended,
+            attempt: self.attempt,
+            catalog: self.catalog.clone(),
+        }
+    }
+
+    /// The entry to boot: the root alone, on the kernel that runs now.
+    pub fn entry(&self) -> Entry {
+        let root = &self.root;
+        let archive = Artifact {
+            locations: root.locations.clone(),
+            trust: root.sha256.clone().map_or(Trust::Unverified, Trust::Sha256),
+            size: root.size,
+            unpacked: root.unpacked,
+            entries: root.entries,
+        };
+        let (init, init_args) = (root.init.clone(), root.init_args.clone());
+        let boot = Root { archive, size: root.root_size, init, init_args, modules: None };
+        Entry {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            help: None,
+            group: None,
+            boot: Boot::SwitchRoot(Box::new(boot)),
+        }
+    }
+}
+
+impl HandedRoot {
+    /// The root as it is fetched again, or carried to `carried`.
+    pub fn of(root: &Root, carried: Option<Location>) -> Self {
+        Self {
+            locations: carried.map_or_else(|| root.archive.locations.clone(), |location| vec![location]),
+            sha256: root.archive.digest().cloned(),
+            size: root.archive.size,
+            unpacked: root.archive.unpacked,
+            entries: root.archive.entries,
+            root_size: root.size,
+            init: root.init.clone(),
+            init_args: root.init_args.clone(),
+        }
+    }
+}

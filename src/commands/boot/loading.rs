@@ -1,0 +1,125 @@
+//! A load with a screen to watch: in a thread of its own, stopped by Esc. What is loaded is `load`'s; what follows a
+//! failure is decided elsewhere.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::Duration;
+
+use super::second::{Outlook, console_of};
+use super::source;
+use super::worker::Story;
+use crate::handover::Handover;
+use crate::load::{self, Came, Failure, LoadError, Loader, Phase, Report, Second};
+use crate::plan::{KexecPlan, Plan, Way};
+use crate::tui::loading::{Cancel, Loading};
+
+/// Budget of silent time for one artifact within one attempt; longer outages are the policy's to sit out.
+const ARTIFACT_RETRY_FOR: Duration = Duration::from_secs(300);
+
+/// What a worker does with something that came too late to be wanted.
+type Unwanted<T> = fn(T);
+
+impl Story {
+    /// Does `work`, showing what it reports; what it made although it was stopped goes to `unwanted`.
+    pub fn watched<T: Send>(
+        &mut self,
+        plan: &Plan,
+        unwanted: Unwanted<T>,
+        work: impl FnOnce(&Loader<'_>) -> Result<T, LoadError> + Send,
+    ) -> Result<T, LoadError> {
+        let stop = AtomicBool::new(false);
+        let (reports, told) = channel();
+        let on = |report: Report| {
+            log_try(&plan.id, &report);
+            // The screen is gone only when nobody needs to know any more.
+            drop(reports.send(report));
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let (fetcher, facts) = (self.fetcher.clone(), source::header(&self.network));
+        let mut screen = Loading::new(plan, facts);
+        let (done, finished) = channel();
+        std::thread::scope(|scope| {
+            let loader = Loader { fetcher: &fetcher, retry_for: ARTIFACT_RETRY_FOR, on: &on };
+            let load = move || drop(done.send(work(&loader)));
+            if let Err(e) = std::thread::Builder::new().name("load".into()).spawn_scoped(scope, load) {
+                return Err(LoadError::Failed(Failure::new(Phase::Worker, "starting a thread", e)));
+            }
+            self.watch(&mut screen, &told, &finished, &stop, unwanted)
+        })
+    }
+
+    /// Shows the load until it is over; Esc stops it.
+    fn watch<T>(
+        &mut self,
+        screen: &mut Loading,
+        told: &Receiver<Report>,
+        finished: &Receiver<Result<T, LoadError>>,
+        stop: &AtomicBool,
+        unwanted: Unwanted<T>,
+    ) -> Result<T, LoadError> {
+        let mut result = None;
+        let answered = self.consoles.ask(screen, &mut |screen| {
+            told.try_iter().for_each(|report| screen.report(report));
+            match finished.try_recv() {
+                Ok(done) => {
+                    result = Some(done);
+                    Some(Cancel)
+                }
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => Some(Cancel),
+            }
+        });
+        self.touched(answered.console);
+        if let Some(done) = result {
+            return done;
+        }
+        stop.store(true, Ordering::Relaxed);
+        match finished.recv() {
+            // It was done at the very moment: stopped is stopped.
+            Ok(Ok(made)) => {
+                unwanted(made);
+                Err(LoadError::Stopped)
+            }
+            Ok(Err(e)) => Err(e),
+            Err(_) => {
+                let cause = "the loading thread ended without a word";
+                Err(LoadError::Failed(Failure::because(Phase::Worker, "load", cause)))
+            }
+        }
+    }
+
+    /// Loads a second kernel with all that goes with it.
+    pub fn load_kexec(
+        &mut self,
+        plan: &Plan,
+        kexec: &KexecPlan,
+        outlook: &Outlook,
+    ) -> Result<(Handover, Came, Way), LoadError> {
+        let work = |loader: &Loader<'_>| {
+            let cmdline = |kernel: &_, way: &_| outlook.cmdline(kernel, way);
+            let handoff = |came: &[_], way: &_| outlook.handoff(came, way);
+            load::load_kexec(kexec, &plan.id, loader, &Second { cmdline: &cmdline, handoff: &handoff })
+        };
+        self.watched(plan, |(handover, ..)| discard(handover), work)
+    }
+
+    /// The console a person used, as the second kernel is told.
+    pub fn used_console(&self, index: Option<usize>) -> Option<(String, Option<u32>)> {
+        console_of(self.consoles.path(index?)?)
+    }
+}
+
+/// Not wanted any more.
+pub fn discard(handover: Handover) {
+    if let Err(e) = handover.discard() {
+        log::error!("throwing away what was loaded: {e}");
+    }
+}
+
+/// Each try that failed, with its cause, outlives the screen.
+fn log_try(id: &str, report: &Report) {
+    if let Report::Retrying { location, error, attempt, .. } = report {
+        log::warn!("{id}: try {attempt} of {location}: {error}");
+    }
+}

@@ -1,0 +1,233 @@
+//! The first stage's view of the second: the words for its kernel's command line, and what it is told beside them.
+//! Loading the kernel is `load`'s.
+
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::termios::tcgetattr;
+
+use super::handoff::{HandedRoot, Handoff, VERSION};
+use super::kernel::uptime;
+use super::report::{Artifact, Part, Report};
+use super::words::Policy;
+use crate::catalog::{Entry, Kexec, RootSize};
+use crate::cmdline::{Second, SecondRoot};
+use crate::fetch::Location;
+use crate::handover::kernel::Kernel;
+use crate::load::{CARRIED, Failure, Fetched, Phase};
+use crate::net::Lease;
+use crate::plan::Way;
+
+/// All that is known when a kexec begins.
+#[derive(Clone, Debug)]
+pub struct Outlook {
+    pub entry: Entry,
+    pub kexec: Kexec,
+    /// Text of `/proc/cmdline`.
+    pub running: String,
+    /// The console the person used, with its speed.
+    pub console: Option<(String, Option<u32>)>,
+    pub lease: Option<Lease>,
+    pub attended: bool,
+    pub policy: Policy,
+    pub attempt: u32,
+    pub catalog: Option<Location>,
+    /// What was reported so far.
+    pub report: Report,
+}
+
+impl Outlook {
+    /// The second kernel's command line.
+    ///
+    /// # Errors
+    /// Something that no command line can hold.
+    pub fn cmdline(&self, kernel: &Kernel, way: &Way) -> Result<String, Failure> {
+        let root = self.kexec.root.as_ref().map(|root| {
+            let carried = self.carried(way);
+            let locations = carried.as_ref().map_or(root.archive.locations.as_slice(), std::slice::from_ref);
+            SecondRoot {
+                locations: locations.iter().map(Location::public).collect(),
+                sha256: root.archive.digest().map(ToString::to_string),
+                size: match root.size {
+                    RootSize::Percent(percent) => format!("{percent}%"),
+                    RootSize::Bytes(bytes) => bytes.to_string(),
+                },
+                init: root.init.clone(),
+                init_args: root.init_args.clone(),
+                mac: self.lease.as_ref().map(|lease| lease.mac.to_string()),
+                network: carried.is_none(),
+            }
+        });
+        // A UKI says itself how it wants to be started, unless the entry does.
+        let its_own = kernel.cmdline.as_deref().filter(|_| self.kexec.cmdline.is_empty());
+        let second = Second {
+            written: its_own.unwrap_or(&self.kexec.cmdline),
+            running: &self.running,
+            console: self.console.as_ref().map(|(device, speed)| (device.as_str(), *speed)),
+            root,
+            unattended: !self.attended,
+        };
+        second.compose().map_err(|problem| {
+            Failure::because(Phase::Plan, &self.entry.id, format!("the second command line: {problem}"))
+        })
+    }
+
+    /// What the second stage is told.
+    ///
+    /// # Errors
+    /// Of serializing, or the entry has no root.
+    pub fn handoff(&self, came: &[Fetched], way: &Way) -> Result<Vec<u8>, Failure> {
+        let failed = |why: String| Failure::because(Phase::Handover, &self.entry.id, why);
+        let root = self.kexec.root.as_ref().ok_or_else(|| failed("a hand-off without a root".into()))?;
+        let handoff = Handoff {
+            version: VERSION,
+            catalog: self.catalog.clone(),
+            id: self.entry.id.clone(),
+            title: self.entry.title.clone(),
+            attended: self.attended,
+            policy: self.policy.clone(),
+            attempt: self.attempt,
+            lease: self.lease.clone(),
+            root: HandedRoot::of(root, self.carried(way)),
+            modules: self.kexec.modules.is_some(),
+            report: self.reported(came, way).map_err(|e| failed(format!("the report: {e}")))?,
+        };
+        handoff.bytes().map_err(|e| failed(format!("writing the hand-off: {e}")))
+    }
+
+    /// The report with what came for this kexec.
+    fn reported(&self, came: &[Fetched], way: &Way) -> serde_json::Result<serde_json::Value> {
+        let mut report = self.report.clone();
+        came.iter().for_each(|fetched| report.artifact(Artifact::of(fetched)));
+        report.carry(way);
+        report.end(Part::Load, uptime().as_secs_f64());
+        report.value()
+    }
+
+    /// Where the second stage finds an archive that travels with it.
+    fn carried(&self, way: &Way) -> Option<Location> {
+        matches!(way, Way::Carried(_)).then(|| Location::Initramfs(Path::new("/").join(CARRIED)))
+    }
+}
+
+/// The console at `path` as a `console=` word has it: its device, and the speed of a serial line.
+pub fn console_of(path: &Path) -> Option<(String, Option<u32>)> {
+    let device = path.strip_prefix("/dev").ok()?.to_str()?.to_owned();
+    if !device.starts_with("ttyS") && !device.starts_with("ttyAMA") {
+        return Some((device, None));
+    }
+    Some((device, speed(path)))
+}
+
+/// Baud, as the terminal is set (termios(3)).
+fn speed(path: &Path) -> Option<u32> {
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let terminal = open(path, flags, Mode::empty());
+    let speed = terminal.and_then(|terminal| tcgetattr(&terminal)).map(|modes| modes.output_speed());
+    speed.inspect_err(|e| log::warn!("asking {} for its speed: {e}", path.display())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Action, Artifact, Boot, Carry, Root};
+    use crate::cmdline::Params;
+    use crate::plan::Numbers;
+    use crate::verify::Trust;
+    use std::time::Duration;
+
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn outlook() -> Outlook {
+        let artifact = |url: &str| Artifact {
+            locations: vec![Location::parse(url).unwrap()],
+            trust: Trust::Sha256(ABC.parse().unwrap()),
+            size: Some(3),
+            unpacked: None,
+            entries: None,
+        };
+        let root = Root {
+            archive: artifact("http://user:secret@a/root.tar"),
+            size: RootSize::Percent(60),
+            init: None,
+            init_args: vec!["a b".into()],
+            modules: None,
+        };
+        let kexec = Kexec {
+            kernel: artifact("http://a/vmlinuz"),
+            initrd: vec![],
+            root: Some(root),
+            modules: None,
+            cmdline: "console=ttyS0 initrd=x".into(),
+            carry: Carry::Auto,
+        };
+        Outlook {
+            entry: Entry {
+                id: "debian".into(),
+                title: "Debian".into(),
+                help: None,
+                group: None,
+                boot: Boot::Kexec(Box::new(kexec.clone())),
+            },
+            kexec,
+            running: String::new(),
+            console: None,
+            lease: None,
+            attended: true,
+            policy: Policy { retry_for: Duration::from_secs(60), on_failure: Action::Reboot },
+            attempt: 2,
+            catalog: None,
+            report: Report::continue_from(None),
+        }
+    }
+
+    fn kernel() -> Kernel {
+        Kernel {
+            file: tempfile::tempfile().unwrap(),
+            bytes: 0,
+            memory: 0,
+            work: 0,
+            release: None,
+            cmdline_max: 2048,
+            initrd: None,
+            cmdline: Some("of the UKI".into()),
+            wrapped: vec![],
+        }
+    }
+
+    fn carried() -> Way {
+        Way::Carried(Numbers { kernel: 1, initrd: 1, archive: 1, most: 9, available: 9 })
+    }
+
+    #[test]
+    fn no_password_stands_on_the_second_command_line_and_the_second_stage_has_it() {
+        let (outlook, again) = (outlook(), Way::Again("no room".into()));
+        let text = outlook.cmdline(&kernel(), &again).unwrap();
+        assert!(text.contains("root=tmpfs:http://a/root.tar") && !text.contains("secret"), "{text}");
+        let told: Handoff = serde_json::from_slice(&outlook.handoff(&[], &again).unwrap()).unwrap();
+        assert_eq!(told.root.locations[0].exact(), "http://user:secret@a/root.tar");
+    }
+
+    #[test]
+    fn the_second_stage_reads_the_same_root_from_its_words_and_from_what_it_is_told() {
+        let outlook = outlook();
+        let text = outlook.cmdline(&kernel(), &carried()).unwrap();
+        let told: Handoff = serde_json::from_slice(&outlook.handoff(&[], &carried()).unwrap()).unwrap();
+        let Boot::SwitchRoot(told) = told.entry().boot else { panic!("a root") };
+        let Boot::SwitchRoot(words) = Params::parse(&text).root_entry().unwrap().unwrap().boot else {
+            panic!("a root")
+        };
+        assert_eq!(told.archive.locations, words.archive.locations);
+        assert_eq!(told.archive.locations, [Location::parse("initramfs:/bootjack/root").unwrap()]);
+        assert_eq!((&told.archive.trust, told.size), (&words.archive.trust, words.size));
+        assert_eq!((&told.init, &told.init_args), (&words.init, &words.init_args));
+    }
+
+    #[test]
+    fn a_uki_says_how_it_is_started_unless_the_entry_does() {
+        let mut outlook = outlook();
+        assert!(!outlook.cmdline(&kernel(), &carried()).unwrap().contains("of the UKI"));
+        outlook.kexec.cmdline.clear();
+        assert!(outlook.cmdline(&kernel(), &carried()).unwrap().starts_with("of the UKI "));
+    }
+}

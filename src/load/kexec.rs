@@ -1,0 +1,237 @@
+//! Plan → a second kernel, loaded and ready to be jumped into: fetch and verify every part, build its initrd in memory,
+//! hand both to the running kernel. Until then nothing of the old system is touched. The jump is the supervisor's.
+
+use std::fs::File;
+use std::ops::ControlFlow;
+
+use super::{Came, Failure, Fetched, LoadError, Loader, Phase, ROOT, Report, bytes, modules, on_last, stage};
+use crate::archive::carried::MemberWriter;
+use crate::catalog::{Artifact, Carry};
+use crate::fetch::{self, Attempt, Event, Exhausted};
+use crate::handover::kernel::Kernel;
+use crate::handover::{Handover, LastWords, kexec};
+use crate::machine::Machine;
+use crate::plan::{Cargo, KexecPlan, Numbers, Refusal, Way, mib};
+use crate::verify::Verified;
+
+/// No kernel or initrd is larger: what a server that says no size may send at most.
+const MOST: u64 = 2 << 30;
+
+/// What the caller knows of the second stage: its words.
+pub struct Second<'a> {
+    /// The command line for this kernel, when the root comes in this way.
+    pub cmdline: &'a dyn Fn(&Kernel, &Way) -> Result<String, Failure>,
+    /// What the second stage is told: [`super::HANDOFF`].
+    pub handoff: Told<'a>,
+}
+
+/// Given what came for the kexec, the bytes of the hand-off.
+pub type Told<'a> = &'a dyn Fn(&[Fetched], &Way) -> Result<Vec<u8>, Failure>;
+
+/// Fetches all parts of a kexec and hands them to the kernel.
+///
+/// # Errors
+/// [`LoadError`]; nothing is loaded then, and the memory of the parts is free again.
+pub fn load_kexec(
+    plan: &KexecPlan,
+    id: &str,
+    loader: &Loader<'_>,
+    second: &Second<'_>,
+) -> Result<(Handover, Came, Way), LoadError> {
+    let mut parts = Parts { id, loader, came: Vec::new(), trusted: None };
+    let kernel = parts.kernel(&plan.kernel)?;
+    let initrd = parts.initrd(plan, &kernel)?;
+    let way = parts.carry(plan, &kernel, &initrd)?;
+    if plan.root.is_some() && matches!(way, Way::Unknown) {
+        let cause = "nobody says how large the archive is";
+        return Err(LoadError::Failed(Failure::because(Phase::Plan, id, cause)));
+    }
+    if plan.has_second_stage() {
+        let told = (second.handoff)(&parts.came, &way).map_err(LoadError::Failed)?;
+        stage::handoff(&initrd, told)?;
+    }
+    let cmdline = (second.cmdline)(&kernel, &way).map_err(LoadError::Failed)?;
+    if cmdline.len() >= kernel.cmdline_max {
+        let (has, most) = (cmdline.len(), kernel.cmdline_max.saturating_sub(1));
+        let cause = format!("its command line has {has} bytes, this kernel takes {most}");
+        let failure = Failure::because(Phase::Plan, id, cause);
+        return Err(LoadError::Failed(failure.hint("shorten cmdline, or name fewer mirrors")));
+    }
+    let (handover, came) = parts.hand_over(kernel, &initrd, &cmdline)?;
+    Ok((handover, Came { artifacts: came, modules: None }, way))
+}
+
+/// What has come so far.
+struct Parts<'a> {
+    id: &'a str,
+    loader: &'a Loader<'a>,
+    came: Vec<Fetched>,
+    /// All that was fetched, verified together.
+    trusted: Option<Verified<()>>,
+}
+
+impl Parts<'_> {
+    fn kernel(&mut self, artifact: &Artifact) -> Result<Kernel, LoadError> {
+        let file = bytes::in_memory("kernel")?;
+        self.append(&file, artifact, "kernel")?;
+        Kernel::open(file).map_err(|e| {
+            let hint = e.hint;
+            LoadError::Failed(Failure::because(Phase::Handover, self.id, e.to_string()).hint(hint))
+        })
+    }
+
+    /// All initrds but for the archive: microcode, the given ones or bootjack itself, modules.
+    fn initrd(&mut self, plan: &KexecPlan, kernel: &Kernel) -> Result<File, LoadError> {
+        let file = bytes::in_memory("initrd")?;
+        if plan.root.is_some() {
+            stage::microcode(&file)?;
+        }
+        if let (None, Some(its_own)) = (&plan.root, &kernel.initrd) {
+            let mut its_own = its_own.try_clone().map_err(|e| self.unwritten("initrd of the UKI", e))?;
+            let rewind = bytes::rewind(&mut its_own);
+            rewind
+                .and_then(|()| bytes::copy(&mut its_own, &mut &file))
+                .map_err(|e| self.unwritten("initrd of the UKI", e))?;
+        }
+        for (n, initrd) in (1..).zip(&plan.initrd) {
+            self.append(&file, &initrd.artifact, &format!("initrd {n}"))?;
+        }
+        if plan.root.is_some() && plan.initrd.is_empty() {
+            stage::own(&file, kernel.release.as_deref())?;
+        }
+        if let Some(artifact) = &plan.modules {
+            self.append(&file, artifact, modules::MODULES)?;
+        }
+        Ok(file)
+    }
+
+    fn append(&mut self, file: &File, artifact: &Artifact, name: &str) -> Result<(), LoadError> {
+        stage::align(file).map_err(|e| self.unwritten(name, e))?;
+        let (trusted, fetched) = bytes::append(file, artifact, name, MOST, self.loader)?;
+        self.trust(trusted, fetched);
+        Ok(())
+    }
+
+    fn trust(&mut self, trusted: Verified<()>, fetched: Fetched) {
+        self.came.push(fetched);
+        self.trusted = Some(match self.trusted.take() {
+            Some(earlier) => earlier.and(trusted).map(drop),
+            None => trusted,
+        });
+    }
+
+    fn unwritten(&self, name: &str, error: std::io::Error) -> LoadError {
+        bytes::unwritten(name, error)
+    }
+
+    /// Decides how the root gets into the second stage, now that sizes are known, and puts it into the initrd if it is
+    /// carried.
+    fn carry(&mut self, plan: &KexecPlan, kernel: &Kernel, initrd: &File) -> Result<Way, LoadError> {
+        let length = bytes::end(initrd).map_err(|e| self.unwritten("initrd", e))?;
+        let mut cargo = Cargo { kernel: Some(kernel.memory), initrd: Some(length), archive: None };
+        if let Some(root) = &plan.root {
+            cargo.archive = match (root.archive.size, plan.carry) {
+                (None, Carry::Auto | Carry::Yes) if plan.has_second_stage() => {
+                    self.ask_length(&root.archive)?
+                }
+                (size, _) => size,
+            };
+        }
+        // What has come is in memory already: once more of it is needed than of what is still to come.
+        let machine = Machine::probe();
+        let there = kernel.bytes.saturating_add(length);
+        let before = machine.memory_available.saturating_add(there);
+        let machine = Machine { memory_available: before, ..machine };
+        let way = plan.way_with(&cargo, &machine).map_err(|refusal| self.refused(refusal))?;
+        let (root, numbers) = match (&plan.root, way) {
+            (Some(root), Way::Carried(numbers)) => (root, numbers),
+            (Some(_), Way::Unknown) => {
+                let why = "the server does not say how large the archive is";
+                return match plan.carry {
+                    Carry::Auto => Ok(Way::Again(why.into())),
+                    _ => Err(self.refused(Refusal {
+                        cause: format!("carry = \"yes\": {why}"),
+                        hint: Some("name its size in the catalog: bootjack pack prints it".into()),
+                    })),
+                };
+            }
+            (_, way) => return Ok(way),
+        };
+        self.carry_archive(&root.archive, initrd, &numbers)?;
+        Ok(Way::Carried(numbers))
+    }
+
+    fn refused(&self, refusal: Refusal) -> LoadError {
+        let failure = Failure::because(Phase::Plan, self.id, refusal.cause);
+        LoadError::Failed(Failure { hint: refusal.hint, ..failure })
+    }
+
+    /// Asks the first mirror that answers how large the archive is.
+    fn ask_length(&self, archive: &Artifact) -> Result<Option<u64>, LoadError> {
+        let on = |event: Event| match event {
+            Event::Tick => (self.loader.on)(Report::Tick),
+            Event::Retry { location, error, attempt, wait, .. } => {
+                (self.loader.on)(Report::Retrying { location, error, attempt, wait })
+            }
+        };
+        let asked = fetch::drive(&archive.locations, self.loader.retry_for, &on, |location, timing| {
+            let opening = Report::Opening { artifact: ROOT.into(), location: location.clone() };
+            if (self.loader.on)(opening) == ControlFlow::Break(()) {
+                return Err(Attempt::<Failure>::Stopped);
+            }
+            Ok(self.loader.fetcher.open(location, timing, &on)?.length)
+        });
+        asked.map_err(|why| match why {
+            Exhausted::Stopped => LoadError::Stopped,
+            why => LoadError::Failed(
+                Failure::because(Phase::Fetch, self.id, why.to_string())
+                    .hint("check the URL, the server and the network"),
+            ),
+        })
+    }
+
+    /// The archive as numbered members, so that the second stage can free each once it was read.
+    fn carry_archive(
+        &mut self,
+        archive: &Artifact,
+        initrd: &File,
+        numbers: &Numbers,
+    ) -> Result<(), LoadError> {
+        stage::align(initrd).map_err(|e| self.unwritten(ROOT, e))?;
+        let at = bytes::end(initrd).map_err(|e| self.unwritten(ROOT, e))?;
+        let (trusted, fetched) = bytes::fetch(archive, ROOT, numbers.archive, self.loader, &mut |archive| {
+            bytes::cut(initrd, at)?;
+            let mut members = MemberWriter::begin(initrd, stage::CARRIED)?;
+            bytes::copy(archive, &mut members)?;
+            members.finish().map(drop)
+        })?;
+        self.trust(trusted, fetched);
+        Ok(())
+    }
+
+    /// Both to the kernel.
+    fn hand_over(
+        self,
+        kernel: Kernel,
+        initrd: &File,
+        cmdline: &str,
+    ) -> Result<(Handover, Vec<Fetched>), LoadError> {
+        let length = bytes::end(initrd).map_err(|e| self.unwritten("initrd", e))?;
+        let all = kernel.bytes.saturating_add(length);
+        on_last(self.loader.on, Report::HandingOver { bytes: all });
+        log::info!("{}: second kernel's command line: {cmdline}", self.id);
+        let loaded = kexec::load(&kernel.file, (length > 0).then_some(initrd), cmdline).map_err(|e| {
+            LoadError::Failed(Failure::because(Phase::Handover, self.id, e.to_string()).hint(e.hint))
+        })?;
+        let Some(trusted) = self.trusted else {
+            let why = "nothing was fetched for it";
+            return Err(LoadError::Failed(Failure::because(Phase::Handover, self.id, why)));
+        };
+        let name = kernel.release.as_deref().map_or_else(|| "a kernel".into(), |r| format!("Linux {r}"));
+        let sizes = format!("{} of kernel, {} of initrd", mib(kernel.bytes), mib(length));
+        let silence = kexec::silence(kernel.work.saturating_add(length));
+        let consoles = crate::cmdline::consoles_of(cmdline);
+        let words = LastWords { name, sizes, silence, consoles };
+        Ok((Handover::kexec(trusted.map(|()| loaded), words), self.came))
+    }
+}

@@ -1,0 +1,158 @@
+//! Modules for the kernel a root will run on, where the root has none: from an artifact of the catalog, or those that
+//! came with the second stage's initrd. Loading them is the new system's business.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+
+use super::{Failure, Fetched, LoadError, Loader, Phase, Target, fetch_into};
+use crate::archive::Limits;
+use crate::handover::root::Root;
+use crate::machine::Machine;
+use crate::plan::{ModulesFrom, RootPlan};
+use crate::verify::Verified;
+
+/// What became of a root's modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModulesOfRoot {
+    /// The root brought its own.
+    InTheRoot,
+    /// It had none, and got those that were to be had.
+    Added,
+    /// It has none, and there were none to give.
+    Missing,
+}
+
+/// What the artifact is called in reports.
+pub(super) const MODULES: &str = "modules";
+
+/// Files that are no modules: no kernel has so many.
+const MOST_FILES: u64 = 100_000;
+
+/// Where modules lie in a root.
+const PLACES: &[&str] = &["lib/modules", "usr/lib/modules"];
+
+/// Gives `root` modules for the running kernel if it has none.
+pub(super) fn give(
+    root: Verified<Root>,
+    plan: &RootPlan,
+    artifacts: &mut Vec<Fetched>,
+    loader: &Loader<'_>,
+) -> Result<(Verified<Root>, ModulesOfRoot), LoadError> {
+    let release = Machine::probe().kernel;
+    let directory = root.get().open().map_err(|e| failed(root.get().path(), e))?;
+    if has_modules(&directory, &release) {
+        return Ok((root, ModulesOfRoot::InTheRoot));
+    }
+    match &plan.modules {
+        ModulesFrom::Nowhere => Ok((root, ModulesOfRoot::Missing)),
+        ModulesFrom::Artifact(artifact) => {
+            let limits = Limits { bytes: plan.limit, entries: MOST_FILES };
+            let mut target = Beside { root: directory, release: release.clone() };
+            let (unpacked, fetched) = fetch_into(&mut target, artifact, MODULES, &limits, loader)?;
+            artifacts.push(fetched);
+            let found = has_modules(&target.root, &release);
+            let root = root.and(unpacked).map(|(root, _)| root);
+            if !found {
+                let why = format!("it has no modules of the running kernel {release}");
+                let failure = Failure::because(Phase::Unpack, MODULES, why);
+                let hint = "make it of this kernel: bootjack initrd --modules-only --modules DIR";
+                return Err(LoadError::Failed(failure.hint(hint)));
+            }
+            Ok((root, ModulesOfRoot::Added))
+        }
+        ModulesFrom::Initrd => {
+            let from = Path::new("/lib/modules").join(&release);
+            if !from.is_dir() {
+                return Ok((root, ModulesOfRoot::Missing));
+            }
+            move_into(&from, &directory).map_err(|e| failed(&from, e))?;
+            Ok((root, ModulesOfRoot::Added))
+        }
+    }
+}
+
+fn failed(path: &Path, error: io::Error) -> LoadError {
+    LoadError::Failed(Failure::new(Phase::Unpack, format!("{MODULES} in {}", path.display()), error))
+}
+
+fn has_modules(root: &OwnedFd, release: &str) -> bool {
+    PLACES.iter().any(|place| inside(root, &format!("{place}/{release}")).is_ok())
+}
+
+/// Opens a directory as a process whose root is `root` would: a merged-/usr root's `lib` is a link.
+fn inside(root: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    Ok(openat2(root, path, flags, Mode::empty(), resolve)?)
+}
+
+/// The root as the target of modules: what a failed try left of them is thrown away, and nothing else.
+struct Beside {
+    root: OwnedFd,
+    release: String,
+}
+
+impl Target for Beside {
+    fn fresh(&mut self) -> io::Result<OwnedFd> {
+        for place in PLACES {
+            let Ok(modules) = inside(&self.root, place) else { continue };
+            let half = of(&modules).join(&self.release);
+            if half.exists() {
+                fs::remove_dir_all(half)?;
+            }
+        }
+        self.root.as_fd().try_clone_to_owned()
+    }
+
+    fn name(&self) -> String {
+        format!("{MODULES} in the root")
+    }
+
+    fn has_tree(&self) -> bool {
+        true
+    }
+}
+
+/// A path that leads to an open directory, whatever lies on the way to it.
+fn of(directory: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+}
+
+/// Moves a directory of modules into `lib/modules` of the root, a file at a time: there may be no memory for both.
+fn move_into(from: &Path, root: &OwnedFd) -> io::Result<()> {
+    let library = match inside(root, "lib") {
+        Ok(library) => library,
+        Err(_) => {
+            fs::create_dir(of(root).join("lib"))?;
+            inside(root, "lib")?
+        }
+    };
+    let modules = of(&library).join("modules");
+    if !modules.exists() {
+        fs::create_dir(&modules)?;
+    }
+    let name = from.file_name().ok_or_else(|| io::Error::other("a directory without a name"))?;
+    let modules = inside(root, "lib/modules")?;
+    move_tree(from, &of(&modules).join(name))
+}
+
+fn move_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (old, new) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            move_tree(&old, &new)?;
+            fs::remove_dir(&old)?;
+        } else {
+            fs::copy(&old, &new)?;
+            fs::remove_file(&old)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! The second stage's initrd: made in memory of what the running one has, part after part, as the kernel unpacks them
+//! one after the other (Documentation/driver-api/early-userspace/buffer-format.rst). What starts in it is bootjack again.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::{Failure, LoadError, Phase};
+use crate::archive::newc::{Content, Tree};
+
+/// Where the second stage finds what the first one tells it.
+pub const HANDOFF: &str = "/bootjack/handoff.json";
+
+/// Where a carried archive lies, as a location and as a directory in the initrd.
+pub const CARRIED: &str = "bootjack/root";
+
+/// Microcode for the processor is looked for in the first, uncompressed part alone
+/// (Documentation/arch/x86/microcode.rst); the kernel left it in this initramfs.
+const MICROCODE: &str = "kernel/x86/microcode";
+
+/// Parts begin at multiples of this; between them only zeros may stand.
+const ALIGNMENT: u64 = 512;
+
+/// What goes along of this initramfs, beside the program: a shell, and what says whom to trust.
+const SETTINGS: &str = "etc/bootjack";
+
+/// The part with microcode, if this initramfs has any.
+pub(super) fn microcode(file: &File) -> Result<(), LoadError> {
+    let place = Path::new("/").join(MICROCODE);
+    if !place.is_dir() {
+        return Ok(());
+    }
+    let mut tree = Tree::default();
+    add_tree(&mut tree, &place, MICROCODE).map_err(|e| failed("microcode", e))?;
+    append(file, &tree)
+}
+
+/// The part with bootjack itself. Drivers go along only if the second kernel is the running one over again (`release`).
+pub(super) fn own(file: &File, release: Option<&str>) -> Result<(), LoadError> {
+    let tree = own_tree(release).map_err(|e| failed("the second stage", e))?;
+    append(file, &tree)
+}
+
+fn own_tree(release: Option<&str>) -> anyhow::Result<Tree> {
+    let mut tree = Tree::for_init();
+    let program = fs::read("/proc/self/exe").context("reading this program")?;
+    tree.file("init", 0o755, Content::Bytes(program))?;
+    tree.symlink("bin/bootjack", "../init")?;
+    let shell = Path::new("/bin/busybox");
+    if shell.exists() {
+        tree.file("bin/busybox", 0o755, Content::File(shell.to_owned()))?;
+        tree.symlink("bin/sh", "busybox")?;
+    }
+    let settings = Path::new("/").join(SETTINGS);
+    if settings.is_dir() {
+        add_tree(&mut tree, &settings, SETTINGS)?;
+    }
+    let running = rustix::system::uname();
+    if let Some(release) = release.filter(|r| r.as_bytes() == running.release().to_bytes()) {
+        let place = format!("lib/modules/{release}");
+        let modules = Path::new("/").join(&place);
+        if modules.is_dir() {
+            add_tree(&mut tree, &modules, &place)?;
+        }
+    }
+    Ok(tree)
+}
+
+/// The part with what the second stage is told.
+pub(super) fn handoff(file: &File, bytes: Vec<u8>) -> Result<(), LoadError> {
+    let mut tree = Tree::default();
+    let place = HANDOFF.trim_start_matches('/');
+    tree.file(place, 0o600, Content::Bytes(bytes)).map_err(|e| failed("the hand-off", e))?;
+    append(file, &tree)
+}
+
+/// Fills up with zeros: the next part begins at a multiple of [`ALIGNMENT`].
+pub(super) fn align(file: &File) -> io::Result<()> {
+    let over = super::bytes::end(file)? % ALIGNMENT;
+    let missing = if over == 0 { 0 } else { ALIGNMENT - over };
+    (&*file).write_all(&vec![0; missing as usize])
+}
+
+fn append(file: &File, tree: &Tree) -> Result<(), LoadError> {
+    let write = || -> anyhow::Result<()> {
+        align(file)?;
+        let mut out = io::BufWriter::with_capacity(256 << 10, file);
+        tree.write(&mut out, 0)?;
+        Ok(out.flush()?)
+    };
+    write().map_err(|e| failed("the second stage's initrd", e))
+}
+
+fn failed(what: &str, error: anyhow::Error) -> LoadError {
+    LoadError::Failed(Failure::new(Phase::Handover, what, error))
+}
+
+/// Adds what lies below `from`: files, directories and links; an initramfs of bootjack has nothing else there.
+fn add_tree(tree: &mut Tree, from: &Path, place: &str) -> anyhow::Result<()> {
+    tree.directory(place);
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().ok().context("a file name that is no text")?;
+        let (path, place) = (entry.path(), format!("{place}/{name}"));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            add_tree(tree, &path, &place)?;
+        } else if kind.is_symlink() {
+            let target = fs::read_link(&path)?;
+            tree.symlink(&place, target.to_str().context("a link that is no text")?)?;
+        } else {
+            tree.file(&place, 0o644, Content::File(path))?;
+        }
+    }
+    Ok(())
+}
