@@ -212,7 +212,7 @@ fn kexec_plan(kexec: &Kexec, machine: &Machine) -> Result<KexecPlan, Refusal> {
     let initrd = given.chain(own.then_some(Some(machine.own_initrd))).sum::<Option<u64>>();
     let archive = kexec.root.as_ref().and_then(|root| root.archive.size);
     let kernel = Some(KERNEL.max(kexec.kernel.size.unwrap_or(0)));
-    let cargo = Cargo { kernel, initrd, archive };
+    let cargo = Cargo { kernel, image: kexec.kernel.size, initrd, archive };
     // What there will be when nothing runs but the second stage, whose files are in memory too.
     let left = machine.memory_total.saturating_sub(SECOND_KERNEL + initrd.unwrap_or(0));
     let then = Machine { memory_available: left, ..machine.clone() };

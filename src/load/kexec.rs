@@ -128,7 +128,8 @@ impl Parts<'_> {
     /// carried.
     fn carry(&mut self, plan: &KexecPlan, kernel: &Kernel, initrd: &File) -> Result<Way, LoadError> {
         let length = bytes::end(initrd).map_err(|e| self.unwritten("initrd", e))?;
-        let mut cargo = Cargo { kernel: Some(kernel.memory), initrd: Some(length), archive: None };
+        let (memory, image) = (Some(kernel.memory), Some(kernel.bytes));
+        let mut cargo = Cargo { kernel: memory, image, initrd: Some(length), archive: None };
         if let Some(root) = &plan.root {
             cargo.archive = match (root.archive.size, plan.carry) {
                 (None, Carry::Auto | Carry::Yes) if plan.has_second_stage() => {

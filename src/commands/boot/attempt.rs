@@ -4,9 +4,9 @@
 use std::fs;
 
 use super::course::{self, Ended, JobEnd};
-use super::kernel::{boot_id, uptime};
+use super::kernel::uptime;
 use super::loading::discard;
-use super::report::{self, Part, Report};
+use super::report::{self, Part};
 use super::second::Outlook;
 use super::words::Word;
 use super::worker::Story;
@@ -34,7 +34,7 @@ impl Story {
         if let (Step::SwitchRoot(root), true) = (&mut plan.step, self.has_modules_for_the_root(attempt)) {
             root.modules = ModulesFrom::Initrd;
         }
-        self.report(|report, now| report.begin_attempt(attempt, &plan, &machine, now));
+        report::add(|report, _| report.begin_attempt(attempt, &plan, &machine));
         match &plan.step {
             Step::Shell => match self.shell(attempt.console) {
                 Ok(()) => Ended::Stopped,
@@ -66,7 +66,7 @@ impl Story {
         let loaded = self.watched(plan, unwanted, |loader| load::load(root, &plan.id, loader));
         match loaded {
             Ok((handover, came)) => {
-                self.report(|report, now| {
+                report::add(|report, now| {
                     report.end(Part::Load, now);
                     report.came(&plan.id, &came);
                 });
@@ -101,11 +101,11 @@ impl Story {
             policy: attempt.policy.clone(),
             attempt: attempt.attempt,
             catalog: attempt.catalog.cloned(),
-            report: self.current_report(),
+            report: report::current(),
         };
         match self.load_kexec(plan, kexec, &outlook) {
             Ok((handover, came, way)) => {
-                self.report(|report, now| {
+                report::add(|report, now| {
                     report.end(Part::Load, now);
                     report.carry(&way);
                     report.came(&plan.id, &came);
@@ -127,22 +127,26 @@ impl Story {
             Ok(loaded) => loaded,
             Err(e) => return self.not_loaded(e),
         };
-        self.report(|report, now| {
+        report::add(|report, now| {
             report.end(Part::Load, now);
             report.came(&plan.id, &came);
         });
         attempt.job_begins(&run.on_failure).into_iter().for_each(|word| word.say());
         let started = uptime().as_secs_f64();
+        report::add(|report, now| report.begin(Part::Job, now));
         let facts = facts(&Machine::probe(), self.network.lease().as_ref(), attempt.attempt);
         let outcome = self.run_job(plan, run, root.get().path(), &facts);
         // The memory of its root is free before anything else begins.
         drop(root);
-        self.report(|report, _| report.job(report::Job::of(plan, run, &outcome, started)));
+        report::add(|report, now| {
+            report.end(Part::Job, now);
+            report.job(report::Job::of(plan, run, &outcome, started));
+        });
         Ended::Job(end_of(plan, run, &outcome))
     }
 
     fn not_loaded(&mut self, error: LoadError) -> Ended<Handover> {
-        self.report(|report, now| report.end(Part::Load, now));
+        report::add(|report, now| report.end(Part::Load, now));
         match error {
             LoadError::Stopped => Ended::Stopped,
             LoadError::Failed(failure) => self.failed(failure),
@@ -151,7 +155,7 @@ impl Story {
 
     /// Trying again may help, unless what has to be read was read already.
     fn failed(&mut self, failure: Failure) -> Ended<Handover> {
-        self.report(|report, now| report.fail(&failure, now));
+        report::add(|report, now| report.fail(&failure, now));
         let again = !self.handoff.as_ref().is_some_and(|handoff| handoff.is_used_up());
         let failure = match again {
             true => failure,
@@ -162,33 +166,21 @@ impl Story {
 
     /// False if it needs a network, and a person does not want to wait for that.
     fn is_reachable(&mut self, artifact: &Artifact, plan: &Plan) -> bool {
-        if !artifact.locations.iter().all(|location| location.is_remote()) {
-            return true;
-        }
-        self.report(|report, now| report.begin(Part::Network, now));
-        let there = self.wait_for_network(&plan.title);
-        let lease = self.network.lease();
-        self.report(|report, now| {
-            report.end(Part::Network, now);
-            report.running().lease = lease.as_ref().map(Into::into);
-            report.begin(Part::Load, now);
-        });
+        let remote = artifact.locations.iter().all(|location| location.is_remote());
+        let there = !remote || self.has_network(plan);
+        report::add(|report, now| report.begin(Part::Load, now));
         there
     }
 
-    /// Adds to the report and writes it: whatever comes next, it is there.
-    pub fn report(&self, add: impl FnOnce(&mut Report, f64)) {
-        let mut report = self.current_report();
-        add(&mut report, uptime().as_secs_f64());
-        report.write();
-    }
-
-    /// What was written so far, in the stage of this kernel.
-    fn current_report(&self) -> Report {
-        let mut report = Report::read();
-        let cmdline = fs::read_to_string("/proc/cmdline").ok();
-        report.stage(&Machine::probe().kernel, &boot_id(), cmdline.as_deref().map(str::trim));
-        report
+    fn has_network(&mut self, plan: &Plan) -> bool {
+        report::add(|report, now| report.begin(Part::Network, now));
+        let there = self.wait_for_network(&plan.title);
+        let lease = self.network.lease();
+        report::add(|report, now| {
+            report.end(Part::Network, now);
+            report.running().lease = lease.as_ref().map(Into::into);
+        });
+        there
     }
 }
 

@@ -13,6 +13,8 @@ use serde_json::Value;
 
 use super::course;
 use super::handoff::Handoff;
+use super::kernel::{boot_id, uptime};
+use super::source::Offer;
 use crate::load::{Came, Failure, Fetched, ModulesOfRoot};
 use crate::plan::{Plan, Step, Way};
 use crate::verify::Trust;
@@ -204,6 +206,22 @@ impl Report {
     }
 }
 
+/// Adds to the report and writes it: whatever comes next, it is there. Times are in seconds since this kernel's start.
+pub fn add(what: impl FnOnce(&mut Report, f64)) {
+    let mut report = current();
+    what(&mut report, uptime().as_secs_f64());
+    report.write();
+}
+
+/// What was written so far, in the stage of this kernel.
+pub fn current() -> Report {
+    let mut report = Report::read();
+    let cmdline = fs::read_to_string("/proc/cmdline").ok();
+    let release = crate::machine::Machine::probe().kernel;
+    report.stage(&release, &boot_id(), cmdline.as_deref().map(str::trim));
+    report
+}
+
 /// A second stage goes on with the report of the first.
 pub fn begin(handoff: &Handoff) {
     if !Path::new(REPORT).exists() {
@@ -255,13 +273,12 @@ fn harmless(text: &str) -> String {
 }
 
 impl Report {
-    /// An attempt at an entry begins; `now` is in seconds since this kernel's start.
+    /// An attempt at an entry begins.
     pub fn begin_attempt(
         &mut self,
         attempt: &course::Attempt,
         plan: &Plan,
         machine: &crate::machine::Machine,
-        now: f64,
     ) {
         if self.machine == Machine::default() {
             self.machine = machine.clone().into();
@@ -278,7 +295,12 @@ impl Report {
         let entry = Entry { id: plan.id.clone(), title: plan.title.clone(), boot: boot.into() };
         self.attempt(entry, !attempt.attended);
         self.attempt = attempt.attempt;
-        self.begin(Part::Load, now);
+    }
+
+    /// The catalog that is chosen from.
+    pub fn catalog(&mut self, offer: &Offer) {
+        let location = offer.location().map_or_else(|| "built-in".into(), |location| location.to_string());
+        self.catalog = offer.sha256.clone().map(|sha256| Catalog { location, sha256 });
     }
 
     /// How the root gets into the second stage.

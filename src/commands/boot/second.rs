@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn carried() -> Way {
-        Way::Carried(Numbers { kernel: 1, initrd: 1, archive: 1, most: 9, available: 9 })
+        Way::Carried(Numbers { kernel: 1, image: 1, initrd: 1, archive: 1, most: 9, available: 9 })
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::machine::Machine;
 use crate::net::Network;
 use crate::tui::menu::MenuModel;
 use crate::tui::network::Awaited;
+use crate::verify::Sha256;
 
 const BUILT_IN: &str = "/etc/bootjack/catalog.toml";
 
@@ -41,6 +42,8 @@ pub enum Origin {
 pub struct Offer {
     pub parsed: Parsed,
     pub origin: Origin,
+    /// Over its bytes, for the report; absent: nobody wrote one.
+    pub sha256: Option<Sha256>,
     /// What the operator has to know beside the catalog's own faults.
     pub notices: Vec<String>,
 }
@@ -85,12 +88,12 @@ pub fn get(story: &mut Story, wanted: &Wanted, or_built_in: bool) -> Result<Offe
 fn built_in() -> Result<Offer, Failure> {
     let origin = Location::Initramfs(BUILT_IN.into());
     match fs::read(BUILT_IN) {
-        Ok(bytes) => understood(parse(&bytes, &origin)?, Origin::BuiltIn),
+        Ok(bytes) => understood(parse(&bytes, &origin)?, Sha256::of(&bytes), Origin::BuiltIn),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let empty = catalog::parse("", &origin, BUILT_IN);
             let parsed = Parsed { catalog: Some(Catalog::empty()), problems: Vec::new(), ..empty };
             let notices = vec!["No catalog: neither bootjack.catalog= nor one in the initrd.".into()];
-            Ok(Offer { parsed, origin: Origin::Nothing, notices })
+            Ok(Offer { parsed, origin: Origin::Nothing, sha256: None, notices })
         }
         Err(e) => Err(Failure::new(Phase::Catalog, BUILT_IN, e)),
     }
@@ -150,7 +153,7 @@ fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Of
     });
     let (bytes, from) = fetched?;
     let parsed = parse(&bytes, &from).map_err(NoOffer::Failed)?;
-    understood(parsed, Origin::Fetched(from)).map_err(NoOffer::Failed)
+    understood(parsed, Sha256::of(&bytes), Origin::Fetched(from)).map_err(NoOffer::Failed)
 }
 
 fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
@@ -159,9 +162,9 @@ fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
 }
 
 /// The entries that stand; a file in which none can be found is a failure with every complaint.
-fn understood(parsed: Parsed, origin: Origin) -> Result<Offer, Failure> {
+fn understood(parsed: Parsed, sha256: Sha256, origin: Origin) -> Result<Offer, Failure> {
     if parsed.catalog.is_some() {
-        return Ok(Offer { parsed, origin, notices: Vec::new() });
+        return Ok(Offer { parsed, origin, sha256: Some(sha256), notices: Vec::new() });
     }
     let complaints = parsed.render();
     Err(Failure {

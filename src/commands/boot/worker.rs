@@ -11,7 +11,7 @@ use super::LOG;
 use super::beginning::{complaint, load_drivers, lower_kernel, make_fetcher, open_consoles};
 use super::course::{Attempt, Course, End, Ended, Hands, Start, Wanted};
 use super::handoff::Handoff;
-use super::report;
+use super::report::{self, Part};
 use super::source::{self, NoOffer, Offer};
 use super::words::{Legacy, Word};
 use crate::cmdline::Params;
@@ -48,7 +48,13 @@ pub fn run() -> Result<ExitCode, Failure> {
     std::panic::set_hook(Box::new(|panic| log::error!("the worker panics: {panic}")));
     let mut story = Story::begin().inspect_err(|failure| Word::Failed(failure.clone()).say())?;
     let second = story.handoff.as_ref().map(Handoff::second);
-    let start = Start { params: story.params.clone(), legacy: Legacy::read(), second };
+    let legacy = Legacy::read();
+    report::add(|report, now| {
+        story.notices.iter().for_each(|notice| report.warn(notice));
+        // The death of the worker before this one.
+        legacy.failure.iter().for_each(|failure| report.fail(failure, now));
+    });
+    let start = Start { params: story.params.clone(), legacy, second };
     let handover = match Course::new(start).live(&mut story) {
         End::Loaded(handover) => handover,
         End::Reboot => Handover::reboot(),
@@ -81,7 +87,9 @@ impl Story {
         notices.extend(complaints);
         let network = Network::start(config).map_err(|e| Failure::new(Phase::Network, "netlink", e))?;
         Word::Doing("loading drivers".into()).say();
+        report::add(|report, now| report.begin(Part::Drivers, now));
         load_drivers();
+        report::add(|report, now| report.end(Part::Drivers, now));
         let quiet = lower_kernel();
         let consoles = open_consoles(&params, &mut notices);
         let fetcher = make_fetcher(&params, &mut notices)?;
@@ -119,7 +127,7 @@ impl Story {
     /// Gives back what was taken, for what comes next. Links stay up for a system that goes on with this kernel; for
     /// another one they go down: its driver must not find a card that writes into its memory.
     fn end(mut self, order: &Order) {
-        self.report(|report, now| report.handover = Some(report::Handover::of(order, now)));
+        report::add(|report, now| report.handover = Some(report::Handover::of(order, now)));
         if matches!(order, Order::Kexec(_)) {
             self.network.down();
         }
@@ -132,10 +140,21 @@ impl Hands for Story {
     type Loaded = Handover;
 
     fn catalog(&mut self, wanted: &Wanted, or_built_in: bool) -> Result<Offer, NoOffer> {
-        source::get(self, wanted, or_built_in)
+        report::add(|report, now| report.begin(Part::Catalog, now));
+        let got = source::get(self, wanted, or_built_in);
+        report::add(|report, now| {
+            report.end(Part::Catalog, now);
+            match &got {
+                Ok(offer) => report.catalog(offer),
+                Err(NoOffer::Failed(failure)) => report.fail(failure, now),
+                Err(NoOffer::Left) => {}
+            }
+        });
+        got
     }
 
     fn model(&mut self, offer: &Offer) -> MenuModel {
+        report::add(|report, now| report.begin(Part::Menu, now));
         Self::model(self, offer)
     }
 
@@ -151,6 +170,7 @@ impl Hands for Story {
     }
 
     fn boot(&mut self, attempt: &Attempt) -> Ended<Handover> {
+        report::add(|report, now| report.end(Part::Menu, now));
         self.attempt(attempt)
     }
 

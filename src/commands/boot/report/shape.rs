@@ -116,10 +116,8 @@ pub enum Part {
     Network,
     Catalog,
     Menu,
-    Plan,
     Load,
     Job,
-    Handover,
 }
 
 /// When it was, and how long.

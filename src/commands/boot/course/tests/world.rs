@@ -368,7 +368,7 @@ impl Hands for World {
 }
 
 fn offer(catalog: &Catalog, origin: Origin) -> Offer {
-    Offer { parsed: parsed(catalog), origin, notices: vec![] }
+    Offer { parsed: parsed(catalog), origin, sha256: None, notices: vec![] }
 }
 
 /// What a first stage hands on.
