@@ -10,7 +10,7 @@ use super::report::{self, Part};
 use super::second::Outlook;
 use super::words::Word;
 use super::worker::Story;
-use crate::catalog::{Artifact, Boot, Kexec};
+use crate::catalog::{Boot, Kexec};
 use crate::handover::Handover;
 use crate::handover::run::Outcome;
 use crate::load::{self, Failure, LoadError, Phase};
@@ -58,7 +58,7 @@ impl Story {
     }
 
     fn load(&mut self, plan: &Plan, root: &RootPlan) -> Ended<Handover> {
-        if !self.is_reachable(&root.archive, plan) {
+        if !self.is_reachable(plan) {
             return Ended::Stopped;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
@@ -83,7 +83,7 @@ impl Story {
         written: &Kexec,
         attempt: &course::Attempt,
     ) -> Ended<Handover> {
-        if !self.is_reachable(&kexec.kernel, plan) {
+        if !self.is_reachable(plan) {
             return Ended::Stopped;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
@@ -118,7 +118,7 @@ impl Story {
 
     /// The job of an entry, from its root to its end. Nothing of it is left then.
     fn run(&mut self, plan: &Plan, run: &RunPlan, attempt: &course::Attempt) -> Ended<Handover> {
-        if !self.is_reachable(&run.root.archive, plan) {
+        if !self.is_reachable(plan) {
             return Ended::Stopped;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
@@ -165,9 +165,8 @@ impl Story {
     }
 
     /// False if it needs a network, and a person does not want to wait for that.
-    fn is_reachable(&mut self, artifact: &Artifact, plan: &Plan) -> bool {
-        let remote = artifact.locations.iter().all(|location| location.is_remote());
-        let there = !remote || self.has_network(plan);
+    fn is_reachable(&mut self, plan: &Plan) -> bool {
+        let there = !plan.needs_network() || self.has_network(plan);
         report::add(|report, now| report.begin(Part::Load, now));
         there
     }
