@@ -4,6 +4,7 @@
 use std::fs;
 
 use super::course::{self, Ended, JobEnd};
+use super::handoff::Handoff;
 use super::kernel::uptime;
 use super::loading::discard;
 use super::report::{self, Part};
@@ -22,7 +23,9 @@ impl Story {
     pub fn attempt(&mut self, attempt: &course::Attempt) -> Ended<Handover> {
         let entry = attempt.entry;
         Word::Doing(format!("planning {}", entry.id)).say();
-        let machine = Machine::probe();
+        let mut machine = Machine::probe();
+        let handoff = self.handoff.as_ref().filter(|handoff| handoff.id == entry.id);
+        machine.memory_available += handoff.map_or(0, Handoff::carried);
         let mut plan = match plan::plan(entry, &machine) {
             Ok(plan) => plan,
             Err(refusal) => {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::course::Second;
 use super::words::Policy;
+use crate::archive::carried::MEMBER;
 use crate::catalog::{Artifact, Boot, Entry, Root, RootSize};
 use crate::fetch::Location;
 use crate::load::HANDOFF;
@@ -86,6 +87,18 @@ impl Handoff {
     pub fn is_used_up(&self) -> bool {
         let carried = |location: &Location| matches!(location, Location::Initramfs(path) if !path.join("0000").exists());
         self.root.locations.iter().all(carried)
+    }
+
+    /// Bytes of an archive that travelled along and is still there: it goes as the tree comes, so that there is room for it.
+    pub fn carried(&self) -> u64 {
+        let size = |location: &Location| match location {
+            Location::Initramfs(path) => fs::read_dir(path).ok().map(|parts| {
+                let sizes = parts.filter_map(|part| Some(part.ok()?.metadata().ok()?.len()));
+                sizes.sum::<u64>().saturating_sub(MEMBER)
+            }),
+            _ => None,
+        };
+        self.root.locations.iter().filter_map(size).sum()
     }
 
     /// What the course of a second stage begins with.

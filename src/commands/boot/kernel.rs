@@ -52,7 +52,8 @@ impl Kernel {
     /// A worker lowers the loglevel to draw, and may die before it puts it back.
     pub fn restore(&self, wanted: &[&str]) {
         for (path, value) in self.settings.iter().filter(|(path, _)| wanted.contains(path)) {
-            if let Err(e) = fs::write(path, value) {
+            // printk_devkmsg takes no value without a line's end (kernel/printk/printk.c, devkmsg_sysctl_set_loglvl).
+            if let Err(e) = fs::write(path, format!("{value}\n")) {
                 log::warn!("restoring {path}: {e}");
             }
         }
