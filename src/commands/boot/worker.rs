@@ -48,7 +48,12 @@ pub fn run() -> Result<ExitCode, Failure> {
     std::panic::set_hook(Box::new(|panic| log::error!("the worker panics: {panic}")));
     let mut story = Story::begin().inspect_err(|failure| Word::Failed(failure.clone()).say())?;
     let second = story.handoff.as_ref().map(Handoff::second);
-    let start = Start { params: story.params.clone(), legacy: Legacy::read(), second };
+    let legacy = Legacy::read();
+    // Process 1 writes no report: of the death of a worker it tells the next one.
+    if let Some(failure) = &legacy.failure {
+        story.report(|report, now| report.fail(failure, now));
+    }
+    let start = Start { params: story.params.clone(), legacy, second };
     let handover = match Course::new(start).live(&mut story) {
         End::Loaded(handover) => handover,
         End::Reboot => Handover::reboot(),
