@@ -11,8 +11,9 @@ check() {
 
 lab/need.sh build lint || exit 1
 check cargo fmt --check
-# The journeys are outside of --all-targets: see Cargo.toml.
-check cargo clippy --locked --quiet --all-targets --test vm -- -D warnings
+check cargo clippy --locked --quiet --all-targets -- -D warnings
+# The journeys are no default target (see Cargo.toml), and named beside --all-targets they are passed over.
+check cargo clippy --locked --quiet --test vm -- -D warnings
 check env RUSTDOCFLAGS=-Dwarnings cargo doc --locked --quiet --no-deps
 if ! cargo deny --version >/dev/null 2>&1; then
     echo "installing cargo-deny (for the check of licences and sources)" >&2

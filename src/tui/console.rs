@@ -101,6 +101,12 @@ impl Console {
         self.file.as_fd()
     }
 
+    /// Columns and rows, as far as they are known.
+    pub fn size(&self) -> (u16, u16) {
+        let Size { width, height } = self.terminal.backend().size;
+        (width, height)
+    }
+
     /// Whether the terminal has taken all that was painted.
     pub fn is_drained(&self) -> bool {
         self.pending.is_empty()

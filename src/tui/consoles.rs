@@ -92,6 +92,12 @@ impl Consoles {
         self.slots.iter().filter(|s| s.console.is_some()).count()
     }
 
+    /// Columns and rows that all that can be seen have; absent without any.
+    pub fn common_size(&self) -> Option<(u16, u16)> {
+        let sizes = self.slots.iter().filter_map(|s| Some(s.console.as_ref()?.size()));
+        sizes.reduce(|(columns, rows), (width, height)| (columns.min(width), rows.min(height)))
+    }
+
     /// Whether a key was pressed since this was asked last, be it an answer or not.
     pub fn was_touched(&mut self) -> bool {
         std::mem::take(&mut self.touched)

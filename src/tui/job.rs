@@ -14,8 +14,17 @@ use super::pager::Pager;
 use super::{Event, Look, Screen, text};
 use crate::handover::run::{End, Lines};
 
-/// Columns and rows of the job's terminal: what is left of a console of 80x24.
-pub const SIZE: (u16, u16) = (80, 16);
+/// Rows of a console that are not the job's: head, banner, command, rules, status and legend.
+const AROUND: u16 = 8;
+
+/// Columns and rows that a tool can count on, on consoles that are smaller too: what they have no room for is cut off
+/// there. What is left of 80x24 is what every tool knows how to draw on.
+const LEAST: (u16, u16) = (80, 16);
+
+/// Columns and rows of a job's terminal, on consoles of which the smallest is so big.
+pub fn size_on((columns, rows): (u16, u16)) -> (u16, u16) {
+    (columns.max(LEAST.0), rows.saturating_sub(AROUND).max(LEAST.1))
+}
 
 /// Rows that went off the job's terminal, for consoles that are higher.
 const ABOVE: usize = 44;
@@ -44,6 +53,8 @@ pub struct Job {
     timeout: Duration,
     facts: Vec<String>,
     elapsed: Duration,
+    /// Columns and rows of its terminal.
+    size: (u16, u16),
     terminal: vt100::Parser,
     /// What went off the terminal at its top, the newest last.
     above: Vec<String>,
@@ -56,9 +67,14 @@ pub struct Job {
 }
 
 impl Job {
-    /// The screen of a job that starts now; `facts` for its head.
-    pub fn new(title: &str, command: &[String], timeout: Duration, facts: Vec<String>) -> Self {
-        let (columns, rows) = SIZE;
+    /// The screen of a job that starts now on a terminal of this size, see [`size_on`]; `facts` for its head.
+    pub fn new(
+        title: &str,
+        command: &[String],
+        timeout: Duration,
+        (columns, rows): (u16, u16),
+        facts: Vec<String>,
+    ) -> Self {
         let size = |n| NonZero::new(n).unwrap_or(NonZero::<u16>::MIN);
         Self {
             title: title.to_owned(),
@@ -66,6 +82,7 @@ impl Job {
             timeout,
             facts,
             elapsed: Duration::ZERO,
+            size: (columns, rows),
             terminal: vt100::Parser::new(size(rows), size(columns), ABOVE),
             above: Vec::new(),
             lines: Lines::new(LOG),
@@ -99,13 +116,14 @@ impl Job {
 
     /// The view goes back a screen at a time: the emulator has no other way to its history.
     fn scrolled_off(&mut self) -> Vec<String> {
+        let (columns, height) = self.size;
         let screen = self.terminal.screen_mut();
         let mut rows = Vec::new();
         let mut left = screen.scrollback_len();
         while left > 0 {
             screen.set_scrollback(left);
-            let here = left.min(usize::from(SIZE.1));
-            rows.extend(screen.rows(0, SIZE.0).take(here));
+            let here = left.min(usize::from(height));
+            rows.extend(screen.rows(0, columns).take(here));
             left -= here;
         }
         screen.set_scrollback(0);
@@ -166,7 +184,7 @@ impl Job {
     /// The terminal's rows down to the last one in use, with what went off above them; at most `room`.
     fn pane(&self, look: &Look, room: usize) -> Vec<Line<'static>> {
         let screen = self.terminal.screen();
-        let rows: Vec<Line> = (0..SIZE.1).map(|row| row_of(screen, row, look)).collect();
+        let rows: Vec<Line> = (0..self.size.1).map(|row| row_of(screen, row, look)).collect();
         let written = rows.iter().rposition(|row| row.width() > 0).map_or(0, |at| at + 1);
         let rows = &rows[..written];
         let above = self.above.iter().map(|row| Line::from(plain(row)));
@@ -177,7 +195,7 @@ impl Job {
 
 fn row_of(screen: &vt100::Screen, row: u16, look: &Look) -> Line<'static> {
     let mut spans: Vec<(String, Style)> = Vec::new();
-    for cell in (0..SIZE.0).filter_map(|column| screen.cell(row, column)) {
+    for cell in (0..screen.size().1.get()).filter_map(|column| screen.cell(row, column)) {
         if cell.is_wide_continuation() {
             continue;
         }
@@ -283,7 +301,7 @@ impl Screen for Job {
         let at = ratatui::layout::Rect { y: area.bottom(), height: foot, ..area };
         page::lines(buffer, at, status);
         let mut top = 2;
-        if area.height > SIZE.1 + 2 {
+        if area.height > self.size.1 + 2 {
             page::rule(buffer, page::row(area, area.y + top), look);
             top += 1;
         }
@@ -304,7 +322,7 @@ mod tests {
 
     fn job() -> Job {
         let command = ["/usr/sbin/flash".to_owned(), "--yes".into()];
-        Job::new("Flash", &command, Duration::from_secs(1800), vec![])
+        Job::new("Flash", &command, Duration::from_secs(1800), size_on((80, 24)), vec![])
     }
 
     fn shown(job: &Job, room: usize) -> Vec<String> {
@@ -360,9 +378,27 @@ mod tests {
         }
         assert_eq!(shown(&job, 3), ["line 97", "line 98", "line 99"]);
         let all = shown(&job, 1000);
-        let kept = ABOVE + usize::from(SIZE.1) - 1;
+        let kept = ABOVE + usize::from(LEAST.1) - 1;
         assert_eq!(all, (100 - kept..100).map(|n| format!("line {n}")).collect::<Vec<_>>());
         assert_eq!(job.lines.all().len(), 103);
+    }
+
+    #[test]
+    fn its_terminal_is_as_big_as_the_console_has_room_for() {
+        for (console, size) in [((80, 24), (80, 16)), ((200, 60), (200, 52)), ((40, 12), (80, 16))] {
+            assert_eq!(size_on(console), size);
+        }
+        for (columns, rows) in [(80, 24), (200, 60)] {
+            let (width, height) = size_on((columns, rows));
+            let mut job = Job::new("Flash", &[], SHOWN, (width, height), vec![]);
+            let lines: Vec<String> = (1..=height).map(|n| format!("{n:>1$}", usize::from(width))).collect();
+            job.output(lines.join("\r\n").as_bytes());
+            let backend = ratatui::backend::TestBackend::new(columns, rows);
+            let Ok(mut terminal) = ratatui::Terminal::new(backend);
+            let Ok(_) = terminal.draw(|frame| job.draw(frame, &Look::MONO));
+            let shown = terminal.backend().to_string();
+            assert!(lines.iter().all(|line| shown.contains(line)), "{shown}");
+        }
     }
 
     #[test]

@@ -459,7 +459,7 @@ fn loading_shows_how_much_how_fast_and_how_long_yet() {
 pub fn job() -> job::Job {
     let command = ["/usr/sbin/flash", "--yes", "--image", "/firmware/x12-2.14.bin"].map(str::to_owned);
     let facts = vec!["node7".into(), "10.0.2.15".into(), "14:03 UTC".into()];
-    job::Job::new("Flash the BIOS", &command, Duration::from_secs(1800), facts)
+    job::Job::new("Flash the BIOS", &command, Duration::from_secs(1800), job::size_on((80, 24)), facts)
 }
 
 #[test]

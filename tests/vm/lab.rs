@@ -182,6 +182,23 @@ pub fn kexec(id: &str, kernel: &str, more: &str) -> String {
     format!("[[entry]]\n{title}boot = \"kexec\"\nkernel = {kernel}\n{more}\n")
 }
 
+/// A run entry titled `Entry ID` whose job is this shell script; `more` are further lines of its table `run`.
+pub fn job(id: &str, root: &str, script: &str, more: &str) -> String {
+    job_of(id, root, &format!("[\"/bin/sh\", \"-c\", '''{script}''']"), more)
+}
+
+/// The same with any command, a list of TOML.
+pub fn job_of(id: &str, root: &str, command: &str, more: &str) -> String {
+    let title = format!("id = \"{id}\"\ntitle = \"Entry {id}\"\n");
+    format!("[[entry]]\n{title}boot = \"run\"\nroot = {root}\n[entry.run]\ncommand = {command}\n{more}\n")
+}
+
+/// A catalog with these lines for its menu, whose first entry is `first` and whose second boots this root (`next`).
+pub fn menu_of(menu: &str, first: &str, next: &str) -> String {
+    let more = catalog(&[("next", next, "")]);
+    more.replacen("version = 1\n", &format!("version = 1\n[menu]\n{menu}\n{first}"), 1)
+}
+
 /// A catalog of switch-root entries (id, artifact, further lines) titled `Entry ID`, and one that powers off.
 pub fn catalog(entries: &[(&str, &str, &str)]) -> String {
     let mut text = "version = 1\n".to_owned();

@@ -16,6 +16,8 @@ mod enospc_while_unpacking;
 mod gnu_static_boots;
 mod harness_sees_types_and_ends;
 mod initramfs_memory_is_given_back;
+mod jobs_end_as_declared;
+mod jobs_leave_nothing;
 mod kexec_carries_the_root;
 mod kexec_fetches_again;
 mod kexec_in_little_memory;

@@ -22,11 +22,11 @@ impl Story {
     ) -> Outcome {
         Word::Doing(format!("running the job {}", plan.id)).say();
         let mut job = Job::new(&plan.id, tree, run.command.clone(), run.timeout);
-        job.size = job::SIZE;
+        job.size = job::size_on(self.consoles.common_size().unwrap_or_default());
         job.environment = known(plan, run).into_iter().chain(facts.iter().cloned()).collect();
         log::info!("job {}: {:?}, at most {} s", plan.id, run.command, run.timeout.as_secs());
         let outcome = match job.start(Instant::now()) {
-            Ok(running) => self.watch_job(plan, run, running),
+            Ok(running) => self.watch_job(plan, run, job.size, running),
             Err(e) => Outcome::refused(format!("{e:#}")),
         };
         log::info!("job {}: {} after {} s", plan.id, outcome.end, outcome.elapsed.as_secs());
@@ -36,9 +36,9 @@ impl Story {
         outcome
     }
 
-    fn watch_job(&mut self, plan: &Plan, run: &RunPlan, mut running: Running) -> Outcome {
+    fn watch_job(&mut self, plan: &Plan, run: &RunPlan, size: (u16, u16), mut running: Running) -> Outcome {
         let facts = source::header(&self.network);
-        let mut screen = job::Job::new(&plan.title, &run.command, run.timeout, facts);
+        let mut screen = job::Job::new(&plan.title, &run.command, run.timeout, size, facts);
         loop {
             let answered = self.consoles.ask(&mut screen, &mut |screen| {
                 feed(screen, &mut running);

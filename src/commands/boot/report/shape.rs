@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::LostXattrs;
 use crate::handover::Order;
-use crate::handover::run::Outcome;
+use crate::handover::run::{End, Outcome};
 use crate::load::{self, Failure, Fetched, ModulesOfRoot};
 use crate::net::{Lease, Mac};
 use crate::plan::{Plan, RunPlan};
@@ -270,12 +270,23 @@ impl Job {
             command: run.command.clone(),
             started,
             seconds: outcome.elapsed.as_secs_f64(),
-            end: outcome.end.to_string(),
+            end: end_in_words(&outcome.end),
             success: outcome.succeeded(),
             output_bytes: outcome.bytes_of_output,
             left_running: u32::try_from(outcome.left_running).unwrap_or(u32::MAX),
             log: outcome.log.clone(),
         }
+    }
+}
+
+/// For programs that read it, and promised: people are told by [`End`] itself.
+pub(super) fn end_in_words(end: &End) -> String {
+    match end {
+        End::Exit(code) => format!("exit {code}"),
+        End::Signal(name) => format!("signal {name}"),
+        End::Deadline => "deadline".into(),
+        End::Stopped => "stopped".into(),
+        End::Refused(why) => format!("refused: {why}"),
     }
 }
 

@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::shape::end_in_words;
 use super::*;
+use crate::handover::run::End;
 use crate::load::Phase;
 
 const DOCS: &str = include_str!("../../../../docs/report.md");
@@ -234,5 +236,15 @@ fn no_password_gets_in() {
         ["http://host/a@b:c", "http://me@host/", "a://b", "no url", "x:y@z", "://", "http://[::1]:80/a"]
     {
         assert_eq!(harmless(kept), kept);
+    }
+}
+
+#[test]
+fn the_end_of_a_job_is_told_in_the_words_that_are_promised() {
+    let row = DOCS.lines().find(|line| line.contains("`jobs[].end`")).unwrap();
+    let signal = End::Signal("SIGKILL".into());
+    for end in [End::Exit(0), signal, End::Deadline, End::Stopped, End::Refused(String::new())] {
+        let word = format!("`{}`", end_in_words(&end));
+        assert!(row.contains(&word), "{word} is not in {row}");
     }
 }
