@@ -22,7 +22,7 @@ use crate::catalog::Artifact;
 use crate::fetch::{self, Event, Exhausted, Fetcher, Location};
 use crate::handover::root::{Root, SYSROOT};
 use crate::handover::{self, Handover, init};
-use crate::plan::{RootPlan, mib};
+use crate::plan::{ModulesFrom, RootPlan, mib};
 use crate::verify::{Sha256, Trust, Verified};
 pub use failure::{Failure, Phase, clean};
 pub use kexec::{Second, load_kexec};
@@ -133,7 +133,7 @@ pub struct Loader<'a> {
 /// # Errors
 /// [`LoadError`]; the tmpfs is unmounted by then.
 pub fn load(plan: &RootPlan, id: &str, loader: &Loader<'_>) -> Result<(Handover, Came), LoadError> {
-    let (root, came) = load_root(plan, id, loader)?;
+    let (root, mut came) = load_root(plan, id, loader)?;
     let init = init::find(root.get().path(), &plan.inits, &plan.init_args).map_err(|e| {
         let failure = Failure::because(Phase::Handover, id, e.to_string());
         LoadError::Failed(failure.hint(if plan.init_named {
@@ -146,6 +146,9 @@ pub fn load(plan: &RootPlan, id: &str, loader: &Loader<'_>) -> Result<(Handover,
         let failure = Failure::new(Phase::Handover, id, e);
         LoadError::Failed(failure.hint("make /dev, /proc, /sys and /run directories in the root archive"))
     })?;
+    if plan.modules == ModulesFrom::Initrd && came.modules == Some(ModulesOfRoot::Missing) {
+        came.modules = Some(modules::hand_on(root.get())?);
+    }
     Ok((Handover::switch_root(root, init), came))
 }
 

@@ -39,7 +39,7 @@ impl Machine {
             serial: dmi("product_serial"),
             uuid: dmi("product_uuid"),
             efi: std::path::Path::new("/sys/firmware/efi").is_dir(),
-            own_initrd: OWN_INITRD.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum(),
+            own_initrd: own_initrd(),
             no_kexec: no_kexec(),
         }
     }
@@ -47,6 +47,25 @@ impl Machine {
 
 /// What a second stage's initrd is made of, but for what weighs nothing.
 const OWN_INITRD: &[&str] = &["/proc/self/exe", "/bin/busybox", "/etc/bootjack/catalog.toml"];
+
+/// With the modules, which go along if the second kernel is the same again. A system that is no initramfs has too many.
+fn own_initrd() -> u64 {
+    let size = |path: &&str| Some(fs::metadata(path).ok()?.len());
+    let program = OWN_INITRD.iter().filter_map(size).sum::<u64>();
+    let modules = if std::path::Path::new("/init").exists() { tree("/lib/modules".as_ref()) } else { 0 };
+    program + modules
+}
+
+/// Bytes of the files below a directory.
+fn tree(directory: &std::path::Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => tree(&entry.path()),
+        Ok(about) => about.len(),
+        Err(_) => 0,
+    };
+    entries.filter_map(Result::ok).map(size).sum()
+}
 
 /// kexec_load_disabled of proc_sys_kernel(5); without CONFIG_KEXEC_CORE there is no `kexec_loaded` (kernel/ksysfs.c).
 fn no_kexec() -> Option<String> {

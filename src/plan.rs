@@ -229,12 +229,13 @@ fn kexec_plan(kexec: &Kexec, machine: &Machine) -> Result<KexecPlan, Refusal> {
     }
     let own = kexec.root.is_some() && kexec.initrd.is_empty();
     let given = kexec.initrd.iter().map(|i| &i.artifact).chain(&kexec.modules).map(|a| a.size);
-    let initrd = given.chain(own.then_some(Some(machine.own_initrd))).sum::<Option<u64>>();
+    let all = given.chain(own.then_some(Some(machine.own_initrd)));
+    let initrd = all.reduce(|a, b| Some(a?.saturating_add(b?))).unwrap_or(Some(0));
     let archive = kexec.root.as_ref().and_then(|root| root.archive.size);
     let kernel = Some(KERNEL.max(kexec.kernel.size.unwrap_or(0)));
     let cargo = Cargo { kernel, image: kexec.kernel.size, initrd, archive };
     // What there will be when nothing runs but the second stage, whose files are in memory too.
-    let left = machine.memory_total.saturating_sub(SECOND_KERNEL + initrd.unwrap_or(0));
+    let left = machine.memory_total.saturating_sub(SECOND_KERNEL.saturating_add(initrd.unwrap_or(0)));
     let then = Machine { memory_available: left, ..machine.clone() };
     let root = kexec.root.as_ref().map(|root| root_plan(root, &then)).transpose()?;
     let mut plan = KexecPlan {
@@ -258,20 +259,37 @@ impl KexecPlan {
     /// # Errors
     /// It cannot be loaded, with the numbers.
     pub fn way_with(&self, cargo: &Cargo, machine: &Machine) -> Result<Way, Refusal> {
+        self.way_of(self.carry, cargo, machine)
+    }
+
+    fn way_of(&self, carry: Carry, cargo: &Cargo, machine: &Machine) -> Result<Way, Refusal> {
         let Some(root) = &self.root else {
             return fits(cargo, machine).map(|_| Way::Unknown);
         };
         let remote = root.archive.locations.iter().any(Location::is_remote);
         let again = if remote { Ok(()) } else { Err("it is in this initrd alone".into()) };
         if self.has_second_stage() {
-            return way(self.carry, again, cargo, machine);
+            return way(carry, again, cargo, machine);
         }
-        match self.carry {
+        match carry {
             Carry::Yes => Err(Refusal {
                 cause: "carry = \"yes\", and none of its initrds has bootjack in it".into(),
                 hint: Some("second_stage = true says that one has; without initrd, bootjack is it".into()),
             }),
             Carry::Auto | Carry::No => way(Carry::No, again, cargo, machine),
+        }
+    }
+}
+
+impl KexecPlan {
+    /// The same where nobody says how large the archive is (`why`): it is fetched again, if it can be.
+    ///
+    /// # Errors
+    /// It cannot, or what is loaded without it does not fit.
+    pub fn way_without(&self, cargo: &Cargo, machine: &Machine, why: &str) -> Result<Way, Refusal> {
+        match self.way_of(Carry::No, cargo, machine)? {
+            Way::Again(_) => Ok(Way::Again(why.to_owned())),
+            way => Ok(way),
         }
     }
 }

@@ -31,8 +31,8 @@ pub struct SecondRoot {
     pub size: String,
     pub init: Option<String>,
     pub init_args: Vec<String>,
-    /// The interface with the lease, as PXELINUX writes it after `01-`.
-    pub mac: Option<String>,
+    /// The interface with the lease: what this kernel calls it, and its address.
+    pub interface: Option<(String, String)>,
     /// Whether the root has to be fetched: then the network's words go along.
     pub network: bool,
 }
@@ -56,7 +56,7 @@ impl Second<'_> {
             words.extend(root.words()?);
             words.extend(self.watchdog());
             if root.network {
-                words.extend(self.network());
+                words.extend(self.network(root));
             }
         }
         if self.unattended && !self.has("panic") {
@@ -108,14 +108,14 @@ impl Second<'_> {
     }
 
     /// How the running kernel was told to find its network, unless the entry says; and DHCP if nobody says.
-    fn network(&self) -> Vec<String> {
+    fn network(&self, root: &SecondRoot) -> Vec<String> {
         let words = |text: &str| -> Vec<String> {
             let before_end = pieces(text)
                 .into_iter()
                 .take_while(|(w, _)| !is_end(w))
                 .map(|(w, raw)| (w.name, raw.to_owned()));
             before_end
-                .filter(|(n, _)| n != "BOOTIF" && NETWORK.contains(&n.as_str()))
+                .filter(|(n, _)| n != "BOOTIF" && n != "rd.bootif" && NETWORK.contains(&n.as_str()))
                 .map(|(_, r)| r)
                 .collect()
         };
@@ -126,6 +126,14 @@ impl Second<'_> {
         let mut running = words(self.running);
         if !says(&running) {
             running.push("ip=dhcp".into());
+        }
+        // Another kernel may count the interfaces in another order: a name is one of an address.
+        if let Some((name, mac)) = &root.interface
+            && running.iter().any(|word| {
+                word.starts_with("ip=") && word.split(':').any(|f| f == name || f == format!("ip={name}"))
+            })
+        {
+            running.push(format!("ifname={name}:{mac}"));
         }
         running
     }
@@ -154,7 +162,8 @@ impl SecondRoot {
             words.push(quoted("init=", init)?);
         }
         // 01: Ethernet, as PXELINUX writes it.
-        words.extend(self.mac.iter().map(|mac| format!("BOOTIF=01-{}", mac.replace(':', "-"))));
+        let mac = self.interface.iter().map(|(_, mac)| mac);
+        words.extend(mac.map(|mac| format!("BOOTIF=01-{}", mac.replace(':', "-"))));
         Ok(words)
     }
 }
@@ -236,7 +245,7 @@ mod tests {
             size: "60%".into(),
             init: Some("/sbin/my init".into()),
             init_args: vec!["-x".into(), "a b".into(), String::new()],
-            mac: Some("52:54:00:12:34:56".into()),
+            interface: Some(("eth0".into(), "52:54:00:12:34:56".into())),
             network: true,
         };
         let written = "console=ttyS0 root=tmpfs:http://old/r init=/old -- old args";
@@ -275,10 +284,14 @@ mod tests {
     #[test]
     fn the_network_is_found_as_the_running_kernel_found_it() {
         let running = "BOOTIF=01-00 ip=10.0.2.15::10.0.2.2:24:h:eth0:none nameserver=1.1.1.1 quiet";
-        let root = SecondRoot { network: true, ..root() };
+        let interface = Some(("eth0".to_owned(), "aa:bb:cc:dd:ee:ff".to_owned()));
+        let root = SecondRoot { network: true, interface, ..root() };
         let second = Second { running, root: Some(root), ..Second::default() };
         let text = second.compose().unwrap();
-        assert!(text.ends_with(" ip=10.0.2.15::10.0.2.2:24:h:eth0:none nameserver=1.1.1.1"), "{text}");
+        // By its address: the second kernel may call it otherwise.
+        let network =
+            " ip=10.0.2.15::10.0.2.2:24:h:eth0:none nameserver=1.1.1.1 ifname=eth0:aa:bb:cc:dd:ee:ff";
+        assert!(text.ends_with(network), "{text}");
         let text = Second { written: "ip=eth1:dhcp", ..second }.compose().unwrap();
         assert!(text.starts_with("ip=eth1:dhcp ") && !text.contains("10.0.2.15"), "{text}");
     }

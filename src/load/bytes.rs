@@ -120,7 +120,11 @@ impl Once<'_> {
             Err(_) if stopped.into_inner() => return Err(Attempt::Stopped),
             Err(why) => why,
         };
-        if let Some(why) = bound.broken(Some(self.artifact.size.unwrap_or(most))) {
+        let too_many = |why| match self.artifact.size {
+            Some(_) => why,
+            None => format!("more than the {} there is room for", mib(most)),
+        };
+        if let Some(why) = bound.broken(Some(self.artifact.size.unwrap_or(most))).map(too_many) {
             return Err(self.refuse(Verdict::OTHER_BYTES, &location, &why));
         }
         if let Some(failure) = flow.failure() {

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use super::{Came, Failure, Fetched, LoadError, Loader, Phase, ROOT, Report, bytes, modules, on_last, stage};
 use crate::archive::carried::MemberWriter;
@@ -17,12 +18,17 @@ use crate::verify::Verified;
 /// No kernel or initrd is larger: what a server that says no size may send at most.
 const MOST: u64 = 2 << 30;
 
+/// How often a part exists while it is loaded (`plan`'s arithmetic of carrying).
+const COPIES: u64 = 3;
+
 /// What the caller knows of the second stage: its words.
 pub struct Second<'a> {
     /// The command line for this kernel, when the root comes in this way.
     pub cmdline: &'a dyn Fn(&Kernel, &Way) -> Result<String, Failure>,
     /// What the second stage is told: [`super::HANDOFF`].
     pub handoff: Told<'a>,
+    /// Certificates that are not in the initrd's own place for them.
+    pub ca: &'a [PathBuf],
 }
 
 /// Given what came for the kexec, the bytes of the hand-off.
@@ -39,8 +45,8 @@ pub fn load_kexec(
     second: &Second<'_>,
 ) -> Result<(Handover, Came, Way), LoadError> {
     let mut parts = Parts { id, loader, came: Vec::new(), trusted: None };
-    let kernel = parts.kernel(&plan.kernel)?;
-    let initrd = parts.initrd(plan, &kernel)?;
+    let mut kernel = parts.kernel(&plan.kernel)?;
+    let initrd = parts.initrd(plan, &mut kernel, second.ca)?;
     let way = parts.carry(plan, &kernel, &initrd)?;
     if plan.root.is_some() && matches!(way, Way::Unknown) {
         let cause = "nobody says how large the archive is";
@@ -51,8 +57,8 @@ pub fn load_kexec(
         stage::handoff(&initrd, told)?;
     }
     let cmdline = (second.cmdline)(&kernel, &way).map_err(LoadError::Failed)?;
-    if cmdline.len() >= kernel.cmdline_max {
-        let (has, most) = (cmdline.len(), kernel.cmdline_max.saturating_sub(1));
+    if cmdline.len() > kernel.cmdline_max {
+        let (has, most) = (cmdline.len(), kernel.cmdline_max);
         let cause = format!("its command line has {has} bytes, this kernel takes {most}");
         let failure = Failure::because(Phase::Plan, id, cause);
         return Err(LoadError::Failed(failure.hint("shorten cmdline, or name fewer mirrors")));
@@ -81,13 +87,13 @@ impl Parts<'_> {
     }
 
     /// All initrds but for the archive: microcode, the given ones or bootjack itself, modules.
-    fn initrd(&mut self, plan: &KexecPlan, kernel: &Kernel) -> Result<File, LoadError> {
+    fn initrd(&mut self, plan: &KexecPlan, kernel: &mut Kernel, ca: &[PathBuf]) -> Result<File, LoadError> {
         let file = bytes::in_memory("initrd")?;
         if plan.root.is_some() {
             stage::microcode(&file)?;
         }
-        if let (None, Some(its_own)) = (&plan.root, &kernel.initrd) {
-            let mut its_own = its_own.try_clone().map_err(|e| self.unwritten("initrd of the UKI", e))?;
+        // That of a UKI is of use to a plain kernel alone; in either case it takes memory no longer.
+        if let (None, Some(mut its_own)) = (&plan.root, kernel.initrd.take()) {
             let rewind = bytes::rewind(&mut its_own);
             rewind
                 .and_then(|()| bytes::copy(&mut its_own, &mut &file))
@@ -99,7 +105,7 @@ impl Parts<'_> {
         if plan.root.is_some() && plan.initrd.is_empty() {
             // Drivers that were chosen for it are better than those that happen to be here.
             let release = kernel.release.as_deref().filter(|_| plan.modules.is_none());
-            stage::own(&file, release)?;
+            stage::own(&file, release, ca)?;
         }
         if let Some(artifact) = &plan.modules {
             self.append(&file, artifact, modules::MODULES)?;
@@ -109,7 +115,9 @@ impl Parts<'_> {
 
     fn append(&mut self, file: &File, artifact: &Artifact, name: &str) -> Result<(), LoadError> {
         stage::align(file).map_err(|e| self.unwritten(name, e))?;
-        let (trusted, fetched) = bytes::append(file, artifact, name, MOST, self.loader)?;
+        // More would take the machine's last memory before the arithmetic could say so.
+        let most = MOST.min(Machine::probe().memory_available / COPIES);
+        let (trusted, fetched) = bytes::append(file, artifact, name, most, self.loader)?;
         self.trust(trusted, fetched);
         Ok(())
     }
@@ -151,7 +159,10 @@ impl Parts<'_> {
             (Some(_), Way::Unknown) => {
                 let why = "the server does not say how large the archive is";
                 return match plan.carry {
-                    Carry::Auto => Ok(Way::Again(why.into())),
+                    Carry::Auto => {
+                        let none = Cargo { archive: None, ..cargo };
+                        plan.way_without(&none, &machine, why).map_err(|refusal| self.refused(refusal))
+                    }
                     _ => Err(self.refused(Refusal {
                         cause: format!("carry = \"yes\": {why}"),
                         hint: Some("name its size in the catalog: bootjack pack prints it".into()),
@@ -202,12 +213,13 @@ impl Parts<'_> {
     ) -> Result<(), LoadError> {
         stage::align(initrd).map_err(|e| self.unwritten(ROOT, e))?;
         let at = bytes::end(initrd).map_err(|e| self.unwritten(ROOT, e))?;
-        let (trusted, fetched) = bytes::fetch(archive, ROOT, numbers.archive, self.loader, &mut |archive| {
-            bytes::cut(initrd, at)?;
-            let mut members = MemberWriter::begin(initrd, stage::CARRIED)?;
-            bytes::copy(archive, &mut members)?;
-            members.finish().map(drop)
-        })?;
+        let (trusted, fetched) =
+            bytes::fetch(archive, ROOT, numbers.most_archive(), self.loader, &mut |archive| {
+                bytes::cut(initrd, at)?;
+                let mut members = MemberWriter::begin(initrd, stage::CARRIED)?;
+                bytes::copy(archive, &mut members)?;
+                members.finish().map(drop)
+            })?;
         self.trust(trusted, fetched);
         Ok(())
     }

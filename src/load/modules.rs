@@ -49,7 +49,8 @@ pub(super) fn give(
         return Ok((root, ModulesOfRoot::InTheRoot));
     }
     match &plan.modules {
-        ModulesFrom::Nowhere => Ok((root, ModulesOfRoot::Missing)),
+        // Those of the initrd can be given once: not before the root is sure to be used.
+        ModulesFrom::Nowhere | ModulesFrom::Initrd => Ok((root, ModulesOfRoot::Missing)),
         ModulesFrom::Artifact(artifact) => {
             let limits = Limits { bytes: plan.limit, entries: MOST_FILES };
             let mut target = Beside { root: directory, release: release.clone() };
@@ -65,15 +66,19 @@ pub(super) fn give(
             }
             Ok((root, ModulesOfRoot::Added))
         }
-        ModulesFrom::Initrd => {
-            let from = Path::new("/lib/modules").join(&release);
-            if !from.is_dir() {
-                return Ok((root, ModulesOfRoot::Missing));
-            }
-            move_into(&from, &directory).map_err(|e| failed(&from, e))?;
-            Ok((root, ModulesOfRoot::Added))
-        }
     }
+}
+
+/// Moves the modules of this initrd, which the first stage put there for the root, into it. Says whether there were any.
+pub(super) fn hand_on(root: &Root) -> Result<ModulesOfRoot, LoadError> {
+    let from = Path::new("/lib/modules").join(Machine::probe().kernel);
+    // Half of them are none: an earlier try may have come so far.
+    if !from.join("modules.dep").exists() {
+        return Ok(ModulesOfRoot::Missing);
+    }
+    let directory = root.open().map_err(|e| failed(root.path(), e))?;
+    move_into(&from, &directory).map_err(|e| failed(&from, e))?;
+    Ok(ModulesOfRoot::Added)
 }
 
 fn failed(path: &Path, error: io::Error) -> LoadError {
@@ -146,13 +151,19 @@ fn move_tree(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (old, new) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             move_tree(&old, &new)?;
             fs::remove_dir(&old)?;
+            continue;
+        }
+        if kind.is_symlink() {
+            // `build` and `source` lead nowhere outside of the machine that built the kernel.
+            std::os::unix::fs::symlink(fs::read_link(&old)?, &new)?;
         } else {
             fs::copy(&old, &new)?;
-            fs::remove_file(&old)?;
         }
+        fs::remove_file(&old)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -23,8 +23,10 @@ const MICROCODE: &str = "kernel/x86/microcode";
 /// Parts begin at multiples of this; between them only zeros may stand.
 const ALIGNMENT: u64 = 512;
 
-/// What goes along of this initramfs, beside the program: a shell, and what says whom to trust.
-const SETTINGS: &str = "etc/bootjack";
+/// What goes along of this initramfs, beside program and shell: what to boot when all else fails, and whom to trust. Not
+/// all of their directory: archives may lie there, too.
+const SETTINGS: &[&str] = &["catalog.toml", "ca", "ca-only", "keys"];
+const SETTINGS_OF: &str = "etc/bootjack";
 
 /// The part with microcode, if this initramfs has any.
 pub(super) fn microcode(file: &File) -> Result<(), LoadError> {
@@ -37,13 +39,14 @@ pub(super) fn microcode(file: &File) -> Result<(), LoadError> {
     append(file, &tree)
 }
 
-/// The part with bootjack itself. Drivers go along only if the second kernel is the running one over again (`release`).
-pub(super) fn own(file: &File, release: Option<&str>) -> Result<(), LoadError> {
-    let tree = own_tree(release).map_err(|e| failed("the second stage", e))?;
+/// The part with bootjack itself. Drivers go along only if the second kernel is the running one over again (`release`);
+/// certificates of other places (`ca`) come to the others.
+pub(super) fn own(file: &File, release: Option<&str>, ca: &[PathBuf]) -> Result<(), LoadError> {
+    let tree = own_tree(release, ca).map_err(|e| failed("the second stage", e))?;
     append(file, &tree)
 }
 
-fn own_tree(release: Option<&str>) -> anyhow::Result<Tree> {
+fn own_tree(release: Option<&str>, ca: &[PathBuf]) -> anyhow::Result<Tree> {
     let mut tree = Tree::for_init();
     let program = fs::read("/proc/self/exe").context("reading this program")?;
     tree.file("init", 0o755, Content::Bytes(program))?;
@@ -53,9 +56,17 @@ fn own_tree(release: Option<&str>) -> anyhow::Result<Tree> {
         tree.file("bin/busybox", 0o755, Content::File(shell.to_owned()))?;
         tree.symlink("bin/sh", "busybox")?;
     }
-    let settings = Path::new("/").join(SETTINGS);
-    if settings.is_dir() {
-        add_tree(&mut tree, &settings, SETTINGS)?;
+    for name in SETTINGS {
+        let place = format!("{SETTINGS_OF}/{name}");
+        let path = Path::new("/").join(&place);
+        if path.is_dir() {
+            add_tree(&mut tree, &path, &place)?;
+        } else if path.exists() {
+            tree.file(&place, 0o644, Content::File(path))?;
+        }
+    }
+    for (n, path) in ca.iter().enumerate() {
+        tree.file(&format!("{SETTINGS_OF}/ca/named-{n}.pem"), 0o644, Content::File(path.clone()))?;
     }
     let running = rustix::system::uname();
     if let Some(release) = release.filter(|r| r.as_bytes() == running.release().to_bytes()) {

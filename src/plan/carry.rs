@@ -65,6 +65,16 @@ impl Numbers {
         self.kernel.saturating_add(self.initrd).saturating_add(self.archive)
     }
 
+    /// Bytes of the largest archive that can be carried: of one whose size nobody said there may be so many.
+    pub fn most_archive(&self) -> u64 {
+        let by_share = self.most.saturating_sub(self.kernel.saturating_add(self.initrd));
+        let by_length = LONGEST_INITRD.saturating_sub(self.initrd.saturating_add(1));
+        let kernel = self.kernel.saturating_add(self.image.saturating_mul(COPIES - 1));
+        let by_room = (self.available.saturating_sub(kernel.saturating_add(SUNDRIES)) / COPIES)
+            .saturating_sub(self.initrd);
+        by_share.min(by_length).min(by_room)
+    }
+
     /// Why it cannot be loaded, if it cannot.
     fn fault(&self) -> Option<String> {
         let all = self.all();
@@ -229,6 +239,19 @@ mod tests {
             panic!("fetched again")
         };
         assert!(why.contains("4 GiB"), "{why}");
+    }
+
+    #[test]
+    fn the_largest_archive_is_the_one_that_still_has_no_fault() {
+        for (total, available) in [(1000, 2000), (1000, 295), (1 << 20, 1 << 20)] {
+            let machine = machine(total, available);
+            let most = numbers(&cargo(None), 0, &machine).unwrap().most_archive();
+            assert_eq!(numbers(&cargo(None), most, &machine).unwrap().fault(), None, "{total} {available}");
+            assert!(
+                numbers(&cargo(None), most + COPIES, &machine).unwrap().fault().is_some(),
+                "{total} {available}"
+            );
+        }
     }
 
     #[test]

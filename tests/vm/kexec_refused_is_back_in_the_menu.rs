@@ -16,12 +16,18 @@ fn refused_kernels_say_why_and_the_next_entry_boots() {
     let arm = artifact_of(&server, "arm", arm);
     let whole = std::fs::read(Kernel::Cloud.image()).expect("a kernel");
     let cut = artifact_of(&server, "cut", whole[..whole.len() / 2].to_vec());
-    let entries = [("page", &page), ("arm", &arm), ("cut", &cut)];
+    // A kernel that says of itself that it knows no five-level page tables, as this machine uses them (xloadflags).
+    let mut other = whole.clone();
+    other[0x236] &= !0x60;
+    let other = artifact_of(&server, "other", other);
+    let entries = [("page", &page), ("arm", &arm), ("cut", &cut), ("other", &other)];
     let kernels: String = entries.iter().map(|(id, kernel)| kexec(id, kernel, "")).collect();
     let menu = format!("{}{kernels}", catalog(&[("good", &root.artifact("root"), "")]));
     let (initrd, words) = server.menu(Kernel::Cloud, &menu);
     let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
-    for (position, (id, why)) in [("page", "text"), ("arm", "arm64"), ("cut", "bytes")].iter().enumerate() {
+    let whys =
+        [("page", "this looks like text"), ("arm", "arm64"), ("cut", "7093248 of"), ("other", "ENOEXEC")];
+    for (position, (id, why)) in whys.iter().enumerate() {
         vm.expect("Entry poweroff");
         // Behind the good one and poweroff.
         vm.type_keys("1");
@@ -31,6 +37,9 @@ fn refused_kernels_say_why_and_the_next_entry_boots() {
         vm.type_keys(ENTER);
         vm.expect(&format!("what      {id}"));
         vm.expect(why);
+        if *id == "other" {
+            vm.expect("5-level paging");
+        }
         vm.type_keys(ESC);
     }
     vm.expect("Entry good");

@@ -24,13 +24,13 @@ impl Story {
         let entry = attempt.entry;
         Word::Doing(format!("planning {}", entry.id)).say();
         let mut machine = Machine::probe();
-        let handoff = self.handoff.as_ref().filter(|handoff| handoff.id == entry.id);
+        let handoff = self.handoff.as_ref().filter(|handoff| handoff.is_of(entry));
         machine.memory_available += handoff.map_or(0, Handoff::carried);
         let mut plan = match plan::plan(entry, &machine) {
             Ok(plan) => plan,
             Err(refusal) => {
                 let failure = Failure::because(Phase::Plan, &entry.id, refusal.cause);
-                return self.failed(Failure { hint: refusal.hint, ..failure });
+                return self.failed(attempt, Failure { hint: refusal.hint, ..failure });
             }
         };
         log::info!("booting {}: {}", plan.id, plan.title);
@@ -41,12 +41,12 @@ impl Story {
         match &plan.step {
             Step::Shell => match self.shell(attempt.console) {
                 Ok(()) => Ended::Stopped,
-                Err(failure) => self.failed(failure),
+                Err(failure) => self.failed(attempt, failure),
             },
             Step::Reboot => Ended::Loaded(Handover::reboot()),
             Step::PowerOff => Ended::Loaded(Handover::power_off()),
             Step::Local => Ended::Loaded(Handover::local()),
-            Step::SwitchRoot(root) => self.load(&plan, root),
+            Step::SwitchRoot(root) => self.load(&plan, root, attempt),
             Step::Kexec(kexec) => match &entry.boot {
                 Boot::Kexec(written) => self.load_second(&plan, kexec, written, attempt),
                 _ => Ended::Stopped,
@@ -57,10 +57,10 @@ impl Story {
 
     /// Whether the first stage put modules for the root into this initrd.
     fn has_modules_for_the_root(&self, attempt: &course::Attempt) -> bool {
-        self.handoff.as_ref().is_some_and(|handoff| handoff.modules && handoff.id == attempt.entry.id)
+        self.handoff.as_ref().is_some_and(|handoff| handoff.modules && handoff.is_of(attempt.entry))
     }
 
-    fn load(&mut self, plan: &Plan, root: &RootPlan) -> Ended<Handover> {
+    fn load(&mut self, plan: &Plan, root: &RootPlan, attempt: &course::Attempt) -> Ended<Handover> {
         if !self.is_reachable(plan) {
             return Ended::Stopped;
         }
@@ -75,7 +75,7 @@ impl Story {
                 });
                 Ended::Loaded(handover)
             }
-            Err(e) => self.not_loaded(e),
+            Err(e) => self.not_loaded(attempt, e),
         }
     }
 
@@ -92,7 +92,7 @@ impl Story {
         Word::Doing(format!("loading {}", plan.id)).say();
         let running = match fs::read_to_string("/proc/cmdline") {
             Ok(running) => running,
-            Err(e) => return self.failed(Failure::new(Phase::Plan, "/proc/cmdline", e)),
+            Err(e) => return self.failed(attempt, Failure::new(Phase::Plan, "/proc/cmdline", e)),
         };
         let outlook = Outlook {
             entry: attempt.entry.clone(),
@@ -104,6 +104,7 @@ impl Story {
             policy: attempt.policy.clone(),
             attempt: attempt.attempt,
             catalog: attempt.catalog.cloned(),
+            ca: self.params.ca.clone(),
             report: report::current(),
         };
         match self.load_kexec(plan, kexec, &outlook) {
@@ -115,7 +116,7 @@ impl Story {
                 });
                 Ended::Loaded(handover)
             }
-            Err(e) => self.not_loaded(e),
+            Err(e) => self.not_loaded(attempt, e),
         }
     }
 
@@ -128,7 +129,7 @@ impl Story {
         let loaded = self.watched(plan, drop, |loader| load::load_root(&run.root, &plan.id, loader));
         let (root, came) = match loaded {
             Ok(loaded) => loaded,
-            Err(e) => return self.not_loaded(e),
+            Err(e) => return self.not_loaded(attempt, e),
         };
         report::add(|report, now| {
             report.end(Part::Load, now);
@@ -148,22 +149,24 @@ impl Story {
         Ended::Job(end_of(plan, run, &outcome))
     }
 
-    fn not_loaded(&mut self, error: LoadError) -> Ended<Handover> {
+    fn not_loaded(&self, attempt: &course::Attempt, error: LoadError) -> Ended<Handover> {
         report::add(|report, now| report.end(Part::Load, now));
         match error {
             LoadError::Stopped => Ended::Stopped,
-            LoadError::Failed(failure) => self.failed(failure),
+            LoadError::Failed(failure) => self.failed(attempt, failure),
         }
     }
 
     /// Trying again may help, unless what has to be read was read already.
-    fn failed(&mut self, failure: Failure) -> Ended<Handover> {
+    fn failed(&self, attempt: &course::Attempt, mut failure: Failure) -> Ended<Handover> {
         report::add(|report, now| report.fail(&failure, now));
-        let again = !self.handoff.as_ref().is_some_and(|handoff| handoff.is_used_up());
-        let failure = match again {
-            true => failure,
-            false => failure.hint("what was carried can be read once: reboot, and boot it anew"),
-        };
+        let handed = self.handoff.as_ref().filter(|handoff| handoff.is_of(attempt.entry));
+        let again = !handed.is_some_and(Handoff::is_used_up);
+        if !again {
+            failure
+                .cause
+                .push("what was carried can be read once, and was read: only another boot helps".into());
+        }
         Ended::Failed { failure, again }
     }
 

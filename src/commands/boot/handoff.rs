@@ -83,6 +83,11 @@ impl Handoff {
         Ok(Some(handoff))
     }
 
+    /// Whether this is the root that was handed on, and not another entry of that name.
+    pub fn is_of(&self, entry: &Entry) -> bool {
+        entry.id == self.id && matches!(entry.boot, Boot::SwitchRoot(_))
+    }
+
     /// Whether the archive travelled along, and was read already: each of its parts is gone once it was read.
     pub fn is_used_up(&self) -> bool {
         let carried = |location: &Location| matches!(location, Location::Initramfs(path) if !path.join("0000").exists());

@@ -99,7 +99,8 @@ impl Story {
         let work = |loader: &Loader<'_>| {
             let cmdline = |kernel: &_, way: &_| outlook.cmdline(kernel, way);
             let handoff = |came: &[_], way: &_| outlook.handoff(came, way);
-            load::load_kexec(kexec, &plan.id, loader, &Second { cmdline: &cmdline, handoff: &handoff })
+            let second = Second { cmdline: &cmdline, handoff: &handoff, ca: &outlook.ca };
+            load::load_kexec(kexec, &plan.id, loader, &second)
         };
         self.watched(plan, |(handover, ..)| discard(handover), work)
     }

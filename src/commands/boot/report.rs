@@ -292,7 +292,10 @@ impl Report {
             Step::PowerOff => "poweroff",
             Step::Local => "local",
         };
-        let entry = Entry { id: plan.id.clone(), title: plan.title.clone(), boot: boot.into() };
+        // A second stage does what a kexec began.
+        let same = self.entry.as_ref().filter(|entry| entry.id == plan.id && self.stages.len() > 1);
+        let boot = same.map_or_else(|| boot.to_owned(), |entry| entry.boot.clone());
+        let entry = Entry { id: plan.id.clone(), title: plan.title.clone(), boot };
         self.attempt(entry, !attempt.attended);
         self.attempt = attempt.attempt;
     }

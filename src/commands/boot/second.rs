@@ -1,7 +1,7 @@
 //! The first stage's view of the second: the words for its kernel's command line, and what it is told beside them.
 //! Loading the kernel is `load`'s.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::tcgetattr;
@@ -11,7 +11,7 @@ use super::kernel::uptime;
 use super::report::{Artifact, Part, Report};
 use super::words::Policy;
 use crate::catalog::{Entry, Kexec, RootSize};
-use crate::cmdline::{Second, SecondRoot};
+use crate::cmdline::{Params, Second, SecondRoot};
 use crate::fetch::Location;
 use crate::handover::kernel::Kernel;
 use crate::load::{CARRIED, Failure, Fetched, Phase};
@@ -32,6 +32,8 @@ pub struct Outlook {
     pub policy: Policy,
     pub attempt: u32,
     pub catalog: Option<Location>,
+    /// Certificates that the command line names.
+    pub ca: Vec<PathBuf>,
     /// What was reported so far.
     pub report: Report,
 }
@@ -54,7 +56,7 @@ impl Outlook {
                 },
                 init: root.init.clone(),
                 init_args: root.init_args.clone(),
-                mac: self.lease.as_ref().map(|lease| lease.mac.to_string()),
+                interface: self.lease.as_ref().map(|l| (l.interface.clone(), l.mac.to_string())),
                 network: carried.is_none(),
             }
         });
@@ -88,11 +90,18 @@ impl Outlook {
             policy: self.policy.clone(),
             attempt: self.attempt,
             lease: self.lease.clone(),
-            root: HandedRoot::of(root, self.carried(way)),
+            root: self.with_words(HandedRoot::of(root, self.carried(way))),
             modules: self.kexec.modules.is_some(),
             report: self.reported(came, way).map_err(|e| failed(format!("the report: {e}")))?,
         };
         handoff.bytes().map_err(|e| failed(format!("writing the hand-off: {e}")))
+    }
+
+    /// Where the entry names no init, its command line may.
+    fn with_words(&self, root: HandedRoot) -> HandedRoot {
+        let words = Params::parse(&self.kexec.cmdline);
+        let init_args = if root.init_args.is_empty() { words.init_args } else { root.init_args };
+        HandedRoot { init: root.init.or(words.init), init_args, ..root }
     }
 
     /// The report with what came for this kexec.
@@ -131,7 +140,6 @@ fn speed(path: &Path) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::catalog::{Action, Artifact, Boot, Carry, Root};
-    use crate::cmdline::Params;
     use crate::plan::Numbers;
     use crate::verify::Trust;
     use std::time::Duration;
@@ -177,6 +185,7 @@ mod tests {
             policy: Policy { retry_for: Duration::from_secs(60), on_failure: Action::Reboot },
             attempt: 2,
             catalog: None,
+            ca: vec![],
             report: Report::continue_from(None),
         }
     }
@@ -221,6 +230,19 @@ mod tests {
         assert_eq!(told.archive.locations, [Location::parse("initramfs:/bootjack/root").unwrap()]);
         assert_eq!((&told.archive.trust, told.size), (&words.archive.trust, words.size));
         assert_eq!((&told.init, &told.init_args), (&words.init, &words.init_args));
+    }
+
+    #[test]
+    fn an_init_of_the_command_line_counts_where_the_entry_names_none() {
+        let mut outlook = outlook();
+        outlook.kexec.cmdline = "init=/bin/sh -- -c x".into();
+        let root = |outlook: &Outlook| {
+            let told: Handoff = serde_json::from_slice(&outlook.handoff(&[], &carried()).unwrap()).unwrap();
+            (told.root.init, told.root.init_args)
+        };
+        assert_eq!(root(&outlook), (Some("/bin/sh".into()), vec!["a b".into()]));
+        outlook.kexec.root.as_mut().unwrap().init_args.clear();
+        assert_eq!(root(&outlook), (Some("/bin/sh".into()), vec!["-c".into(), "x".into()]));
     }
 
     #[test]

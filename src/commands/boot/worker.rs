@@ -74,14 +74,15 @@ impl Story {
             String::new()
         });
         let params = Params::parse(&text);
-        let handoff = Handoff::read().map_err(|e| {
-            let failure = Failure::new(Phase::Early, HANDOFF, e);
-            failure.hint("both stages have to be the same version of bootjack")
-        })?;
+        let mut notices: Vec<String> = params.problems.iter().map(complaint).collect();
+        let handoff = Handoff::read().unwrap_or_else(|e| {
+            // The words of the command line name the root, too: what else was handed on is lost.
+            notices.push(format!("{HANDOFF}: {e}: is the first stage another version of bootjack?"));
+            None
+        });
         if let Some(handoff) = &handoff {
             report::begin(handoff);
         }
-        let mut notices: Vec<String> = params.problems.iter().map(complaint).collect();
         Word::Doing("bringing up the network".into()).say();
         let (config, complaints) = net::Config::parse(&params.network);
         notices.extend(complaints);
