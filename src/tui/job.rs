@@ -391,7 +391,8 @@ mod tests {
         for (columns, rows) in [(80, 24), (200, 60)] {
             let (width, height) = size_on((columns, rows));
             let mut job = Job::new("Flash", &[], SHOWN, (width, height), vec![]);
-            let lines: Vec<String> = (1..=height).map(|n| format!("{n:>1$}", usize::from(width))).collect();
+            let lines: Vec<String> =
+                (1..=height).map(|n| format!("{n:>w$}", w = usize::from(width))).collect();
             job.output(lines.join("\r\n").as_bytes());
             let backend = ratatui::backend::TestBackend::new(columns, rows);
             let Ok(mut terminal) = ratatui::Terminal::new(backend);
