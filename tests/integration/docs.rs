@@ -35,10 +35,12 @@ fn calls(code: &str, program: &str) -> Vec<Vec<String>> {
     let mut parts = code.split("$(");
     let first = parts.next().unwrap_or_default().to_owned();
     let code = parts.fold(first, |all, part| all + "X" + part.split_once(')').map_or(part, |(_, rest)| rest));
+    let raw: Vec<&str> = code.split_whitespace().collect();
     let words: Vec<String> =
-        code.split_whitespace().map(|w| w.trim_end_matches([',', ';', ':', '.']).to_owned()).collect();
+        raw.iter().map(|w| w.trim_end_matches([',', ';', ':', '.']).to_owned()).collect();
     let begins = |at: usize| at == 0 || matches!(words[at - 1].as_str(), "&&" | "|" | "$" | "sudo");
-    let at = (0..words.len()).filter(|&at| words[at] == program && begins(at));
+    // With a colon it is what the program says.
+    let at = (0..words.len()).filter(|&at| raw[at] == program && begins(at));
     at.map(|at| words[at + 1..].iter().take_while(|w| !w.starts_with(['&', '|', '>'])).cloned().collect())
         .collect()
 }
