@@ -1,10 +1,10 @@
 #!/bin/bash
 # Packs the barest initrd that gets a lease: busybox, a script, and the modules of the interface of a virtual machine.
-# usage: tests/bench/bare-initrd.sh OUT MODULES     (MODULES: a kernel's lib/modules/RELEASE)
-# What it does in the machine is bare/init's; timing it is boots.py's.
+# usage: tests/bench/bare-initrd.sh OUT MODULES [TREE]     (MODULES: a kernel's lib/modules/RELEASE; TREE: laid over it)
+# What it does in the machine is bare/init's, or that of TREE; timing it is boots.py's and kexec.py's.
 set -eu
 
-out=$1 modules=$2
+out=$1 modules=$2 over=${3:-}
 here=$(dirname "$0")
 tree=$(mktemp -d "${TMPDIR:-/tmp}/bare-initrd.XXXXXX")
 trap 'rm -rf "$tree"' EXIT
@@ -15,6 +15,7 @@ cp /bin/busybox "$tree/bin/busybox"
 ln -s busybox "$tree/bin/sh"
 install -m 755 "$here/bare/init" "$tree/init"
 install -m 755 "$here/bare/lease" "$tree/lease"
+[ -z "$over" ] || cp -a "$over/." "$tree/"
 
 # In the order in which they have to be loaded: what bootjack loads in the same machine.
 base=$(dirname "$(dirname "$(dirname "$modules")")")

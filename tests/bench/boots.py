@@ -134,13 +134,8 @@ def main():
     print("Commands (PORT is the server's), a boot each, round robin:\n\n```")
     print(" ".join(words))
     for name, (initrd, append, _) in found.items():
-        print(f"# {name}\n{shell(machine.command(f'{lab}/cloud/vmlinuz', initrd, append), base)}")
+        print(f"# {name}\n{machine.shell(machine.command(f'{lab}/cloud/vmlinuz', initrd, append), base)}")
     print("```")
-
-
-def shell(words, base):
-    """A command as it is typed, without the port of this run."""
-    return " ".join(f"'{word}'" if " " in word else word for word in words).replace(base, "http://10.0.2.2:PORT")
 
 
 if __name__ == "__main__":

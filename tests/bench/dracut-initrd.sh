@@ -20,7 +20,7 @@ if [ ! "$dir/chroot.tar" -nt "$0" ]; then
     mmdebstrap --quiet --variant=minbase ${proxy:+--aptopt="Acquire::http::Proxy \"$proxy\""} \
         --aptopt='APT::Install-Recommends "false"' \
         --include=dracut-core,dracut-network,udev,kmod,procps,isc-dhcp-client,iputils-arping,iproute2 \
-        --include=curl,ca-certificates,tar,gzip,zstd,cpio \
+        --include=curl,ca-certificates,tar,gzip,zstd,cpio,kexec-tools \
         "$suite" "$dir/chroot.part.tar" "deb $site $suite main" </dev/null >&2
     mv "$dir/chroot.part.tar" "$dir/chroot.tar"
 fi

@@ -1,6 +1,6 @@
 """One boot of a virtual machine, dated by the host's clock: when which bytes came over its serial line.
 
-What is booted and what the marks mean is boots.py's. Nothing is left running, whatever happens.
+What is booted and what the marks mean is boots.py's and kexec.py's. Nothing is left running, whatever happens.
 """
 
 import os
@@ -11,7 +11,7 @@ import time
 
 # The same machine for everybody. `max`: what processors of today have (AVX2 and so on), as far as TCG knows it.
 MACHINE = (
-    "qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m 2048M -nodefaults -display none -no-reboot -serial stdio "
+    "qemu-system-x86_64 -accel tcg -cpu max -smp 1 -nodefaults -display none -no-reboot -serial stdio "
     "-netdev user,id=n0 -device virtio-net-pci,netdev=n0"
 ).split()
 
@@ -26,21 +26,32 @@ RECENT = 65536
 
 
 class DidNotBoot(Exception):
-    """A mark did not come: the machine ended, or time was up."""
+    """A mark did not come: the machine ended, gave up, or time was up."""
 
 
-def command(kernel, initrd, append):
+def command(kernel, initrd, append, mib=2048):
     """The command that boots it; `console=ttyS0` and a reboot on panic, which ends QEMU, included."""
-    return [*MACHINE, "-kernel", kernel, "-initrd", initrd, "-append", f"console=ttyS0 panic=-1 {append}"]
+    append = f"console=ttyS0 panic=-1 {append}"
+    return [*MACHINE, "-m", f"{mib}M", "-kernel", kernel, "-initrd", initrd, "-append", append]
 
 
 def boot(words, marks, limit, log):
     """Runs the command until the last of `marks` came; the seconds from the kernel's start to each, by name.
 
-    A mark is (name, pattern of bytes, keys to type when it came). They come in this order. `log` keeps every byte.
-    Raises DidNotBoot after `limit` seconds or when QEMU ends before.
+    As `dated`, which has what is raised.
     """
-    pending = [KERNEL_START, *marks]
+    came = dated(words, [KERNEL_START, *marks], limit, log)
+    start = came.pop(KERNEL_START[0])
+    return {name: at - start for name, at in came.items()}
+
+
+def dated(words, marks, limit, log, gives_up=None, clock=lambda qemu: time.monotonic()):
+    """Runs the command until the last of `marks` came; when each came, by name: what `clock` says of the process id.
+
+    A mark is (name, pattern of bytes, keys to type when it came). They come in this order. `log` keeps every byte.
+    Raises DidNotBoot after `limit` seconds, when QEMU ends before, or when it says what matches `gives_up`.
+    """
+    pending = list(marks)
     came = {}
     end = time.monotonic() + limit
     qemu = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -49,10 +60,12 @@ def boot(words, marks, limit, log):
             recent = b""
             while pending:
                 recent = (recent + hear(qemu, end, pending[0][0], kept))[-RECENT:]
-                now = time.monotonic()
+                now = clock(qemu.pid)
                 for _ in range(recent.count(ASKED)):
                     say(qemu, ANSWER)
                 recent = recent.replace(ASKED, b"")
+                if gives_up and re.search(gives_up, recent):
+                    raise DidNotBoot(f"the machine gave up while waiting for {pending[0][0]!r}")
                 while pending and (found := re.search(pending[0][1], recent)):
                     name, _, keys = pending.pop(0)
                     came[name] = now
@@ -61,8 +74,7 @@ def boot(words, marks, limit, log):
     finally:
         qemu.kill()
         qemu.wait()
-    start = came.pop(KERNEL_START[0])
-    return {name: at - start for name, at in came.items()}
+    return came
 
 
 def hear(qemu, end, waiting_for, kept):
@@ -89,3 +101,8 @@ def last_lines(log):
         said = kept.read().decode("utf-8", "replace")
     plain = re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|[()].|.)|\r", "", said)
     return "\n".join(plain.splitlines()[-15:])
+
+
+def shell(words, base):
+    """A command as it is typed, without the port of this run."""
+    return " ".join(f"'{word}'" if " " in word else word for word in words).replace(base, "http://10.0.2.2:PORT")
