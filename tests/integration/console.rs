@@ -139,7 +139,9 @@ fn a_line_that_says_0x0_gets_the_picture_of_its_terminals_size() {
         });
         t.press("\x1b[B\x1bOB\r");
         t.until("answer", |_| asked.is_finished());
-        assert_eq!(asked.join().unwrap().0, Answered { answer: MenuAnswer::Boot(2), console: Some(0) });
+        let (answered, mut consoles) = asked.join().unwrap();
+        assert_eq!(answered, Answered { answer: MenuAnswer::Boot(2), console: Some(0) });
+        assert!(consoles.was_touched() && !consoles.was_touched(), "told once");
         let told = tcgetwinsize(&t.line).unwrap();
         assert_eq!((told.ws_col, told.ws_row), (columns, rows), "the tty knows it too");
     }
@@ -326,6 +328,7 @@ fn without_any_console_time_still_answers() {
     let mut menu = Menu::new(MenuModel { timeout: Some(Duration::from_millis(300)), ..screens::model() });
     let answered = consoles.ask(&mut menu, &mut |_| None);
     assert_eq!(answered, Answered { answer: MenuAnswer::Boot(0), console: None });
+    assert!(!consoles.was_touched());
 }
 
 #[test]

@@ -384,6 +384,38 @@ fn a_wait_for_the_network_says_what_each_card_does() {
 }
 
 #[test]
+fn whoever_only_looked_at_the_network_and_left_keeps_nothing_waiting() {
+    let mut network = Network::new(Awaited { over: true, ..Awaited::default() }, vec![]);
+    assert_eq!(network.on(seconds(299)), None);
+    assert_eq!(type_keys(&mut network, "x"), None);
+    assert_eq!(network.on(seconds(299)), None, "a key begins the time anew");
+    assert_eq!(network.on(seconds(1)), Some(NetworkAnswer::Back));
+    let mut waiting = Network::new(Awaited::default(), vec![]);
+    assert_eq!(waiting.on(seconds(100_000)), None, "what is waited for is not given up");
+}
+
+#[test]
+fn a_held_menu_without_a_default_goes_on_when_nobody_is_there_any_more() {
+    let model = MenuModel { default: None, ..model() };
+    assert!(model.timeout.is_some());
+    let mut menu = Menu::held(model.clone());
+    let status = |menu: &Menu, said: &str| picture(menu, &Look::MONO, 80, 24).contains(said);
+    assert!(status(&menu, "Stopped. Goes on by itself after"));
+    assert_eq!(menu.on(Event::Tick(model.idle)), None);
+    assert!(status(&menu, "goes on by itself in"));
+    assert_eq!(menu.on(seconds(3600)), Some(MenuAnswer::Reload));
+}
+
+#[test]
+fn a_job_that_ended_well_is_not_called_a_failure() {
+    let said = load::Failure::because(Phase::Worker, "bios", "the job ended well");
+    let screen = Failure::new(said, vec![], vec![]).went_well().without_retry();
+    let shown = picture(&screen, &Look::MONO, 80, 24);
+    assert!(shown.contains("Done") && shown.contains("the job ended well"), "{shown}");
+    assert!(!shown.contains("Failed") && !shown.contains("cause"), "{shown}");
+}
+
+#[test]
 fn the_pause_before_the_next_try_counts_down_and_the_try_is_called_one() {
     let awaited = Awaited {
         what: "the catalog".into(),

@@ -4,86 +4,23 @@
 
 mod choosing;
 mod failing;
+mod goal;
 mod hands;
 mod job;
 #[cfg(test)]
 mod tests;
 
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use super::beginning::complaint;
 use super::source::{NoOffer, Offer, Origin};
 use super::words::{Legacy, Policy, Standing, Word};
-use crate::catalog::{Action, Catalog, Entry};
+use crate::catalog::{Action, Catalog};
 use crate::cmdline::Params;
-use crate::fetch::Location;
 use crate::load::{Failure, Phase};
+use goal::{Boot, Failed, Goal};
+pub use goal::{Second, Start};
 pub use hands::{Attempt, End, Ended, Hands, JobEnd, Wanted};
-
-/// What it begins with.
-#[derive(Clone, Debug, Default)]
-pub struct Start {
-    pub params: Params,
-    pub legacy: Legacy,
-    /// What the first stage handed on, in a second one.
-    pub second: Option<Second>,
-}
-
-/// What a second stage is to boot. There is no menu that it could go back to.
-#[derive(Clone, Debug)]
-pub struct Second {
-    /// The root to unpack.
-    pub entry: Entry,
-    pub policy: Policy,
-    pub attended: bool,
-    pub attempt: u32,
-    /// Where the catalog came from; absent: from the initrd.
-    pub catalog: Option<Location>,
-}
-
-/// What is to be done next.
-#[derive(Debug)]
-enum Goal {
-    Menu,
-    Boot(Box<Boot>),
-    /// The entry with this id, of the catalog that was asked for, or else of the built-in one if that will do too.
-    Named {
-        id: String,
-        or_built_in: bool,
-    },
-    /// Something that a person must see.
-    Fail(Box<Failed>),
-    Reboot,
-    PowerOff,
-}
-
-/// An entry to boot.
-#[derive(Clone, Debug)]
-struct Boot {
-    entry: Entry,
-    /// What its catalog says of failures.
-    policy: Policy,
-    /// The console it was chosen on.
-    console: Option<usize>,
-    /// Where that catalog came from.
-    catalog: Option<Location>,
-    /// It was asked for by its name, and whether the built-in catalog would do: to try again is to look it up again.
-    named: Option<bool>,
-}
-
-/// A failure, or the end of a job, and what may follow.
-#[derive(Debug)]
-struct Failed {
-    failure: Failure,
-    /// The end of a job that went well.
-    went_well: bool,
-    /// What trying again means; absent where it cannot help.
-    again: Option<Goal>,
-    policy: Policy,
-    /// The entry it happened to: what is declared for its failure must not be itself.
-    id: Option<String>,
-}
 
 /// The state of the story.
 pub struct Course {
@@ -327,41 +264,5 @@ impl Course {
         if self.standing != before {
             hands.say(Word::Failing(self.standing.clone()));
         }
-    }
-}
-
-impl Goal {
-    /// Id of the entry it leads to.
-    fn entry(&self) -> Option<&str> {
-        match self {
-            Self::Boot(boot) => Some(&boot.entry.id),
-            Self::Named { id, .. } => Some(id),
-            Self::Menu | Self::Fail(_) | Self::Reboot | Self::PowerOff => None,
-        }
-    }
-}
-
-impl Boot {
-    fn again(self) -> Goal {
-        match self.named {
-            Some(or_built_in) => Goal::Named { id: self.entry.id, or_built_in },
-            None => Goal::Boot(Box::new(self)),
-        }
-    }
-}
-
-/// How long a boot is tried again when nobody says (`menu.retry_for`).
-const RETRY_FOR: Duration = Duration::from_secs(600);
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { retry_for: RETRY_FOR, on_failure: Action::Reboot }
-    }
-}
-
-impl Policy {
-    /// No trying again: what follows, follows.
-    pub fn at_once(then: Action) -> Self {
-        Self { retry_for: Duration::ZERO, on_failure: then }
     }
 }

@@ -58,7 +58,6 @@ pub trait Hands {
 }
 
 /// An entry that is booted now, with all that a second stage has to know of it.
-#[allow(dead_code, reason = "what a second stage is told is read by what loads a second kernel")]
 pub struct Attempt<'a> {
     pub entry: &'a Entry,
     pub policy: &'a Policy,
@@ -76,7 +75,6 @@ pub struct Attempt<'a> {
 impl Attempt<'_> {
     /// To be said when the job of the entry begins, before its first instruction: if the worker dies of it, the job ran,
     /// is not tried again, and what the entry declares for its failure follows.
-    #[allow(dead_code, reason = "said by what runs a job")]
     pub fn job_begins(&self, on_failure: &Action) -> [Word; 2] {
         let id = self.entry.id.clone();
         let mut standing = self.standing.clone();
@@ -95,7 +93,6 @@ pub enum Ended<L> {
         /// Whether trying again can help: an archive that came with the kexec is there only once.
         again: bool,
     },
-    #[allow(dead_code, reason = "made by what runs a job")]
     Job(JobEnd),
 }
 

@@ -19,7 +19,7 @@ impl Course {
             Action::Reboot => Goal::Reboot,
             Action::PowerOff => Goal::PowerOff,
             Action::Menu => self.back_to_menu(id, end),
-            Action::Hold => self.hold(id, end),
+            Action::Hold => self.show_end(id, end),
             Action::Entry(next) if self.standing.ran.contains(next) => {
                 log::error!("{id}: {next} follows, which already ran");
                 if self.attended { self.back_to_menu(id, end) } else { Goal::Reboot }
@@ -53,21 +53,21 @@ impl Course {
     fn back_to_menu(&self, id: &str, end: JobEnd) -> Goal {
         match &self.second {
             None => Goal::Menu,
-            Some(_) if self.attended => self.hold(id, end),
+            Some(_) if self.attended => self.show_end(id, end),
             // The way to the menu is through the firmware and the first stage.
             Some(_) => Goal::Reboot,
         }
     }
 
-    /// Its end stays on the screen until somebody comes.
-    fn hold(&self, id: &str, end: JobEnd) -> Goal {
+    /// Its end stays on the screen, if it is to be held, until somebody comes; else for the person that is there.
+    fn show_end(&self, id: &str, end: JobEnd) -> Goal {
         let said = if end.success { "the job ended well" } else { "the job failed" };
         let failure = end.failure.unwrap_or_else(|| Failure::because(Phase::Worker, id, said));
         Goal::Fail(Box::new(Failed {
             failure,
             went_well: end.success,
             again: None,
-            policy: Policy::at_once(Action::Hold),
+            policy: Policy::at_once(end.then),
             id: Some(id.to_owned()),
         }))
     }

@@ -73,6 +73,8 @@ pub struct Model {
     known: Option<Policy>,
     default: Option<String>,
     menu: Option<(Option<Duration>, Duration)>,
+    /// A job ended, or died, with "menu", and nothing was booted since: to wait there is what was declared.
+    parked: bool,
     /// Whether the last menu had no timeout.
     waits: bool,
     attended: bool,
@@ -132,6 +134,7 @@ impl Model {
             known: None,
             default: None,
             menu: None,
+            parked: false,
             waits: false,
             attended: false,
             attempt: 1,
@@ -346,7 +349,10 @@ impl Model {
         self.note(at, format!("due: {due:?}"));
         match due {
             Action::Hold => self.fault("a hold was left"),
-            Action::Menu => self.back_to_menu(),
+            Action::Menu => {
+                self.parked = true;
+                self.back_to_menu();
+            }
             Action::Entry(id) => {
                 self.attempt += 1;
                 self.turn_to(id);
@@ -392,6 +398,7 @@ impl Model {
         if *attempt.policy != self.policy() {
             self.fault(format!("boots with {:?}, declared is {:?}", attempt.policy, self.policy()));
         }
+        self.parked = false;
         if attempt.attended {
             self.wanted = Some(id.clone());
         }
@@ -431,12 +438,16 @@ impl Model {
         let held = self.second.is_some() && self.attended;
         match then {
             Action::Hold => {}
-            Action::Menu if held => self.declared.on_failure = Action::Hold,
-            Action::Menu if self.second.is_none() => self.back_to_menu(),
+            // For the person that is there; then what is due.
+            Action::Menu if held => {}
+            Action::Menu if self.second.is_none() => {
+                self.parked = true;
+                self.back_to_menu();
+            }
             Action::Menu => self.next = Next::End(Over::Reboot),
             Action::Entry(id) if self.ran.contains(id) => match (self.attended, held) {
                 (false, _) => self.next = Next::End(Over::Reboot),
-                (true, true) => self.declared.on_failure = Action::Hold,
+                (true, true) => {}
                 (true, false) => self.back_to_menu(),
             },
             Action::Entry(id) if success || self.attended => self.turn_to(id.clone()),
@@ -469,6 +480,10 @@ impl Model {
     pub fn second_stage(&mut self, at: Duration, second: &Second) {
         self.note(at, format!("a second kernel, attempt {}", second.attempt));
         self.kernels += 1;
+        if !second.attended {
+            // It was pressed while the kernel was loaded, and ended with the first stage.
+            self.last_key = None;
+        }
         if self.kernels > MOST_ATTEMPTS {
             self.fault("one kernel after the other, without an end");
         }
@@ -503,7 +518,7 @@ impl Model {
         let fine = match self.shown {
             _ if self.awaits_address => true,
             Some(Shown::Failure) => held || (self.attended && self.waits()),
-            Some(Shown::Menu) if self.told() && self.attended => ran(&self.told),
+            Some(Shown::Menu) if self.told() && self.attended && !self.parked => ran(&self.told),
             Some(Shown::Menu) => self.menu.is_none_or(|(timeout, _)| timeout.is_none()) || barred,
             Some(Shown::Network) | None => false,
         };

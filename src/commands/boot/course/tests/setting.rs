@@ -13,6 +13,9 @@ use crate::verify::Trust;
 pub const SERVER: &str = "http://server/catalog.toml";
 
 const OS: &str = "os";
+/// The root of the entry "kexec", when its kernel runs.
+pub const SECOND: &str = "the root of kexec";
+
 const JOBS: &[&str] = &["job1", "job2", "job3"];
 const IDS: &[&str] = &[OS, "other", "kexec", "job1", "job2", "job3", "off", "again"];
 
@@ -39,6 +42,8 @@ impl Setting {
         for id in IDS.iter().chain(&["root="]) {
             good.push(((*id).to_owned(), sometime(chance, 2000)));
         }
+        let second = if chance.one_in(2) { None } else { sometime(chance, 2000) };
+        good.push((SECOND.into(), second));
         Self {
             params: Params::parse(&cmdline),
             cmdline,
@@ -129,17 +134,21 @@ fn cmdline(chance: &mut Chance) -> String {
 
 fn catalog(chance: &mut Chance) -> Catalog {
     let entries: Vec<Entry> = IDS.iter().map(|id| entry(chance, id)).collect();
-    let default = chance.below(entries.len() as u64) as usize;
+    let kexec = IDS.iter().position(|id| *id == "kexec").expect("an entry");
+    let any = chance.below(entries.len() as u64) as usize;
+    let default = chance.of(&[any, any, any, kexec]);
     Catalog {
         title: "Any".into(),
         timeout: (!chance.one_in(3)).then(|| Duration::from_secs(chance.of(&[0, 3, 10, 60, 900]))),
         default: (!chance.one_in(8)).then_some(default),
         idle: Duration::from_secs(chance.of(&[20, 300])),
         retry_for: Duration::from_secs(chance.of(&[0, 8, 60, 600])),
-        on_failure: match chance.below(6) {
+        on_failure: match chance.below(8) {
             0 | 1 => Action::Reboot,
             2 => Action::PowerOff,
             3 => Action::Hold,
+            4 => Action::Entry("kexec".into()),
+            5 => Action::Entry(chance.of(JOBS).into()),
             _ => Action::Entry(chance.of(IDS).into()),
         },
         entries,
@@ -185,11 +194,11 @@ fn entry(chance: &mut Chance, id: &str) -> Entry {
 }
 
 fn after_job(chance: &mut Chance) -> Action {
-    match chance.below(8) {
+    match chance.below(9) {
         0 => Action::Reboot,
         1 => Action::PowerOff,
         2 => Action::Hold,
-        3 => Action::Menu,
+        3 | 4 => Action::Menu,
         _ => Action::Entry(chance.of(IDS).into()),
     }
 }

@@ -9,7 +9,7 @@ use crossterm::event::{KeyCode, KeyEvent};
 
 use super::chance::Chance;
 use super::model::{Model, Over, Shown};
-use super::setting::{SERVER, Setting, parsed};
+use super::setting::{SECOND, SERVER, Setting, parsed};
 use crate::catalog::{Action, Boot, Catalog, Entry, Job, Root};
 use crate::commands::boot::course::{Attempt, Course, End, Ended, Hands, JobEnd, Second, Start, Wanted};
 use crate::commands::boot::source::{NoOffer, Offer, Origin};
@@ -240,7 +240,9 @@ impl World {
         if !self.work(time) {
             return Some(Ended::Stopped);
         }
-        if self.is_since(self.setting.good(&attempt.entry.id)) && !(carried && self.used_up) {
+        let second = root && attempt.entry.id == "kexec";
+        let good = self.setting.good(if second { SECOND } else { &attempt.entry.id });
+        if self.is_since(good) && !(carried && self.used_up) {
             self.used_up = true;
             return None;
         }
