@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Course, Failed, Goal, Hands};
 use crate::catalog::Action;
-use crate::commands::boot::words::Word;
+use crate::commands::boot::words::{Policy, Word};
 use crate::tui::failure::{Failure, FailureAnswer};
 
 /// An unattended machine shows a failure this long before it tries again: first, at most.
@@ -60,6 +60,14 @@ impl Course {
         let since = self.standing.failing_since.unwrap_or(now);
         self.stand(hands, |standing| standing.failing_since = Some(since));
         Duration::from_secs(now.saturating_sub(since))
+    }
+
+    /// How long what is tried now may go on while nothing comes: what is left of the time for all tries. Absent with a
+    /// person there, who decides.
+    pub(super) fn patience(&self, hands: &impl Hands, policy: &Policy) -> Option<Duration> {
+        let now = hands.uptime().as_secs();
+        let failing = now.saturating_sub(self.standing.failing_since.unwrap_or(now));
+        (!self.attended).then(|| policy.retry_for.saturating_sub(Duration::from_secs(failing)))
     }
 
     fn failure_screen(&self, hands: &impl Hands, failed: &Failed, retry: bool, trying: Duration) -> Failure {
