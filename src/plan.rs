@@ -135,6 +135,26 @@ const MOST_OF_MEMORY: u64 = 95;
 /// The inits that are looked for when none is named, as the kernel and initramfs-tools do.
 const USUAL_INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
+impl Plan {
+    /// Whether something that is fetched now can be had over the network alone.
+    pub fn needs_network(&self) -> bool {
+        let remote = |artifact: &Artifact| artifact.locations.iter().all(Location::is_remote);
+        let root = |root: &RootPlan| remote(&root.archive) || root.modules.artifact().is_some_and(remote);
+        match &self.step {
+            Step::SwitchRoot(plan) => root(plan),
+            Step::Run(job) => root(&job.root),
+            Step::Kexec(kexec) => {
+                let carried = kexec.root.as_ref().filter(|_| !matches!(kexec.way, Way::Again(_)));
+                remote(&kexec.kernel)
+                    || kexec.initrd.iter().any(|initrd| remote(&initrd.artifact))
+                    || kexec.modules.as_ref().is_some_and(remote)
+                    || carried.is_some_and(root)
+            }
+            Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => false,
+        }
+    }
+}
+
 /// Decides what booting `entry` on `machine` means, before anything is fetched.
 ///
 /// # Errors
@@ -324,6 +344,19 @@ mod tests {
             panic!("a switch-root plan")
         };
         assert_eq!(root.memory.needed, None);
+    }
+
+    #[test]
+    fn what_lies_in_the_initrd_needs_no_network() {
+        let mut entry = entry(None, None, RootSize::Percent(80));
+        assert!(plan(&entry, &machine()).unwrap().needs_network());
+        let Boot::SwitchRoot(root) = &mut entry.boot else { panic!("a switch-root entry") };
+        root.archive.locations.push(Location::parse("initramfs:/root.tar").unwrap());
+        assert!(!plan(&entry, &machine()).unwrap().needs_network());
+        let Boot::SwitchRoot(root) = &mut entry.boot else { panic!("a switch-root entry") };
+        let archive = root.archive.clone();
+        root.modules = Some(Artifact { locations: archive.locations[..1].to_vec(), ..archive });
+        assert!(plan(&entry, &machine()).unwrap().needs_network());
     }
 
     #[test]

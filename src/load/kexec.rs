@@ -97,7 +97,9 @@ impl Parts<'_> {
             self.append(&file, &initrd.artifact, &format!("initrd {n}"))?;
         }
         if plan.root.is_some() && plan.initrd.is_empty() {
-            stage::own(&file, kernel.release.as_deref())?;
+            // Drivers that were chosen for it are better than those that happen to be here.
+            let release = kernel.release.as_deref().filter(|_| plan.modules.is_none());
+            stage::own(&file, release)?;
         }
         if let Some(artifact) = &plan.modules {
             self.append(&file, artifact, modules::MODULES)?;

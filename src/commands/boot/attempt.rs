@@ -11,7 +11,7 @@ use super::second::Outlook;
 use super::waiting::Waited;
 use super::words::Word;
 use super::worker::Story;
-use crate::catalog::{Artifact, Boot, Kexec};
+use crate::catalog::{Boot, Kexec};
 use crate::handover::Handover;
 use crate::handover::run::Outcome;
 use crate::load::{self, Failure, LoadError, Phase};
@@ -59,7 +59,7 @@ impl Story {
     }
 
     fn load(&mut self, plan: &Plan, root: &RootPlan, attempt: &course::Attempt) -> Ended<Handover> {
-        if let Some(ended) = self.unreachable(&root.archive, plan, attempt) {
+        if let Some(ended) = self.unreachable(plan, attempt) {
             return ended;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
@@ -85,7 +85,7 @@ impl Story {
         written: &Kexec,
         attempt: &course::Attempt,
     ) -> Ended<Handover> {
-        if let Some(ended) = self.unreachable(&kexec.kernel, plan, attempt) {
+        if let Some(ended) = self.unreachable(plan, attempt) {
             return ended;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
@@ -120,7 +120,7 @@ impl Story {
 
     /// The job of an entry, from its root to its end. Nothing of it is left then.
     fn run(&mut self, plan: &Plan, run: &RunPlan, attempt: &course::Attempt) -> Ended<Handover> {
-        if let Some(ended) = self.unreachable(&run.root.archive, plan, attempt) {
+        if let Some(ended) = self.unreachable(plan, attempt) {
             return ended;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
@@ -170,14 +170,8 @@ impl Story {
 
     /// The end of the attempt if it needs a network and there is none: a person does not want to wait, or nobody is
     /// there and it took too long.
-    fn unreachable(
-        &mut self,
-        artifact: &Artifact,
-        plan: &Plan,
-        attempt: &course::Attempt,
-    ) -> Option<Ended<Handover>> {
-        let remote = artifact.locations.iter().all(|location| location.is_remote());
-        let ended = if remote { self.without_network(plan, attempt) } else { None };
+    fn unreachable(&mut self, plan: &Plan, attempt: &course::Attempt) -> Option<Ended<Handover>> {
+        let ended = if plan.needs_network() { self.without_network(plan, attempt) } else { None };
         report::add(|report, now| report.begin(Part::Load, now));
         ended
     }

@@ -22,7 +22,12 @@ pub trait Hands {
 
     /// The catalog to choose from. Without `or_built_in` only the one that is wanted will do. `patience` as in
     /// [`Attempt::patience`].
-    fn catalog(&mut self, wanted: &Wanted, or_built_in: bool, patience: Option<Duration>) -> Result<Offer, NoOffer>;
+    fn catalog(
+        &mut self,
+        wanted: &Wanted,
+        or_built_in: bool,
+        patience: Option<Duration>,
+    ) -> Result<Offer, NoOffer>;
 
     /// All that a menu of it shows, computed now.
     fn model(&mut self, offer: &Offer) -> MenuModel;
