@@ -11,7 +11,7 @@ use crate::tui::failure::{Failure, FailureAnswer};
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// And so long before the action that is declared.
+/// And so long, at most, before the action that is declared.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A failure screen without a key for so long is one that nobody looks at.
@@ -93,7 +93,7 @@ impl Course {
             (_, true) => screen.declare("trying again", trying.clamp(FIRST_PAUSE, LONGEST_PAUSE), IDLE),
             // It stays until somebody comes.
             (Action::Hold, false) => return screen,
-            (action, false) => screen.declare(in_words(&action), LAST_PAUSE, IDLE),
+            (action, false) => screen.declare(in_words(&action), last_pause(&failed.policy), IDLE),
         };
         if self.attended { screen.held() } else { screen }
     }
@@ -141,6 +141,11 @@ impl Course {
         self.go_for(hands, id, &self.policy());
         Goal::Named { id: id.to_owned(), or_built_in }
     }
+}
+
+/// Whoever wants no long tries wants no long wait after them.
+fn last_pause(policy: &Policy) -> Duration {
+    policy.retry_for.clamp(FIRST_PAUSE, LAST_PAUSE)
 }
 
 pub(super) fn in_words(action: &Action) -> String {
