@@ -40,6 +40,9 @@ pub struct SecondRoot {
 /// Seconds after which a panicking kernel reboots where nobody is there to see it.
 const PANIC: &str = "panic=30";
 
+/// What an unattended machine does when a boot fails.
+const POLICY: &[&str] = &["bootjack.retry_for", "bootjack.on_failure"];
+
 /// Words that earlier loaders left, which mean nothing to the second kernel: iPXE's and PXELINUX's.
 const LOADERS: &[&str] = &["BOOT_IMAGE", "initrd"];
 
@@ -55,6 +58,7 @@ impl Second<'_> {
         if let Some(root) = &self.root {
             words.extend(root.words()?);
             words.extend(self.watchdog());
+            words.extend(self.policy());
             if root.network {
                 words.extend(self.network(root));
             }
@@ -143,6 +147,14 @@ impl Second<'_> {
     fn watchdog(&self) -> Option<String> {
         let asked = [self.written, self.running].map(|text| Params::parse(text).watchdog);
         asked.into_iter().flatten().next().map(|seconds| format!("bootjack.watchdog={seconds}"))
+    }
+
+    /// What the operator said of failures holds for the whole boot: a catalog that the second stage fetches says less.
+    fn policy(&self) -> Vec<String> {
+        let words = pieces(self.running);
+        let before_end: Vec<_> = words.iter().take_while(|(word, _)| !is_end(word)).collect();
+        let last = |name: &&str| before_end.iter().rev().find(|(word, _)| word.name == **name);
+        POLICY.iter().filter_map(|name| last(name).map(|(_, raw)| (*raw).to_owned())).collect()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -269,6 +281,17 @@ mod tests {
             second.compose().unwrap(),
             "root=tmpfs:initramfs:/bootjack/root rd.tmpfs.sha256=ab rd.tmpfs.size=80%"
         );
+    }
+
+    #[test]
+    fn what_the_operator_said_of_failures_goes_along() {
+        let running = "bootjack.retry_for=1m bootjack.on_failure=safe bootjack.entry=a bootjack.retry_for=5s \
+                       -- bootjack.on_failure=hold";
+        let with_root = Second { root: Some(SecondRoot::default()), running, ..Second::default() };
+        let line = with_root.compose().unwrap();
+        assert!(line.ends_with(" bootjack.retry_for=5s bootjack.on_failure=safe"), "{line}");
+        let plain = Second { root: None, ..with_root };
+        assert_eq!(plain.compose().unwrap(), "");
     }
 
     #[test]

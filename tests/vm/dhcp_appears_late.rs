@@ -31,7 +31,7 @@ fn dhcp_that_appears_late_is_enough() {
 }
 
 /// A port nobody uses now: the socket that found it is closed again.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
     socket.local_addr().expect("a bound socket has an address").port()
 }

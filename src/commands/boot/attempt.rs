@@ -9,6 +9,7 @@ use super::kernel::uptime;
 use super::loading::discard;
 use super::report::{self, Part};
 use super::second::Outlook;
+use super::waiting::Waited;
 use super::words::Word;
 use super::worker::Story;
 use crate::catalog::{Boot, Kexec};
@@ -61,12 +62,13 @@ impl Story {
     }
 
     fn load(&mut self, plan: &Plan, root: &RootPlan, attempt: &course::Attempt) -> Ended<Handover> {
-        if !self.is_reachable(plan) {
-            return Ended::Stopped;
+        if let Some(ended) = self.unreachable(plan, attempt) {
+            return ended;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
         let unwanted = |(handover, _)| discard(handover);
-        let loaded = self.watched(plan, unwanted, |loader| load::load(root, &plan.id, loader));
+        let loaded =
+            self.watched(plan, attempt.patience, unwanted, |loader| load::load(root, &plan.id, loader));
         match loaded {
             Ok((handover, came)) => {
                 report::add(|report, now| {
@@ -86,8 +88,8 @@ impl Story {
         written: &Kexec,
         attempt: &course::Attempt,
     ) -> Ended<Handover> {
-        if !self.is_reachable(plan) {
-            return Ended::Stopped;
+        if let Some(ended) = self.unreachable(plan, attempt) {
+            return ended;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
         let running = match fs::read_to_string("/proc/cmdline") {
@@ -107,7 +109,7 @@ impl Story {
             ca: self.params.ca.clone(),
             report: report::current(),
         };
-        match self.load_kexec(plan, kexec, &outlook) {
+        match self.load_kexec(plan, kexec, &outlook, attempt.patience) {
             Ok((handover, came, way)) => {
                 report::add(|report, now| {
                     report.end(Part::Load, now);
@@ -122,11 +124,13 @@ impl Story {
 
     /// The job of an entry, from its root to its end. Nothing of it is left then.
     fn run(&mut self, plan: &Plan, run: &RunPlan, attempt: &course::Attempt) -> Ended<Handover> {
-        if !self.is_reachable(plan) {
-            return Ended::Stopped;
+        if let Some(ended) = self.unreachable(plan, attempt) {
+            return ended;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
-        let loaded = self.watched(plan, drop, |loader| load::load_root(&run.root, &plan.id, loader));
+        let patience = attempt.patience;
+        let loaded =
+            self.watched(plan, patience, drop, |loader| load::load_root(&run.root, &plan.id, loader));
         let (root, came) = match loaded {
             Ok(loaded) => loaded,
             Err(e) => return self.not_loaded(attempt, e),
@@ -170,22 +174,27 @@ impl Story {
         Ended::Failed { failure, again }
     }
 
-    /// False if it needs a network, and a person does not want to wait for that.
-    fn is_reachable(&mut self, plan: &Plan) -> bool {
-        let there = !plan.needs_network() || self.has_network(plan);
+    /// The end of the attempt if it needs a network and there is none: a person does not want to wait, or nobody is
+    /// there and it took too long.
+    fn unreachable(&mut self, plan: &Plan, attempt: &course::Attempt) -> Option<Ended<Handover>> {
+        let ended = if plan.needs_network() { self.without_network(plan, attempt) } else { None };
         report::add(|report, now| report.begin(Part::Load, now));
-        there
+        ended
     }
 
-    fn has_network(&mut self, plan: &Plan) -> bool {
+    fn without_network(&mut self, plan: &Plan, attempt: &course::Attempt) -> Option<Ended<Handover>> {
         report::add(|report, now| report.begin(Part::Network, now));
-        let there = self.wait_for_network(&plan.title);
+        let waited = self.wait_for_network(&plan.title, attempt.patience);
         let lease = self.network.lease();
         report::add(|report, now| {
             report.end(Part::Network, now);
             report.running().lease = lease.as_ref().map(Into::into);
         });
-        there
+        match waited {
+            Waited::For(Ok(())) => None,
+            Waited::For(Err(failure)) => Some(self.failed(attempt, failure)),
+            Waited::Left => Some(Ended::Stopped),
+        }
     }
 }
 

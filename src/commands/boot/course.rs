@@ -11,6 +11,7 @@ mod job;
 mod tests;
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::beginning::complaint;
 use super::source::{NoOffer, Offer, Origin};
@@ -130,7 +131,8 @@ impl Course {
 
     fn named(&mut self, hands: &mut impl Hands, id: String, or_built_in: bool) -> Goal {
         let again = Goal::Named { id: id.clone(), or_built_in };
-        let offer = match self.offer(hands, or_built_in) {
+        let patience = self.patience(hands, &self.policy());
+        let offer = match self.offer(hands, or_built_in, patience) {
             Ok(offer) => offer,
             Err(NoOffer::Failed(failure)) => {
                 return self.fail_of(Some(id), failure, Some(again), self.policy());
@@ -157,12 +159,17 @@ impl Course {
     }
 
     /// The catalog, and what it says of failures remembered.
-    fn offer(&mut self, hands: &mut impl Hands, or_built_in: bool) -> Result<Offer, NoOffer> {
+    fn offer(
+        &mut self,
+        hands: &mut impl Hands,
+        or_built_in: bool,
+        patience: Option<Duration>,
+    ) -> Result<Offer, NoOffer> {
         let wanted = match &self.second {
             Some(second) => second.catalog.clone().map(Ok),
             None => self.params.catalog.clone(),
         };
-        let offer = hands.catalog(&wanted, or_built_in);
+        let offer = hands.catalog(&wanted, or_built_in, patience);
         self.notice_keys(hands);
         let offer = offer?;
         // One that nobody wrote says nothing.
@@ -194,6 +201,7 @@ impl Course {
             console: boot.console,
             attended: self.attended,
             attempt: self.attempt(),
+            patience: self.patience(hands, &boot.policy),
             catalog: boot.catalog.as_ref(),
             standing: &self.standing,
         });

@@ -8,23 +8,26 @@ use std::time::Duration;
 
 use super::second::{Outlook, console_of};
 use super::source;
+use super::waiting;
 use super::worker::Story;
 use crate::handover::Handover;
 use crate::load::{self, Came, Failure, LoadError, Loader, Phase, Report, Second};
 use crate::plan::{KexecPlan, Plan, Way};
 use crate::tui::loading::{Cancel, Loading};
 
-/// Budget of silent time for one artifact within one attempt; longer outages are the policy's to sit out.
+/// Budget of silent time for one artifact within one attempt; longer outages are the policy's to sit out. With
+/// nobody there it is no more than what is left of the policy's time.
 const ARTIFACT_RETRY_FOR: Duration = Duration::from_secs(300);
 
 /// What a worker does with something that came too late to be wanted.
 type Unwanted<T> = fn(T);
 
 impl Story {
-    /// Does `work`, showing what it reports; what it made although it was stopped goes to `unwanted`.
+    /// Does `work`, with what is left of `patience`, showing what it reports; what it made although it was stopped goes to `unwanted`.
     pub fn watched<T: Send>(
         &mut self,
         plan: &Plan,
+        patience: Option<Duration>,
         unwanted: Unwanted<T>,
         work: impl FnOnce(&Loader<'_>) -> Result<T, LoadError> + Send,
     ) -> Result<T, LoadError> {
@@ -37,10 +40,11 @@ impl Story {
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let (fetcher, facts) = (self.fetcher.clone(), source::header(&self.network));
+        let retry_for = waiting::budget(ARTIFACT_RETRY_FOR, patience);
         let mut screen = Loading::new(plan, facts);
         let (done, finished) = channel();
         std::thread::scope(|scope| {
-            let loader = Loader { fetcher: &fetcher, retry_for: ARTIFACT_RETRY_FOR, on: &on };
+            let loader = Loader { fetcher: &fetcher, retry_for, on: &on };
             let load = move || drop(done.send(work(&loader)));
             if let Err(e) = std::thread::Builder::new().name("load".into()).spawn_scoped(scope, load) {
                 return Err(LoadError::Failed(Failure::new(Phase::Worker, "starting a thread", e)));
@@ -95,6 +99,7 @@ impl Story {
         plan: &Plan,
         kexec: &KexecPlan,
         outlook: &Outlook,
+        patience: Option<Duration>,
     ) -> Result<(Handover, Came, Way), LoadError> {
         let work = |loader: &Loader<'_>| {
             let cmdline = |kernel: &_, way: &_| outlook.cmdline(kernel, way);
@@ -102,7 +107,7 @@ impl Story {
             let second = Second { cmdline: &cmdline, handoff: &handoff, ca: &outlook.ca };
             load::load_kexec(kexec, &plan.id, loader, &second)
         };
-        self.watched(plan, |(handover, ..)| discard(handover), work)
+        self.watched(plan, patience, |(handover, ..)| discard(handover), work)
     }
 
     /// The console a person used, as the second kernel is told.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::LOG;
 use super::course::Wanted;
-use super::waiting::Waited;
+use super::waiting::{self, Waited};
 use super::words::Word;
 use super::worker::Story;
 use crate::catalog::{self, Catalog, Parsed};
@@ -66,9 +66,14 @@ impl fmt::Display for Origin {
 }
 
 /// The catalog to choose from. Without `or_built_in` only the one that is wanted will do.
-pub fn get(story: &mut Story, wanted: &Wanted, or_built_in: bool) -> Result<Offer, NoOffer> {
+pub fn get(
+    story: &mut Story,
+    wanted: &Wanted,
+    or_built_in: bool,
+    patience: Option<Duration>,
+) -> Result<Offer, NoOffer> {
     let asked = match wanted {
-        Some(Ok(location)) => fetch(story, location, or_built_in),
+        Some(Ok(location)) => fetch(story, location, or_built_in, patience),
         Some(Err(problem)) => {
             Err(NoOffer::Failed(Failure::because(Phase::Catalog, "bootjack.catalog=", problem.to_string())))
         }
@@ -108,7 +113,12 @@ fn parse(bytes: &[u8], base: &Location) -> Result<Parsed, Failure> {
 }
 
 /// With the screen that says what is waited for.
-fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Offer, NoOffer> {
+fn fetch(
+    story: &mut Story,
+    location: &Location,
+    or_built_in: bool,
+    patience: Option<Duration>,
+) -> Result<Offer, NoOffer> {
     Word::Doing(format!("fetching the catalog {location}")).say();
     let stop = AtomicBool::new(false);
     let go_on =
@@ -130,24 +140,22 @@ fn fetch(story: &mut Story, location: &Location, or_built_in: bool) -> Result<Of
     let (fetcher, network) = (story.fetcher.clone(), Arc::clone(&story.network));
     let (done, finished) = channel();
     let fetched = std::thread::scope(|scope| {
-        let work = || {
+        let fetch = || {
             if location.is_remote() {
-                drop(network.wait(None, &go_on));
+                waiting::for_address(&network, patience, &go_on, &location.to_string())?;
             }
-            drop(done.send(fetcher.read_all(
-                std::slice::from_ref(location),
-                RETRY_FOR,
-                catalog::TEXT_LIMIT as u64 + 1,
-                &on,
-            )));
+            let (from, budget) = (std::slice::from_ref(location), waiting::budget(RETRY_FOR, patience));
+            let read = fetcher.read_all(from, budget, catalog::TEXT_LIMIT as u64 + 1, &on);
+            read.map_err(|e| not_fetched(location, &e))
         };
+        let work = move || drop(done.send(fetch()));
         if let Err(e) = std::thread::Builder::new().name("catalog".into()).spawn_scoped(scope, work) {
             return Err(NoOffer::Failed(Failure::new(Phase::Worker, "starting a thread", e)));
         }
         let waited = story.wait(&|| awaited().clone(), &finished);
         stop.store(true, Ordering::Relaxed);
         match waited {
-            Waited::For(done) => done.map_err(|e| NoOffer::Failed(not_fetched(location, &e))),
+            Waited::For(done) => done.map_err(NoOffer::Failed),
             Waited::Left => Err(NoOffer::Left),
         }
     });

@@ -5,14 +5,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::{Duration, Instant};
 
 use super::LOG;
 use super::source;
 use super::words::Word;
 use super::worker::Story;
 use crate::early;
-use crate::net::{Lease, Nic, NicState};
+use crate::load::{Failure, Phase};
+use crate::net::{self, Lease, Nic, NicState};
 use crate::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine};
+
+/// So long an address may take whatever the time for all tries is: a switch alone keeps a port that came up closed for
+/// 30 s (IEEE 802.1D, forward delay), and the interface that `BOOTIF=` names has as long to itself.
+const ADDRESS: Duration = Duration::from_secs(60);
+
+/// No fetch gets less: a slow server must not look like none.
+const LEAST: Duration = Duration::from_secs(10);
 
 /// How a wait ended.
 pub enum Waited<T> {
@@ -57,10 +66,17 @@ impl Story {
         }
     }
 
-    /// True once there is an address; false if a person does not want to wait.
-    pub fn wait_for_network(&mut self, what_for: &str) -> bool {
+    /// Returns once there is an address, or the command line wants none; left if a person does not want to wait.
+    ///
+    /// # Errors
+    /// There is none, and nobody who could wait any longer: [`for_address`].
+    pub fn wait_for_network(
+        &mut self,
+        what_for: &str,
+        patience: Option<Duration>,
+    ) -> Waited<Result<(), Failure>> {
         if self.network.lease().is_some() {
-            return true;
+            return Waited::For(Ok(()));
         }
         Word::Doing("waiting for the network".into()).say();
         let awaited = Awaited { what: format!("an address, for {what_for}"), ..Awaited::default() };
@@ -70,14 +86,13 @@ impl Story {
             || if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         let (done, finished) = channel();
         std::thread::scope(|scope| {
-            let work = || drop(done.send(network.wait(None, &go_on)));
+            let work = || drop(done.send(for_address(&network, patience, &go_on, what_for)));
             if let Err(e) = std::thread::Builder::new().name("lease".into()).spawn_scoped(scope, work) {
-                log::error!("starting a thread: {e}");
-                return false;
+                return Waited::For(Err(Failure::new(Phase::Worker, "starting a thread", e)));
             }
             let waited = self.wait(&|| awaited.clone(), &finished);
             stop.store(true, Ordering::Relaxed);
-            matches!(waited, Waited::For(_))
+            waited
         })
     }
 
@@ -89,6 +104,56 @@ impl Story {
         let (Waited::For(()) | Waited::Left) = self.wait(&|| awaited.clone(), &finished);
         drop(never);
     }
+}
+
+/// Waits for an address, for as long as `go_on` says so.
+///
+/// # Errors
+/// Nobody is there, and for all of `patience`, but at least [`ADDRESS`], there was none.
+pub fn for_address(
+    network: &net::Network,
+    patience: Option<Duration>,
+    go_on: &dyn Fn() -> ControlFlow<()>,
+    what_for: &str,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let most = patience.map(|left| left.max(ADDRESS));
+    let lease = network.wait(most.map(|most| begun + most), go_on);
+    match most.filter(|most| lease.is_none() && begun.elapsed() >= *most) {
+        Some(most) => Err(no_address(&network.status(), most, what_for)),
+        None => Ok(()),
+    }
+}
+
+/// Budget of silent time for a fetch that may have `usual` with a person there.
+pub fn budget(usual: Duration, patience: Option<Duration>) -> Duration {
+    patience.map_or(usual, |left| usual.min(left.max(LEAST)))
+}
+
+fn no_address(nics: &[Nic], most: Duration, what_for: &str) -> Failure {
+    let mut failure =
+        Failure::because(Phase::Network, what_for, format!("no address in {} s", most.as_secs()));
+    failure.cause.extend(nics.iter().map(in_words));
+    if nics.is_empty() {
+        failure.cause.push("there is no interface".into());
+    }
+    failure.hint("check cable, switch and DHCP server; or give an address with ip=")
+}
+
+/// An interface that got no address.
+fn in_words(nic: &Nic) -> String {
+    let driver = nic.driver.as_deref().unwrap_or("no driver");
+    let doing = match &nic.state {
+        NicState::Asking { attempt, .. } | NicState::Waiting { attempt, .. } => {
+            format!("DHCP try {attempt} without an answer")
+        }
+        NicState::NoLink => "no link".into(),
+        NicState::Refused(why) => why.clone(),
+        NicState::Down | NicState::Idle => "not used".into(),
+        NicState::Leased(lease) | NicState::Static(lease) => lease.address.to_string(),
+    };
+    let error = nic.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    format!("{} ({driver}): {doing}{error}", nic.name)
 }
 
 fn line(nic: &Nic) -> NicLine {

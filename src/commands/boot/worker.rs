@@ -140,9 +140,14 @@ impl Story {
 impl Hands for Story {
     type Loaded = Handover;
 
-    fn catalog(&mut self, wanted: &Wanted, or_built_in: bool) -> Result<Offer, NoOffer> {
+    fn catalog(
+        &mut self,
+        wanted: &Wanted,
+        or_built_in: bool,
+        patience: Option<Duration>,
+    ) -> Result<Offer, NoOffer> {
         report::add(|report, now| report.begin(Part::Catalog, now));
-        let got = source::get(self, wanted, or_built_in);
+        let got = source::get(self, wanted, or_built_in, patience);
         report::add(|report, now| {
             report.end(Part::Catalog, now);
             match &got {

@@ -11,7 +11,8 @@ use crate::tui::menu::{Menu, MenuAnswer, MenuModel};
 impl Course {
     pub(super) fn menu(&mut self, hands: &mut impl Hands) -> Goal {
         self.stand(hands, |standing| standing.in_menu = true);
-        let offer = match self.offer(hands, true) {
+        // Nothing was said to be booted: what there is to choose from is waited for, however long it takes.
+        let offer = match self.offer(hands, true, None) {
             Ok(offer) => offer,
             Err(NoOffer::Failed(failure)) => return self.fail(failure, Some(Goal::Menu), self.policy()),
             Err(NoOffer::Left) => return self.left("the catalog", Goal::Menu, self.policy()),

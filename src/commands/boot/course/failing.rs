@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{Course, Failed, Goal, Hands};
 use crate::catalog::Action;
-use crate::commands::boot::words::Word;
+use crate::commands::boot::words::{Policy, Word};
 use crate::tui::failure::{Failure, FailureAnswer};
 
 /// An unattended machine shows a failure this long before it tries again: first, at most.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// And so long before the action that is declared.
+/// And so long, at most, before the action that is declared.
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A failure screen without a key for so long is one that nobody looks at.
@@ -62,6 +62,14 @@ impl Course {
         Duration::from_secs(now.saturating_sub(since))
     }
 
+    /// How long what is tried now may go on while nothing comes: what is left of the time for all tries. Absent with a
+    /// person there, who decides.
+    pub(super) fn patience(&self, hands: &impl Hands, policy: &Policy) -> Option<Duration> {
+        let now = hands.uptime().as_secs();
+        let failing = now.saturating_sub(self.standing.failing_since.unwrap_or(now));
+        (!self.attended).then(|| policy.retry_for.saturating_sub(Duration::from_secs(failing)))
+    }
+
     fn failure_screen(&self, hands: &impl Hands, failed: &Failed, retry: bool, trying: Duration) -> Failure {
         let mut facts = hands.facts();
         if self.attempt() > 1 {
@@ -85,7 +93,7 @@ impl Course {
             (_, true) => screen.declare("trying again", trying.clamp(FIRST_PAUSE, LONGEST_PAUSE), IDLE),
             // It stays until somebody comes.
             (Action::Hold, false) => return screen,
-            (action, false) => screen.declare(in_words(&action), LAST_PAUSE, IDLE),
+            (action, false) => screen.declare(in_words(&action), last_pause(&failed.policy), IDLE),
         };
         if self.attended { screen.held() } else { screen }
     }
@@ -133,6 +141,11 @@ impl Course {
         self.go_for(hands, id, &self.policy());
         Goal::Named { id: id.to_owned(), or_built_in }
     }
+}
+
+/// Whoever wants no long tries wants no long wait after them.
+fn last_pause(policy: &Policy) -> Duration {
+    policy.retry_for.clamp(FIRST_PAUSE, LAST_PAUSE)
 }
 
 pub(super) fn in_words(action: &Action) -> String {

@@ -20,8 +20,14 @@ pub trait Hands {
     /// What a load that succeeded leads to.
     type Loaded;
 
-    /// The catalog to choose from. Without `or_built_in` only the one that is wanted will do.
-    fn catalog(&mut self, wanted: &Wanted, or_built_in: bool) -> Result<Offer, NoOffer>;
+    /// The catalog to choose from. Without `or_built_in` only the one that is wanted will do. `patience` as in
+    /// [`Attempt::patience`].
+    fn catalog(
+        &mut self,
+        wanted: &Wanted,
+        or_built_in: bool,
+        patience: Option<Duration>,
+    ) -> Result<Offer, NoOffer>;
 
     /// All that a menu of it shows, computed now.
     fn model(&mut self, offer: &Offer) -> MenuModel;
@@ -67,6 +73,8 @@ pub struct Attempt<'a> {
     pub attended: bool,
     /// The number of this attempt, the first is 1: see [`Standing::attempt`].
     pub attempt: u32,
+    /// How long trying goes on while nothing comes, as nobody is there who could decide; absent: for as long as it takes.
+    pub patience: Option<Duration>,
     /// Where its catalog came from; absent: from the initrd, or there is none.
     pub catalog: Option<&'a Location>,
     pub standing: &'a Standing,

@@ -169,23 +169,31 @@ impl World {
         true
     }
 
-    fn wait_for_address(&mut self) -> bool {
-        self.model.awaits_address = true;
+    /// False if Esc stops it, or an error when nobody is there and it takes too long.
+    fn wait_for_address(&mut self, patience: Option<Duration>) -> Result<bool, Failure> {
+        self.model.awaits_address = patience.is_none();
         let left = match self.setting.lease {
             Some(at) => at.saturating_sub(self.now),
             None => self.horizon.saturating_sub(self.now) + Duration::from_secs(1),
         };
-        let there = self.work(left);
+        let most = patience.map(|left| left.max(ADDRESS)).filter(|most| *most < left);
+        let waited = self.work(most.unwrap_or(left));
         self.model.awaits_address = false;
-        there
+        match most {
+            Some(_) if waited => Err(Failure::because(Phase::Network, "an address", "none")),
+            _ => Ok(waited),
+        }
     }
 
     fn is_since(&self, from: Option<Duration>) -> bool {
         from.is_some_and(|from| self.now >= from)
     }
 
-    fn fetch(&mut self, or_built_in: bool) -> Result<Offer, NoOffer> {
-        let why = if self.wait_for_address() && self.work(Duration::from_secs(1)) {
+    fn fetch(&mut self, or_built_in: bool, patience: Option<Duration>) -> Result<Offer, NoOffer> {
+        let there = self.wait_for_address(patience);
+        let why = if let Err(failure) = there {
+            NoOffer::Failed(failure)
+        } else if matches!(there, Ok(true)) && self.work(Duration::from_secs(1)) {
             if self.is_since(self.setting.served)
                 && let Some(catalog) = &self.setting.remote
             {
@@ -233,8 +241,12 @@ impl World {
         let carried = root
             && self.carried
             && self.second.as_ref().is_some_and(|second| second.entry.id == attempt.entry.id);
-        if !carried && !self.wait_for_address() {
-            return Some(Ended::Stopped);
+        if !carried {
+            match self.wait_for_address(attempt.patience) {
+                Ok(true) => {}
+                Ok(false) => return Some(Ended::Stopped),
+                Err(failure) => return Some(Ended::Failed { failure, again: true }),
+            }
         }
         let time = self.chance.within(90);
         if !self.work(time) {
@@ -256,11 +268,16 @@ impl World {
 impl Hands for World {
     type Loaded = Loaded;
 
-    fn catalog(&mut self, wanted: &Wanted, or_built_in: bool) -> Result<Offer, NoOffer> {
+    fn catalog(
+        &mut self,
+        wanted: &Wanted,
+        or_built_in: bool,
+        patience: Option<Duration>,
+    ) -> Result<Offer, NoOffer> {
         self.model.asks_for_catalog(self.now);
         let bad = || NoOffer::Failed(Failure::because(Phase::Catalog, "bootjack.catalog=", "wrong"));
         let got = match (wanted, &self.setting.built_in) {
-            (Some(Ok(_)), _) => self.fetch(or_built_in),
+            (Some(Ok(_)), _) => self.fetch(or_built_in, patience),
             (Some(Err(_)), Some(built_in)) if or_built_in => Ok(offer(built_in, Origin::BuiltIn)),
             (Some(Err(_)), _) => Err(bad()),
             (None, Some(built_in)) => Ok(offer(built_in, Origin::BuiltIn)),
@@ -372,6 +389,9 @@ impl Hands for World {
 fn offer(catalog: &Catalog, origin: Origin) -> Offer {
     Offer { parsed: parsed(catalog), origin, sha256: None, notices: vec![] }
 }
+
+/// The least that an address may take with nobody there.
+const ADDRESS: Duration = Duration::from_secs(60);
 
 /// What a first stage hands on.
 fn told(attempt: &Attempt, root: Root) -> Second {
