@@ -40,7 +40,7 @@ fn faults(server: &Server, root: &Root) -> String {
 fn goes_off(initrd: &Initrd, words: &str, net: &[&str], says: &str) {
     let begun = std::time::Instant::now();
     let append = format!("{words} {POLICY}");
-    let options = Options { patience: TWO_KERNELS / 2, ..Options::default() };
+    let options = Options { patience: TWO_KERNELS / 2, size: (40, 160), ..Options::default() };
     let options = Options { initrd: &initrd.path(), append: &append, ..options };
     let mut vm = Vm::boot(&if net.is_empty() { options } else { Options { net, ..options } });
     if words.contains("bootjack.shell") {
@@ -51,6 +51,12 @@ fn goes_off(initrd: &Initrd, words: &str, net: &[&str], says: &str) {
     vm.wait_exit();
     assert!(vm.log().contains("reboot: Power down"), "{words}");
     eprintln!("{says}: {} s", begun.elapsed().as_secs());
+}
+
+/// A port that was free a moment ago: the listener that found it is closed again.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound").port()
 }
 
 /// As soon as the root begins to grow. A shell before the menu is nobody's answer to a question.
@@ -66,8 +72,9 @@ fn kill_the_worker(vm: &mut Vm) {
 fn a_failed_entry_ends_in_the_declared_action() {
     let (server, root) = (Server::new(), Root::busybox());
     let (initrd, words) = server.menu(Kernel::Cloud, &faults(&server, &root));
+    let cut = format!("after {} of {} bytes", root.bytes.len() / 2, root.bytes.len());
     let rows = [
-        ("cut", "ended early"),
+        ("cut", cut.as_str()),
         ("wrong", "deadbeef"),
         ("huge", "needs 4129 MiB"),
         ("tight", "limit 1 MiB"),
@@ -86,11 +93,10 @@ fn a_catalog_that_cannot_be_had_ends_in_the_declared_action() {
     let server = Server::new();
     let malformed = server.put("malformed", &[Answer::Good(Arc::new(b"version = 1\n[[entry\n".to_vec()))]);
     let (initrd, _) = server.menu(Kernel::Cloud, "");
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let gone = gone.local_addr().expect("bound").port();
+    let closed = free_port();
     let rows = [
         (format!("bootjack.catalog={malformed}"), "bootjack check"),
-        (format!("bootjack.catalog=http://10.0.2.2:{gone}/catalog.toml"), "refused"),
+        (format!("bootjack.catalog=http://10.0.2.2:{closed}/catalog.toml"), "refused"),
         // The only name server is a port of this host where nobody listens.
         (
             "bootjack.catalog=http://nobody.invalid/catalog.toml \

@@ -20,7 +20,7 @@ fn a_person_is_asked_and_retry_works_when_the_server_is_back() {
     vm.expect("Entry again");
     vm.type_keys(ENTER);
     vm.expect("starting Linux");
-    vm.expect("ttyS0 speaks");
+    vm.expect("ttyS0 speak");
     vm.expect("404");
     vm.expect("p power off");
     let screen = vm.screen();
