@@ -79,6 +79,18 @@ impl Handover {
     }
 }
 
+impl std::fmt::Display for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SwitchRoot { root, init } => write!(f, "to {} in {}", init.path, root.display()),
+            Self::Kexec(words) => write!(f, "to {} by kexec", words.name),
+            Self::Reboot => f.write_str("to the firmware"),
+            Self::PowerOff => f.write_str("to nobody: powering off"),
+            Self::Local => f.write_str("to the firmware's next boot entry"),
+        }
+    }
+}
+
 impl Order {
     /// Does it. The point of no return lies inside.
     ///

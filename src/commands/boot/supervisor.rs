@@ -133,7 +133,7 @@ impl Life {
 
     /// Comes back only if the order could not be carried out and everything is as it was.
     fn hand_over(&mut self, order: &Order, doing: &str) {
-        log::info!("handing over: {order:?}");
+        log::info!("handing over: {order}");
         self.kernel.restore(&[PRINTK, PANIC, DEVKMSG]);
         if let Order::Kexec(words) = order {
             self.say_farewell(&format!("\r\nbootjack: {words}\r\n"));
