@@ -120,7 +120,7 @@ fn the_example_of_the_documentation_is_a_report() {
     let text = DOCS.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let report = Report::continue_from(Some(serde_json::from_str(text).unwrap()));
     assert_eq!(report.previous, None, "understood to the last field");
-    assert_eq!((report.stages.len(), report.artifacts.len()), (1, 1));
+    assert_eq!((report.stages.len(), report.artifacts.len()), (2, 3));
 }
 
 #[test]
