@@ -25,8 +25,12 @@ fn refused_kernels_say_why_and_the_next_entry_boots() {
     let menu = format!("{}{kernels}", catalog(&[("good", &root.artifact("root"), "")]));
     let (initrd, words) = server.menu(Kernel::Cloud, &menu);
     let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
-    let whys =
-        [("page", "this looks like text"), ("arm", "arm64"), ("cut", "a kernel cut short"), ("other", "ENOEXEC")];
+    let whys = [
+        ("page", "this looks like text"),
+        ("arm", "arm64"),
+        ("cut", "a kernel cut short"),
+        ("other", "ENOEXEC"),
+    ];
     for (position, (id, why)) in whys.iter().enumerate() {
         vm.expect("Entry poweroff");
         // Behind the good one and poweroff.

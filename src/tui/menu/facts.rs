@@ -64,7 +64,7 @@ fn plan_facts(plan: &Plan) -> Vec<Fact> {
             )];
             facts.extend(source("from", root));
             facts.push(verified(&plan.step));
-            facts.extend(root.modules.artifact().map(|modules| part("modules", modules, "")));
+            facts.push(modules_of(root));
             facts.extend(room(root));
             facts.push(init(root));
             facts
@@ -92,6 +92,8 @@ fn kexec_facts(step: &Step, kexec: &KexecPlan) -> Vec<Fact> {
     let again = matches!(kexec.way, Way::Again(_));
     if again && kexec.modules.is_none() && kexec.initrd.is_empty() {
         facts.push(fact("modules", "none named: network drivers must be built in", Mood::Warn, 2));
+    } else if kexec.modules.is_none() && kexec.root.is_some() {
+        facts.push(fact("modules", NO_MODULES, Mood::Plain, 9));
     }
     facts.extend(kexec.root.iter().flat_map(|root| source("root", root)));
     facts.push(verified(step));
@@ -129,9 +131,20 @@ fn job_facts(step: &Step, job: &RunPlan) -> Vec<Fact> {
     ];
     facts.extend(source("from", &job.root));
     facts.push(verified(step));
-    facts.extend(job.root.modules.artifact().map(|modules| part("modules", modules, "")));
+    facts.push(modules_of(&job.root));
     facts.extend(room(&job.root));
     facts
+}
+
+/// What a root is known to have before it is fetched.
+const NO_MODULES: &str = "none named: the root has its kernel's own, or none";
+
+/// Where a root without modules gets them.
+fn modules_of(root: &RootPlan) -> Fact {
+    match root.modules.artifact() {
+        Some(modules) => part("modules", modules, ""),
+        None => fact("modules", NO_MODULES, Mood::Plain, 9),
+    }
 }
 
 /// Where a root comes from, and how large it is.
