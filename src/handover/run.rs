@@ -292,7 +292,12 @@ impl Running {
         if now.saturating_duration_since(self.started) >= self.timeout {
             self.ask_to_end(now, End::Deadline);
         }
-        if self.asked.as_ref().is_some_and(|(at, _)| now.saturating_duration_since(*at) >= GRACE) {
+        let Some((at, end)) = &self.asked else { return };
+        let since = now.saturating_duration_since(*at);
+        if since >= GRACE + PATIENCE {
+            log::error!("job {}: it hangs in the kernel, and is left to it", self.entry);
+            self.stage = Stage::Clears(end.clone(), now);
+        } else if since >= GRACE {
             self.kill();
         }
     }

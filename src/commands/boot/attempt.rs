@@ -178,7 +178,9 @@ impl Story {
     /// there and it took too long.
     fn unreachable(&mut self, plan: &Plan, attempt: &course::Attempt) -> Option<Ended<Handover>> {
         let ended = if plan.needs_network() { self.without_network(plan, attempt) } else { None };
-        report::add(|report, now| report.begin(Part::Load, now));
+        if ended.is_none() {
+            report::add(|report, now| report.begin(Part::Load, now));
+        }
         ended
     }
 

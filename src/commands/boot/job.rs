@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::source;
-use super::words::Word;
+use super::words::{Policy, Word};
 use super::worker::Story;
-use crate::handover::run::{Job, Outcome, Running};
+use crate::handover::run::{End, Job, Outcome, Running};
 use crate::plan::{Plan, RunPlan};
 use crate::tui::job::{self, JobAnswer};
 
@@ -41,7 +41,7 @@ impl Story {
         let mut screen = job::Job::new(&plan.title, &run.command, run.timeout, size, facts);
         loop {
             let answered = self.consoles.ask(&mut screen, &mut |screen| {
-                feed(screen, &mut running);
+                feed(screen, &mut running, |end| follows(plan, run, end));
                 None
             });
             self.touched(answered.console);
@@ -56,13 +56,20 @@ impl Story {
     }
 }
 
-fn feed(screen: &mut job::Job, running: &mut Running) {
+/// How it ended is known from here on, whatever becomes of this worker.
+fn follows(plan: &Plan, run: &RunPlan, end: &End) {
+    let then = if *end == End::Exit(0) { &run.on_success } else { &run.on_failure };
+    Word::Booting { id: plan.id.clone(), policy: Policy::at_once(then.clone()) }.say();
+}
+
+fn feed(screen: &mut job::Job, running: &mut Running, ended: impl FnOnce(&End)) {
     if screen.is_over() {
         return;
     }
     let news = running.poll(Instant::now());
     screen.output(&news.output);
     if let Some(end) = news.ended {
+        ended(&end);
         screen.end(&end);
     }
 }

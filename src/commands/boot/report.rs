@@ -137,8 +137,9 @@ impl Report {
         }
     }
 
-    /// A part begins; `now` is in seconds since this kernel's start.
+    /// A part begins, and one of that name that went on is over; `now` is in seconds since this kernel's start.
     pub fn begin(&mut self, name: Part, now: f64) {
+        self.end(name, now);
         let stage = self.running();
         stage.left_out += pushed(&mut stage.phases, Span { name, started: rounded(now), seconds: None });
     }
@@ -178,7 +179,8 @@ impl Report {
         let log = job.log[from..].iter().map(|line| harmless(line)).collect();
         let command = job.command.iter().map(|word| harmless(word)).collect();
         let (started, seconds) = (rounded(job.started), rounded(job.seconds));
-        pushed(&mut self.jobs, Job { log, command, started, seconds, ..job });
+        let end = harmless(&job.end);
+        pushed(&mut self.jobs, Job { log, command, started, seconds, end, ..job });
     }
 
     /// What an earlier worker left, or nothing.
@@ -261,7 +263,7 @@ fn harmless(text: &str) -> String {
     let mut shown = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         shown += "://";
-        let end = part.find(|c: char| c.is_whitespace() || "/?#\"'<>".contains(c)).unwrap_or(part.len());
+        let end = part.find(|c: char| c.is_whitespace() || "/?#\"<>".contains(c)).unwrap_or(part.len());
         let (authority, rest) = part.split_at(end);
         match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
             Some((user, host)) => shown += &format!("{user}:***@{host}"),

@@ -18,7 +18,8 @@ use rustix::fs::OFlags;
 use super::LOG;
 use super::child::{self, End, POWER_OFF, REBOOT, Worker, end_everything_else, pause};
 use super::kernel::{DEVKMSG, Kernel, PANIC, PRINTK};
-use super::words::Legacy;
+use super::words::{Legacy, Policy};
+use crate::catalog::Action;
 use crate::cmdline::Params;
 use crate::commands::rescue;
 use crate::early::{self, Watchdog};
@@ -31,6 +32,9 @@ const SHORT_LIFE: Duration = Duration::from_secs(10);
 
 /// After so many short lives in a row a shell on the console is of more use than another worker.
 const SHORT_LIVES: u32 = 5;
+
+/// After so many deaths with nobody there the firmware may know a better way: something kills each worker at the same place.
+const MOST_DEATHS: u32 = 20;
 
 /// So often nobody is found, or supervising fails, before the machine is rebooted.
 const ROUNDS: u32 = 3;
@@ -56,7 +60,7 @@ pub fn run() -> ! {
         log::warn!("early: {problem}");
     }
     let (kernel, watchdog) = (Kernel::prepare(), Watchdog::new(asked_to_watch()));
-    let mut life = Life { legacy: Legacy::default(), short_lives: 0, rounds: 0, kernel, watchdog };
+    let mut life = Life { legacy: Legacy::default(), short_lives: 0, deaths: 0, rounds: 0, kernel, watchdog };
     for _ in 0..ROUNDS {
         let Err(e) = life.serve();
         log::error!("supervisor: {e:#}");
@@ -77,11 +81,12 @@ fn asked_to_watch() -> Option<u32> {
 }
 
 fn reboot_for_ever(watchdog: &mut Watchdog) -> ! {
+    watchdog.before_jump();
     loop {
-        watchdog.before_jump();
         let Err(Fallen::Back(e) | Fallen::Gone(e)) = Order::Reboot.perform();
         log::error!("rebooting: {e:#}");
-        pause(Duration::from_secs(10), watchdog);
+        // From here on a watchdog is not petted: it may know a way that the kernel does not.
+        std::thread::park_timeout(Duration::from_secs(10));
     }
 }
 
@@ -89,6 +94,8 @@ fn reboot_for_ever(watchdog: &mut Watchdog) -> ! {
 struct Life {
     legacy: Legacy,
     short_lives: u32,
+    /// How many workers died since somebody was there, however long they lived.
+    deaths: u32,
     /// How often the last resort found nobody.
     rounds: u32,
     kernel: Kernel,
@@ -109,6 +116,7 @@ impl Life {
             // A worker that does not know what was before it is better than none.
             if let Err(e) = self.legacy.write() {
                 log::error!("leaving word to the next worker: {e}");
+                self.without_word();
             }
             let mut worker = Worker::start().context("starting a worker")?;
             let end = worker.watch(&signals, &mut self.legacy, &mut self.watchdog)?;
@@ -129,6 +137,19 @@ impl Life {
             };
             self.hand_over(&order, &worker.doing);
         }
+    }
+
+    /// Jobs ran, and a worker that does not know would run them again (a job may have filled /run): what is declared for
+    /// the last one follows at once.
+    fn without_word(&mut self) {
+        if self.legacy.failing_since.ran.is_empty() {
+            return;
+        }
+        if let Some((_, Policy { on_failure: Action::PowerOff, .. })) = self.legacy.booting {
+            let order = Order::PowerOff;
+            self.hand_over(&order, "ending a job");
+        }
+        reboot_for_ever(&mut self.watchdog);
     }
 
     /// Comes back only if the order could not be carried out and everything is as it was.
@@ -176,6 +197,11 @@ impl Life {
     /// Between workers that die as soon as they start: a growing pause, then a shell on the console; nobody there, a
     /// reboot.
     fn settle(&mut self, lived: Duration) {
+        self.deaths = if self.legacy.attended { 0 } else { self.deaths + 1 };
+        if self.deaths >= MOST_DEATHS {
+            log::error!("{MOST_DEATHS} workers died with nobody there: rebooting");
+            reboot_for_ever(&mut self.watchdog);
+        }
         self.short_lives = if lived < SHORT_LIFE { self.short_lives + 1 } else { 0 };
         match self.short_lives {
             0 | 1 => {}

@@ -128,7 +128,10 @@ impl Story {
     /// Gives back what was taken, for what comes next. Links stay up for a system that goes on with this kernel; for
     /// another one they go down: its driver must not find a card that writes into its memory.
     fn end(mut self, order: &Order) {
-        report::add(|report, now| report.handover = Some(report::Handover::of(order, now)));
+        report::add(|report, now| {
+            report.end(Part::Menu, now);
+            report.handover = Some(report::Handover::of(order, now));
+        });
         if matches!(order, Order::Kexec(_)) {
             self.network.down();
         }

@@ -62,12 +62,16 @@ impl Course {
         Duration::from_secs(now.saturating_sub(since))
     }
 
-    /// How long what is tried now may go on while nothing comes: what is left of the time for all tries. Absent with a
-    /// person there, who decides.
+    /// How long what is tried now may go on while nothing comes: what is left of the time for all tries. With a person
+    /// there, who may go away, all of it after the idle time; absent where a person is waited for anyway.
     pub(super) fn patience(&self, hands: &impl Hands, policy: &Policy) -> Option<Duration> {
         let now = hands.uptime().as_secs();
         let failing = now.saturating_sub(self.standing.failing_since.unwrap_or(now));
-        (!self.attended).then(|| policy.retry_for.saturating_sub(Duration::from_secs(failing)))
+        match (self.attended, self.goes_on_by_itself()) {
+            (false, _) => Some(policy.retry_for.saturating_sub(Duration::from_secs(failing))),
+            (true, true) => Some(IDLE + policy.retry_for),
+            (true, false) => None,
+        }
     }
 
     fn failure_screen(&self, hands: &impl Hands, failed: &Failed, retry: bool, trying: Duration) -> Failure {
