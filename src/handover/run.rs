@@ -247,7 +247,7 @@ impl Running {
         Poll { output, ended }
     }
 
-    /// Asks it to end (SIGTERM); after [`GRACE`] it is made to. It has then been [`End::Stopped`].
+    /// Asks it to end (SIGTERM); after 10 s it is made to. It has then been [`End::Stopped`].
     pub fn terminate(&mut self, now: Instant) {
         self.ask_to_end(now, End::Stopped);
     }
