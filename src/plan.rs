@@ -135,6 +135,21 @@ const MOST_OF_MEMORY: u64 = 95;
 /// The inits that are looked for when none is named, as the kernel and initramfs-tools do.
 const USUAL_INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
+impl Step {
+    /// As a catalog writes it after `boot =`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::SwitchRoot(_) => "switch-root",
+            Self::Kexec(_) => "kexec",
+            Self::Run(_) => "run",
+            Self::Shell => "shell",
+            Self::Reboot => "reboot",
+            Self::PowerOff => "poweroff",
+            Self::Local => "local",
+        }
+    }
+}
+
 impl Plan {
     /// Whether something that is fetched now can be had over the network alone.
     pub fn needs_network(&self) -> bool {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::{Came, Failure, Fetched, LoadError, Loader, Phase, ROOT, Report, bytes, modules, on_last, stage};
 use crate::archive::carried::MemberWriter;
+use crate::archive::newc;
 use crate::catalog::{Artifact, Carry};
 use crate::fetch::{self, Attempt, Event, Exhausted};
 use crate::handover::kernel::Kernel;
@@ -114,7 +115,7 @@ impl Parts<'_> {
     }
 
     fn append(&mut self, file: &File, artifact: &Artifact, name: &str) -> Result<(), LoadError> {
-        stage::align(file).map_err(|e| self.unwritten(name, e))?;
+        newc::pad(file).map_err(|e| self.unwritten(name, e))?;
         // More would take the machine's last memory before the arithmetic could say so.
         let most = MOST.min(Machine::probe().memory_available / COPIES);
         let (trusted, fetched) = bytes::append(file, artifact, name, most, self.loader)?;
@@ -211,8 +212,7 @@ impl Parts<'_> {
         initrd: &File,
         numbers: &Numbers,
     ) -> Result<(), LoadError> {
-        stage::align(initrd).map_err(|e| self.unwritten(ROOT, e))?;
-        let at = bytes::end(initrd).map_err(|e| self.unwritten(ROOT, e))?;
+        let at = newc::pad(initrd).map_err(|e| self.unwritten(ROOT, e))?;
         let (trusted, fetched) =
             bytes::fetch(archive, ROOT, numbers.most_archive(), self.loader, &mut |archive| {
                 bytes::cut(initrd, at)?;

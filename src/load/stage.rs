@@ -2,7 +2,6 @@
 //! one after the other (Documentation/driver-api/early-userspace/buffer-format.rst). What starts in it is bootjack again.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -19,9 +18,6 @@ pub const CARRIED: &str = "bootjack/root";
 /// Microcode for the processor is looked for in the first, uncompressed part alone
 /// (Documentation/arch/x86/microcode.rst); the kernel left it in this initramfs.
 const MICROCODE: &str = "kernel/x86/microcode";
-
-/// Parts begin at multiples of this; between them only zeros may stand.
-const ALIGNMENT: u64 = 512;
 
 /// What goes along of this initramfs, beside program and shell: what to boot when all else fails, and whom to trust. Not
 /// all of their directory: archives may lie there, too.
@@ -87,21 +83,8 @@ pub(super) fn handoff(file: &File, bytes: Vec<u8>) -> Result<(), LoadError> {
     append(file, &tree)
 }
 
-/// Fills up with zeros: the next part begins at a multiple of [`ALIGNMENT`].
-pub(super) fn align(file: &File) -> io::Result<()> {
-    let over = super::bytes::end(file)? % ALIGNMENT;
-    let missing = if over == 0 { 0 } else { ALIGNMENT - over };
-    (&*file).write_all(&vec![0; missing as usize])
-}
-
 fn append(file: &File, tree: &Tree) -> Result<(), LoadError> {
-    let write = || -> anyhow::Result<()> {
-        align(file)?;
-        let mut out = io::BufWriter::with_capacity(256 << 10, file);
-        tree.write(&mut out, 0)?;
-        Ok(out.flush()?)
-    };
-    write().map_err(|e| failed("the second stage's initrd", e))
+    tree.append(file, 0).map_err(|e| failed("the second stage's initrd", e))
 }
 
 fn failed(what: &str, error: anyhow::Error) -> LoadError {

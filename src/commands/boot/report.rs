@@ -16,7 +16,7 @@ use super::handoff::Handoff;
 use super::kernel::{boot_id, uptime};
 use super::source::Offer;
 use crate::load::{Came, Failure, Fetched, ModulesOfRoot};
-use crate::plan::{Plan, Step, Way};
+use crate::plan::{Plan, Way};
 use crate::verify::Trust;
 pub use shape::{
     Artifact, Catalog, Entry, Failed, Handover, Job, Leased, Lost, Machine, Modules, Part, Span, Stage,
@@ -285,18 +285,9 @@ impl Report {
         if self.machine == Machine::default() {
             self.machine = machine.clone().into();
         }
-        let boot = match &plan.step {
-            Step::SwitchRoot(_) => "switch-root",
-            Step::Kexec(_) => "kexec",
-            Step::Run(_) => "run",
-            Step::Shell => "shell",
-            Step::Reboot => "reboot",
-            Step::PowerOff => "poweroff",
-            Step::Local => "local",
-        };
         // A second stage does what a kexec began.
         let same = self.entry.as_ref().filter(|entry| entry.id == plan.id && self.stages.len() > 1);
-        let boot = same.map_or_else(|| boot.to_owned(), |entry| entry.boot.clone());
+        let boot = same.map_or_else(|| plan.step.word().to_owned(), |entry| entry.boot.clone());
         let entry = Entry { id: plan.id.clone(), title: plan.title.clone(), boot };
         self.attempt(entry, !attempt.attended);
         self.attempt = attempt.attempt;

@@ -7,21 +7,9 @@ use crate::plan::{KexecPlan, Plan, RootPlan, Step, Way, mib};
 use crate::tui::text;
 use crate::verify::Trust;
 
-fn step(plan: &Plan) -> &'static str {
-    match plan.step {
-        Step::SwitchRoot(_) => "switch-root",
-        Step::Kexec(_) => "kexec",
-        Step::Run(_) => "run",
-        Step::Shell => "shell",
-        Step::Reboot => "reboot",
-        Step::PowerOff => "poweroff",
-        Step::Local => "local",
-    }
-}
-
 /// One object; sizes in bytes, what is unknown is null.
 pub(super) fn as_json(plan: &Plan) -> Value {
-    let mut object = json!({ "id": plan.id, "title": plan.title, "boot": step(plan) });
+    let mut object = json!({ "id": plan.id, "title": plan.title, "boot": plan.step.word() });
     match &plan.step {
         Step::SwitchRoot(root) => {
             object["root"] = root_json(root, true);
@@ -96,7 +84,7 @@ fn carry_json(kexec: &KexecPlan) -> Value {
 
 /// The same as a person reads it.
 pub(super) fn as_text(plan: &Plan) -> String {
-    let mut out = format!("{}: {}\n", plan.id, plan.title) + &line("boot", step(plan));
+    let mut out = format!("{}: {}\n", plan.id, plan.title) + &line("boot", plan.step.word());
     match &plan.step {
         Step::SwitchRoot(root) => {
             out += &root_text("from", root);
