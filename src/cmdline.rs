@@ -9,9 +9,12 @@ mod words;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::fetch::{Location, LocationError};
+use url::Url;
 
-pub use root::{RootWord, Size};
+use crate::fetch::{Location, LocationError};
+use crate::volumes::{Assembly, Tag};
+
+pub use root::{Dialect, RootSource, RootWord, Size};
 pub use second::{Second, SecondRoot, consoles_of};
 use words::{Word, nearest};
 
@@ -44,10 +47,48 @@ pub struct Params {
     pub init_args: Vec<String>,
     /// The words of the network with their values, in order; the value of a bare word is empty.
     pub network: Vec<(String, String)>,
+    /// `mount=TAG`, `mount-ro=TAG`: directories of the host for `/run/mnt/TAG`, in order.
+    pub mounts: Vec<ExtraMount>,
+    /// `rw` or `ro`, the last of them: for a root that is mounted, not unpacked.
+    pub writable: Option<bool>,
+    /// `proxy=`.
+    pub proxy: Option<Url>,
+    /// `rd.noverifyssl`.
+    pub unverified_tls: bool,
+    /// What has to be put together before a block device is there: `rd.lvm.*`, `rd.luks.*`, `rd.md.*`.
+    pub assembly: Assembly,
+    /// `rd.retry=`, `rd.timeout=`, `rootdelay=`: how long a device is waited for, in place of `retry_for`.
+    pub device_wait: Option<Duration>,
+    /// `rd.break`, `break=`: where a shell interrupts the boot.
+    pub break_at: Option<BreakAt>,
+    /// `rd.shell`: whether a failure may end in a shell; nothing said: it may.
+    pub rd_shell: Option<bool>,
+    /// `rd.emergency=`: what an unattended failure ends in, where nothing of ours says so.
+    pub emergency: Option<OnFailure>,
+    /// `panic=N`, seconds: no shell, and a reboot so long after a failure; negative: at once. 0 and nothing said: no such order.
+    pub panic: Option<i64>,
     pub quiet: bool,
     pub debug: bool,
     /// Everything that was asked for and cannot be had.
     pub problems: Vec<CmdlineProblem>,
+}
+
+/// A directory of the host beside the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtraMount {
+    pub tag: Tag,
+    pub writable: bool,
+}
+
+/// Where a boot is interrupted by a shell; leaving it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BreakAt {
+    /// Before the network and the devices: dracut's `cmdline`, `pre-udev`, `pre-trigger`, initramfs-tools' `top`, `modules`.
+    Start,
+    /// Before the root is made: `initqueue`, `pre-mount`, `mount`; `premount`, `mount`, `mountroot`.
+    BeforeRoot,
+    /// The root is there, and nothing of it runs yet: `pre-pivot`, `cleanup` and a bare `rd.break`; `bottom`, `init`.
+    BeforeInit,
 }
 
 /// What is done when an unattended boot is given up.
@@ -315,7 +356,11 @@ mod tests {
             format!("root=tmpfs:http://a/r root=tmpfs:http://b/r rd.tmpfs.size=2g rd.tmpfs.sha256={ABC}");
         let params = Params::parse(&text);
         let expected = RootWord {
-            locations: vec![Location::parse("http://a/r").unwrap(), Location::parse("http://b/r").unwrap()],
+            source: RootSource::Archive(vec![
+                Location::parse("http://a/r").unwrap(),
+                Location::parse("http://b/r").unwrap(),
+            ]),
+            dialect: Dialect::Tmpfs,
             size: Some(Size::Bytes(2 << 30)),
             sha256: Some(ABC.parse().unwrap()),
         };
@@ -340,8 +385,6 @@ mod tests {
             "rd.tmpfs.imgfile=x",
             "root=tmpfs:",
             "root=tmpfs:/dev/vda1",
-            "root=tmpfs:LABEL=x",
-            "root=tmpfs:nfs://a/b",
             "root=tmpfs:r.tar",
             "init=sh",
             "ramroot=http://a/r",

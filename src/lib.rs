@@ -5,7 +5,7 @@
 //!
 //! The staircase: a room imports only from rooms to its left; `tests/layers.rs` holds it.
 //!
-//! `sys < verify < early drivers net fetch archive handover < cmdline catalog machine < plan < load < tui < commands < cli`
+//! `sys < verify volumes < early drivers net fetch archive handover < cmdline catalog machine < plan < load < tui < commands < cli`
 
 pub mod archive;
 pub mod catalog;
@@ -23,3 +23,4 @@ pub mod plan;
 pub mod sys;
 pub mod tui;
 pub mod verify;
+pub mod volumes;

@@ -281,8 +281,8 @@ impl KexecPlan {
         let Some(root) = &self.root else {
             return fits(cargo, machine).map(|_| Way::Unknown);
         };
-        let remote = root.archive.locations.iter().any(Location::is_remote);
-        let again = if remote { Ok(()) } else { Err("it is in this initrd alone".into()) };
+        let elsewhere = root.archive.locations.iter().any(|location| !location.is_of_this_initrd());
+        let again = if elsewhere { Ok(()) } else { Err("it is in this initrd alone".into()) };
         if self.has_second_stage() {
             return way(carry, again, cargo, machine);
         }

@@ -139,7 +139,7 @@ pub(super) fn location(page: &Page, text: &str, place: &Range<usize>, base: &Loc
             page.error(
                 place,
                 format!("{}: such a location is not in this version", quoted(text)),
-                Some("this version fetches http://, https://, file:/ and initramfs:/".into()),
+                Some("docs/catalog.md lists the kinds of location".into()),
             );
             None
         }

@@ -5,16 +5,43 @@ use super::words::{Word, nearest};
 use super::{CmdlineProblem, KNOWN, location, unknown, value};
 use crate::fetch::Location;
 use crate::verify::{ParseDigestError, Sha256};
+use crate::volumes::Tag;
 
-/// `root=tmpfs:LOCATION` with `rd.tmpfs.*`.
+/// A root that the command line asks for, with its companions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RootWord {
-    /// Mirrors, in order; never empty.
-    pub locations: Vec<Location>,
+    pub source: RootSource,
+    /// In whose words.
+    pub dialect: Dialect,
     /// `rd.tmpfs.size=`: limit of the tmpfs.
     pub size: Option<Size>,
     /// `rd.tmpfs.sha256=`; without it the command line asks for an unverified root.
     pub sha256: Option<Sha256>,
+}
+
+/// What a root is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RootSource {
+    /// An archive for a tmpfs: its mirrors, in order; never empty.
+    Archive(Vec<Location>),
+    /// A directory that the host shares, as it is.
+    Shared(Tag),
+}
+
+/// In whose words a root is asked for: the ancestors differ in what they do beside unpacking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// `root=tmpfs:…`: ours and dracut-tmpfs-root's.
+    #[default]
+    Tmpfs,
+    /// `rd.container.rootfs=`: dracut-container-root's.
+    Container,
+    /// `boot=ramdisk ramroot=`: ramroot's.
+    Ramroot,
+    /// `rootfs=TAG`: osbuild's initrd; its init is `/bin/sh` unless one is named.
+    Shared,
+    /// `root=virtiofs:TAG`: dracut's.
+    Virtiofs,
 }
 
 /// Limit of a tmpfs.
@@ -121,7 +148,12 @@ fn tmpfs(words: &[Word], wrong: &mut Vec<CmdlineProblem>) -> Option<RootWord> {
         wrong.push(problem);
         None
     });
-    (wrong.is_empty() && !locations.is_empty()).then_some(RootWord { locations, size, sha256 })
+    (wrong.is_empty() && !locations.is_empty()).then_some(RootWord {
+        source: RootSource::Archive(locations),
+        dialect: Dialect::Tmpfs,
+        size,
+        sha256,
+    })
 }
 
 fn place(word: &Word) -> Result<Location, CmdlineProblem> {

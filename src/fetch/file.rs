@@ -14,19 +14,34 @@ pub(super) fn open(path: &Path, location: &Location) -> Result<Source, FetchErro
     if matches!(location, Location::Initramfs(_)) && path.is_dir() {
         return carried::open(path, location);
     }
-    let opened = || -> anyhow::Result<(File, u64)> {
+    let opened = || -> anyhow::Result<File> {
         let what = std::fs::metadata(path).context("opening")?;
-        if what.is_dir() {
-            anyhow::bail!("opening: it is a directory");
-        }
-        if !what.is_file() {
-            anyhow::bail!("opening: it is not a regular file");
-        }
-        let file = File::open(path).context("opening")?;
-        let length = file.metadata().context("opening")?.len();
-        Ok((file, length))
+        // Asked before it is opened: opening a FIFO waits.
+        regular(&what)?;
+        File::open(path).context("opening")
     };
-    let (file, length) = opened().map_err(|e| FetchError::Permanent(format!("{location}: {e:#}")))?;
+    let file = opened().map_err(|e| FetchError::Permanent(format!("{location}: {e:#}")))?;
+    reading(file, location)
+}
+
+fn regular(what: &std::fs::Metadata) -> anyhow::Result<()> {
+    if what.is_dir() {
+        anyhow::bail!("opening: it is a directory");
+    }
+    if !what.is_file() {
+        anyhow::bail!("opening: it is not a regular file");
+    }
+    Ok(())
+}
+
+/// A source of an opened file, if it is a regular one.
+pub(super) fn reading(file: File, location: &Location) -> Result<Source, FetchError> {
+    let length = || -> anyhow::Result<u64> {
+        let what = file.metadata().context("opening")?;
+        regular(&what)?;
+        Ok(what.len())
+    };
+    let length = length().map_err(|e| FetchError::Permanent(format!("{location}: {e:#}")))?;
     let flow = Flow::default();
     let reader = Reading { file, left: length, length, name: location.to_string(), flow: flow.clone() };
     Ok(Source { reader: Box::new(reader), length: Some(length), location: location.clone(), flow })

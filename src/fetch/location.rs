@@ -5,15 +5,27 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use crate::volumes::{Export, NotATag, NotAVolume, NotAnExport, Tag, Volume};
+
 /// A place bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Location {
     /// `http://` or `https://`.
     Http(Url),
+    /// `ftp://`.
+    Ftp(Url),
+    /// `tftp://`.
+    Tftp(Url),
     /// `file:/path`, `file:///path` or a path.
     File(PathBuf),
     /// `initramfs:/path`: a file that came with the initrd, or a directory of numbered members, each gone once read.
     Initramfs(PathBuf),
+    /// `dev:/dev/vda1:/path`, `LABEL=x:/path`, …: a file on a block device; without a path, the device itself.
+    Volume { volume: Volume, file: Option<PathBuf> },
+    /// `nfs://host/export:/path`: a file in what a server exports; without `:/`, a file in the directory before the last `/`.
+    Nfs { export: Export, file: PathBuf },
+    /// `virtiofs:TAG:/path`: a file in a directory that the host shares.
+    Virtiofs { tag: Tag, file: PathBuf },
 }
 
 /// Why a text is not a location.
@@ -24,26 +36,18 @@ pub enum LocationError {
     Url(String),
     /// `initramfs:` and `file:` want an absolute path.
     NotAbsolute,
+    /// A path on a volume that leaves it, or names nothing.
+    NotInside(String),
+    Volume(NotAVolume),
+    Nfs(NotAnExport),
+    Tag(NotATag),
     /// A prefix that is known and comes with a later version.
     NotInThisVersion(String),
     UnknownScheme(String),
 }
 
 /// Prefixes that are decided and not built yet.
-const LATER: &[&str] = &[
-    "oci",
-    "nfs",
-    "nfs4",
-    "dev",
-    "LABEL",
-    "UUID",
-    "PARTLABEL",
-    "PARTUUID",
-    "virtiofs",
-    "ftp",
-    "tftp",
-    "NFS",
-];
+const LATER: &[&str] = &["oci"];
 
 impl fmt::Display for LocationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,9 +55,22 @@ impl fmt::Display for LocationError {
             Self::Empty => f.write_str("a location is empty"),
             Self::Url(why) => write!(f, "not a URL: {why}"),
             Self::NotAbsolute => f.write_str("the path must begin with '/'"),
+            Self::NotInside(path) => {
+                write!(
+                    f,
+                    "{path:?} is no file on it: write a path without '..', such as :/images/root.tar.zst"
+                )
+            }
+            Self::Volume(why) => why.fmt(f),
+            Self::Nfs(why) => why.fmt(f),
+            Self::Tag(why) => why.fmt(f),
             Self::NotInThisVersion(what) => write!(f, "'{what}' locations are not in this version"),
             Self::UnknownScheme(what) => {
-                write!(f, "'{what}' is no known kind of location (http://, https://, file:/, initramfs:/)")
+                write!(
+                    f,
+                    "'{what}' is no known kind of location (http://, https://, ftp://, tftp://, nfs://, file:/, \
+                     initramfs:/, dev:/dev/…, LABEL=x:/, virtiofs:TAG:/)"
+                )
             }
         }
     }
@@ -72,18 +89,50 @@ impl Location {
         }
         match scheme(text) {
             None => Ok(Self::File(PathBuf::from(text))),
-            Some("http" | "https") => {
-                let url = Url::parse(text).map_err(|e| LocationError::Url(e.to_string()))?;
-                match url.host_str() {
-                    Some(host) if !host.is_empty() => Ok(Self::Http(url)),
-                    _ => Err(LocationError::Url("no host".into())),
-                }
-            }
+            Some("http" | "https") => with_host(text).map(Self::Http),
+            Some("ftp") => with_host(text).map(Self::Ftp),
+            Some("tftp") => with_host(text).map(Self::Tftp),
             Some("file") => absolute(&text["file:".len()..]).map(Self::File),
             Some("initramfs") => absolute(&text["initramfs:".len()..]).map(Self::Initramfs),
+            Some("dev") => Self::on_volume(&text["dev:".len()..]),
+            Some("LABEL" | "UUID" | "PARTLABEL" | "PARTUUID") => Self::on_volume(text),
+            Some("nfs" | "nfs4") => Self::on_nfs(text),
+            Some("virtiofs") => Self::on_virtiofs(&text["virtiofs:".len()..]),
             Some(other) if LATER.contains(&other) => Err(LocationError::NotInThisVersion(other.into())),
             Some(other) => Err(LocationError::UnknownScheme(other.into())),
         }
+    }
+
+    /// `VOLUME[:/path]`.
+    fn on_volume(text: &str) -> Result<Self, LocationError> {
+        let (volume, file) = match text.split_once(":/") {
+            Some((volume, path)) => (volume, Some(inside(path)?)),
+            None => (text, None),
+        };
+        Ok(Self::Volume { volume: Volume::parse(volume).map_err(LocationError::Volume)?, file })
+    }
+
+    fn on_nfs(text: &str) -> Result<Self, LocationError> {
+        let server = text.find("://").map_or(0, |at| at + 3);
+        // The colon of a port is never followed by a slash.
+        let (export, file) = match text[server..].find(":/").map(|at| server + at) {
+            Some(at) => (text[..at].to_owned(), inside(&text[at + 2..])?),
+            None => match text[server..].rfind('/').map(|at| server + at) {
+                // What stands directly at the top of a server is in its root.
+                Some(at) if !text[server..at].contains('/') => {
+                    (text[..=at].to_owned(), inside(&text[at + 1..])?)
+                }
+                Some(at) => (text[..at].to_owned(), inside(&text[at + 1..])?),
+                None => (text.to_owned(), PathBuf::new()),
+            },
+        };
+        Ok(Self::Nfs { export: Export::parse_url(&export).map_err(LocationError::Nfs)?, file })
+    }
+
+    fn on_virtiofs(text: &str) -> Result<Self, LocationError> {
+        let (tag, path) = text.split_once(":/").unwrap_or((text, ""));
+        let tag = Tag::parse(tag).map_err(LocationError::Tag)?;
+        Ok(Self::Virtiofs { tag, file: inside(path)? })
     }
 
     /// A location that may be relative to `self`, the place of the text it stands in, or a directory where that ends
@@ -98,40 +147,54 @@ impl Location {
         if scheme(text).is_some() {
             return Self::parse(text);
         }
-        match self {
-            Self::Http(base) => {
-                base.join(text).map(Self::Http).map_err(|e| LocationError::Url(e.to_string()))
+        let url = |base: &Url| base.join(text).map_err(|e| LocationError::Url(e.to_string()));
+        // On a volume the path is below its root, which the text before it names.
+        let on = |base: &Path| inside(&sibling(&Path::new("/").join(base), text).to_string_lossy());
+        Ok(match self {
+            Self::Http(base) => Self::Http(url(base)?),
+            Self::Ftp(base) => Self::Ftp(url(base)?),
+            Self::Tftp(base) => Self::Tftp(url(base)?),
+            Self::File(base) => Self::File(sibling(base, text)),
+            Self::Initramfs(base) => Self::Initramfs(sibling(base, text)),
+            Self::Volume { volume, file } => {
+                let base = file.as_deref().unwrap_or(Path::new(""));
+                Self::Volume { volume: volume.clone(), file: Some(on(base)?) }
             }
-            Self::File(base) => Ok(Self::File(sibling(base, text))),
-            Self::Initramfs(base) => Ok(Self::Initramfs(sibling(base, text))),
-        }
+            Self::Nfs { export, file } => Self::Nfs { export: export.clone(), file: on(file)? },
+            Self::Virtiofs { tag, file } => Self::Virtiofs { tag: tag.clone(), file: on(file)? },
+        })
     }
 
     /// The whole of it, a password too: for whoever hands it on to be opened. Everything that a person may see shows
     /// the location itself ([`fmt::Display`]).
     pub fn exact(&self) -> String {
         match self {
-            Self::Http(url) => url.as_str().to_owned(),
-            Self::File(_) | Self::Initramfs(_) => self.to_string(),
+            Self::Http(url) | Self::Ftp(url) | Self::Tftp(url) => url.as_str().to_owned(),
+            _ => self.to_string(),
         }
     }
 
     /// Without user and password: for a text that everybody on the machine can read, such as `/proc/cmdline`.
     pub fn public(&self) -> String {
         match self {
-            Self::Http(url) => {
+            Self::Http(url) | Self::Ftp(url) | Self::Tftp(url) => {
                 let mut url = url.clone();
                 // Only a URL without a host cannot have them, and then it has none.
                 let _no_host = (url.set_username(""), url.set_password(None));
                 url.into()
             }
-            Self::File(_) | Self::Initramfs(_) => self.to_string(),
+            _ => self.to_string(),
         }
     }
 
     /// Whether opening it needs the network.
     pub fn is_remote(&self) -> bool {
-        matches!(self, Self::Http(_))
+        matches!(self, Self::Http(_) | Self::Ftp(_) | Self::Tftp(_) | Self::Nfs { .. })
+    }
+
+    /// Whether it lies in this initrd alone: another kernel that starts here does not find it again.
+    pub fn is_of_this_initrd(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Initramfs(_))
     }
 }
 
@@ -139,9 +202,16 @@ impl Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(url) => f.write_str(&shown(url)),
+            Self::Http(url) | Self::Ftp(url) | Self::Tftp(url) => f.write_str(&shown(url)),
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Initramfs(path) => write!(f, "initramfs:{}", path.display()),
+            Self::Volume { volume, file } => {
+                let kind = if matches!(volume, Volume::Device(_)) { "dev:" } else { "" };
+                write!(f, "{kind}{volume}")?;
+                file.iter().try_for_each(|file| write!(f, ":/{}", file.display()))
+            }
+            Self::Nfs { export, file } => write!(f, "{export}:/{}", file.display()),
+            Self::Virtiofs { tag, file } => write!(f, "virtiofs:{tag}:/{}", file.display()),
         }
     }
 }
@@ -174,12 +244,29 @@ pub(super) fn shown(url: &Url) -> String {
 fn scheme(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')))?;
     let word = &text[..end];
-    let known_volume = matches!(word, "LABEL" | "UUID" | "PARTLABEL" | "PARTUUID" | "NFS");
+    let known_volume = matches!(word, "LABEL" | "UUID" | "PARTLABEL" | "PARTUUID");
     match text.as_bytes()[end] {
         b':' if word.starts_with(|c: char| c.is_ascii_alphabetic()) => Some(word),
         b'=' if known_volume => Some(word),
         _ => None,
     }
+}
+
+fn with_host(text: &str) -> Result<Url, LocationError> {
+    let url = Url::parse(text).map_err(|e| LocationError::Url(e.to_string()))?;
+    match url.host_str() {
+        Some(host) if !host.is_empty() => Ok(url),
+        _ => Err(LocationError::Url("no host".into())),
+    }
+}
+
+/// A path below the root of a volume, without the `/` it begins with.
+fn inside(path: &str) -> Result<PathBuf, LocationError> {
+    let bare = path.trim_start_matches('/');
+    if bare.is_empty() || bare.ends_with('/') || bare.split('/').any(|part| part == "..") {
+        return Err(LocationError::NotInside(format!("/{bare}")));
+    }
+    Ok(PathBuf::from(bare))
 }
 
 /// `//host/path` is no local file; `///path` and `/path` are.
@@ -208,7 +295,24 @@ mod tests {
 
     #[test]
     fn every_kind_reads_back_as_written() {
-        for text in ["http://a/b.tar", "https://[::1]:8443/x?y=z", "/srv/root.tar", "initramfs:/root.tar"] {
+        for text in [
+            "http://a/b.tar",
+            "https://[::1]:8443/x?y=z",
+            "ftp://a/b.tar",
+            "tftp://a/b.tar",
+            "/srv/root.tar",
+            "initramfs:/root.tar",
+            "dev:/dev/vda1:/a/b.tar",
+            "dev:/dev/mapper/vg-lv",
+            "LABEL=a b/c:/d e.tar",
+            "LABEL=x",
+            "UUID=AB-12:/r",
+            "PARTLABEL=x:/r",
+            "PARTUUID=12-01:/r",
+            "nfs://a/srv,vers=3:/d/r.tar",
+            "nfs4://[2001:db8::1]:2049/:/r.tar",
+            "virtiofs:tag:/d/r.tar",
+        ] {
             assert_eq!(Location::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(parsed("file:/a"), r#"File("/a")"#);
@@ -223,9 +327,21 @@ mod tests {
         assert_eq!(parsed("file:a"), "the path must begin with '/'");
         assert_eq!(parsed("file://host/a"), "the path must begin with '/'");
         assert_eq!(parsed("oci://host/a"), "'oci' locations are not in this version");
-        assert_eq!(parsed("LABEL=x:/a"), "'LABEL' locations are not in this version");
+        assert!(parsed("LABEL=x:/../a").starts_with("\"/../a\" is no file on it"));
+        assert!(parsed("LABEL=x:/").starts_with("\"/\" is no file on it"));
+        assert_eq!(parsed("LABEL="), "nothing stands after LABEL=: write LABEL=NAME");
+        assert!(parsed("dev:sda:/x").contains("names no block device"));
+        assert!(parsed("virtiofs:a/b:/x").starts_with("a tag is a name"));
+        assert!(parsed("virtiofs:tag").starts_with("\"/\" is no file on it"));
+        assert!(parsed("nfs://a").starts_with("has no path: write nfs://"), "{}", parsed("nfs://a"));
         assert!(parsed("gopher://a/").starts_with("'gopher' is no known kind"));
         assert_eq!(parsed("http://"), "not a URL: empty host");
+    }
+
+    #[test]
+    fn a_file_of_an_nfs_server_is_in_the_directory_before_it() {
+        assert_eq!(parsed("nfs://a/srv/images/r.tar"), parsed("nfs://a/srv/images:/r.tar"));
+        assert_eq!(parsed("nfs://a:2049/r.tar"), parsed("nfs://a:2049/:/r.tar"));
     }
 
     #[test]
@@ -238,6 +354,12 @@ mod tests {
         assert_eq!(joined("/srv/catalog.toml", "root.tar"), "/srv/root.tar");
         assert_eq!(joined("initramfs:/etc/bootjack/catalog.toml", "r.tar"), "initramfs:/etc/bootjack/r.tar");
         assert_eq!(joined("initramfs:/etc/bootjack/catalog.toml", "/r.tar"), "initramfs:/r.tar");
+        assert_eq!(joined("LABEL=x:/boot/catalog.toml", "r.tar"), "LABEL=x:/boot/r.tar");
+        assert_eq!(joined("dev:/dev/vda1:/boot/catalog.toml", "/r.tar"), "dev:/dev/vda1:/r.tar");
+        assert_eq!(joined("nfs://a/srv:/boot/catalog.toml", "r.tar"), "nfs://a/srv:/boot/r.tar");
+        assert_eq!(joined("virtiofs:tag:/catalog.toml", "d/r.tar"), "virtiofs:tag:/d/r.tar");
+        let outside = Location::parse("LABEL=x:/catalog.toml").unwrap().join("../r.tar");
+        assert!(matches!(outside, Err(LocationError::NotInside(_))));
     }
 
     #[test]

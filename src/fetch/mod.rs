@@ -11,7 +11,9 @@ mod file;
 mod flow;
 mod http;
 mod location;
+mod mounted;
 pub mod retry;
+mod shared;
 mod tls;
 
 use std::io::Read;
@@ -20,6 +22,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
+use crate::volumes::Assembly;
 pub use drive::{Attempt, Exhausted, drive};
 pub use error::FetchError;
 pub use flow::Flow;
@@ -36,6 +41,12 @@ pub struct Config {
     pub nameservers: Vec<IpAddr>,
     /// Search domains of the lease.
     pub search: Vec<String>,
+    /// `proxy=`: asked in place of every HTTP server.
+    pub proxy: Option<Url>,
+    /// `rd.noverifyssl`: whoever answers is believed. Said wherever trust is shown.
+    pub unverified_tls: bool,
+    /// What has to be put together before a block device is there.
+    pub assembly: Assembly,
 }
 
 /// An opened location.
@@ -110,6 +121,10 @@ impl Fetcher {
         match location {
             Location::Http(url) => http::open(&self.config, &self.tls, url, timing, on),
             Location::File(path) | Location::Initramfs(path) => file::open(path, location),
+            Location::Virtiofs { tag, file } => shared::open(tag, file, location),
+            Location::Volume { .. } | Location::Nfs { .. } | Location::Ftp(_) | Location::Tftp(_) => {
+                Err(FetchError::Permanent(format!("{location}: not in this version")))
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 //! load → handover. How the words are written is known to `cmdline`, what an entry is to `catalog`.
 
 use crate::catalog::{Action, Artifact, Boot, Entry, Root, RootSize};
-use crate::cmdline::{CmdlineProblem, OnFailure, Params, RootWord, Size};
+use crate::cmdline::{CmdlineProblem, OnFailure, Params, RootSource, RootWord, Size};
+use crate::fetch::Location;
 use crate::verify::Trust;
 
 /// Id of the entry made of root words: no catalog can have it.
@@ -14,12 +15,20 @@ impl Params {
     /// # Errors
     /// The problem for which it is refused; all of them are in `problems`.
     pub fn root_entry(&self) -> Option<Result<Entry, CmdlineProblem>> {
-        Some(self.root.as_ref()?.as_ref().map(|root| self.entry_of(root)).map_err(Clone::clone))
+        let root = self.root.as_ref()?.as_ref().map_err(Clone::clone);
+        Some(root.and_then(|word| match &word.source {
+            RootSource::Archive(locations) => Ok(self.entry_of(word, locations)),
+            RootSource::Shared(tag) => Err(CmdlineProblem {
+                word: format!("rootfs={tag}"),
+                cause: "is not in this version".into(),
+                hint: None,
+            }),
+        }))
     }
 
-    fn entry_of(&self, word: &RootWord) -> Entry {
+    fn entry_of(&self, word: &RootWord, locations: &[Location]) -> Entry {
         let archive = Artifact {
-            locations: word.locations.clone(),
+            locations: locations.to_vec(),
             trust: word.sha256.clone().map_or(Trust::Unverified, Trust::Sha256),
             size: None,
             unpacked: None,
@@ -28,7 +37,7 @@ impl Params {
         let size = word.size.map_or(RootSize::Percent(80), RootSize::from);
         let (init, init_args) = (self.init.clone(), self.init_args.clone());
         let root = Root { archive, size, init, init_args, modules: None };
-        let title = word.locations.first().map(ToString::to_string).unwrap_or_default();
+        let title = locations.first().map(ToString::to_string).unwrap_or_default();
         let boot = Boot::SwitchRoot(Box::new(root));
         Entry { id: ROOT_WORD_ID.into(), title, help: None, group: None, boot }
     }

@@ -92,10 +92,8 @@ fn way_out(location: &Location, error: &FetchError) -> &'static str {
         (Location::File(_) | Location::Initramfs(_), _) => {
             "looked for on this machine; check the catalog by its URL to see what a machine that boots sees"
         }
-        (Location::Http(_), FetchError::Transient { .. }) => {
-            "a boot tries again for some minutes; is the server up?"
-        }
-        (Location::Http(_), _) => "nothing boots from there: correct \"url\", or the server",
+        (_, FetchError::Transient { .. }) => "a boot tries again for some minutes; is the server up?",
+        _ => "nothing boots from there: correct \"url\", or the server",
     }
 }
 
