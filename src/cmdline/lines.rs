@@ -72,6 +72,7 @@ fn the_lines_of_the_four_systems_come_to_their_roots() {
         ),
         // Ours: anything that is a location, the archive on the bare device, mirrors.
         ("root=tmpfs:/dev/vdb", Tmpfs, "dev:/dev/vdb"),
+        ("root=tmpfs:dev:/dev/vdb rd.tmpfs.imgfile=r", Tmpfs, "dev:/dev/vdb:/r"),
         ("root=tmpfs:LABEL=images:/d/r.tar", Tmpfs, "LABEL=images:/d/r.tar"),
         ("root=tmpfs:/dev/vda1:/r.tar", Tmpfs, "dev:/dev/vda1:/r.tar"),
         (

@@ -1,10 +1,10 @@
 //! The command line of a second kernel: what the catalog says, without the words that were meant for others, and with
 //! those the second stage needs. Pure text; which machine and which entry they come from is known to the caller.
 
-use super::CmdlineProblem;
-use super::NETWORK;
-use super::Params;
+use url::Url;
+
 use super::words::{Word, pieces};
+use super::{CmdlineProblem, NETWORK, Params, storage};
 
 /// What a second command line is made of.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +40,8 @@ pub struct SecondRoot {
 /// Seconds after which a panicking kernel reboots where nobody is there to see it.
 const PANIC: &str = "panic=30";
 
-/// What an unattended machine does when a boot fails.
-const POLICY: &[&str] = &["bootjack.retry_for", "bootjack.on_failure"];
+/// What a machine does when a boot fails.
+const POLICY: &[&str] = &["bootjack.retry_for", "bootjack.on_failure", "rd.shell", "rd.emergency"];
 
 /// Words that earlier loaders left, which mean nothing to the second kernel: iPXE's and PXELINUX's.
 const LOADERS: &[&str] = &["BOOT_IMAGE", "initrd"];
@@ -58,6 +58,7 @@ impl Second<'_> {
         if let Some(root) = &self.root {
             words.extend(root.words()?);
             words.extend(self.watchdog());
+            words.extend(self.of_the_way());
             words.extend(self.policy());
             if root.network {
                 words.extend(self.network(root));
@@ -151,10 +152,34 @@ impl Second<'_> {
 
     /// What the operator said of failures holds for the whole boot: a catalog that the second stage fetches says less.
     fn policy(&self) -> Vec<String> {
+        self.of_the_running(POLICY).into_iter().map(|(_, raw)| raw.to_owned()).collect()
+    }
+
+    /// How devices are put together and waited for, what is mounted beside the root, which proxy is asked: as the
+    /// running kernel was told, unless the entry says. A proxy's password travels elsewhere: everybody reads this line.
+    fn of_the_way(&self) -> Vec<String> {
+        let mut words = self.of_the_running(storage::LAST);
+        let mounts = ["mount", "mount-ro"].iter().any(|name| self.has(name));
+        let running = pieces(self.running);
+        let each = running.iter().take_while(|(word, _)| !is_end(word)).filter(|(word, _)| {
+            let name = word.name.as_str();
+            storage::EACH.contains(&name) && if is_mount(name) { !mounts } else { !self.has(name) }
+        });
+        words.extend(each.map(|(word, raw)| (word.clone(), *raw)));
+        let proxy = || Params::parse(self.running).proxy.map(|url| format!("proxy={}", public(url)));
+        let text =
+            |(word, raw): (Word, &str)| if word.name == "proxy" { proxy() } else { Some(raw.to_owned()) };
+        words.into_iter().filter_map(text).collect()
+    }
+
+    /// The last of each of these words that the running kernel was given, and the entry does not say.
+    fn of_the_running(&self, names: &[&str]) -> Vec<(Word, &str)> {
         let words = pieces(self.running);
-        let before_end: Vec<_> = words.iter().take_while(|(word, _)| !is_end(word)).collect();
-        let last = |name: &&str| before_end.iter().rev().find(|(word, _)| word.name == **name);
-        POLICY.iter().filter_map(|name| last(name).map(|(_, raw)| (*raw).to_owned())).collect()
+        let before_end: Vec<_> = words.into_iter().take_while(|(word, _)| !is_end(word)).collect();
+        let last = |name: &&str| before_end.iter().rfind(|(word, _)| word.name == **name).cloned();
+        // Our own are not the entry's to say: they are taken out of it.
+        let left = |name: &&&str| name.starts_with("bootjack.") || !self.has(name);
+        names.iter().filter(left).filter_map(last).collect()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -185,8 +210,27 @@ impl SecondRoot {
 fn is_taken_out(word: &Word, with_root: bool) -> bool {
     let name = word.name.to_ascii_lowercase();
     let ours = name.starts_with("bootjack.") || name.starts_with("rd.tmpfs.");
-    let root = word.name == "root" && word.value.as_deref().is_some_and(|v| v.starts_with("tmpfs:"));
-    ours || root || LOADERS.contains(&word.name.as_str()) || (with_root && word.name == "BOOTIF")
+    let root = word.name == "root" && word.value().starts_with("tmpfs:");
+    // Another root than the entry's; a plain kernel may have an initrd that reads it.
+    let other_root = match word.name.as_str() {
+        "BOOTIF" | "rd.container.rootfs" | "ramroot" | "rootfs" => true,
+        "boot" => word.value() == "ramdisk",
+        "root" => word.value().starts_with("virtiofs:"),
+        "rootfstype" => word.value() == "virtiofs",
+        _ => false,
+    };
+    ours || root || LOADERS.contains(&word.name.as_str()) || (with_root && other_root)
+}
+
+fn is_mount(name: &str) -> bool {
+    name == "mount" || name == "mount-ro"
+}
+
+/// Without user and password.
+fn public(mut url: Url) -> Url {
+    // Only a URL without a host cannot have them, and then it has none.
+    let _no_host = (url.set_username(""), url.set_password(None));
+    url
 }
 
 fn is_end(word: &Word) -> bool {
@@ -281,6 +325,65 @@ mod tests {
             second.compose().unwrap(),
             "root=tmpfs:initramfs:/bootjack/root rd.tmpfs.sha256=ab rd.tmpfs.size=80%"
         );
+    }
+
+    #[test]
+    fn the_way_to_the_root_goes_along_unless_the_entry_says() {
+        let running = "rd.lvm.lv=vg0/a rd.lvm.lv=vg0/b rd.luks=0 rd.md.uuid=1:2 rd.retry=5 rd.retry=9 rootdelay=3 \
+                       rd.noverifyssl mount=b mount-ro=a rd.shell=0 root=tmpfs:http://old/r ramroot=/x";
+        let with = |written| {
+            let root = SecondRoot { sha256: None, ..root() };
+            let second = Second { written, running, root: Some(root), ..Second::default() };
+            let text = second.compose().unwrap();
+            let params = Params::parse(&text);
+            assert_eq!(params.problems, [], "{text}");
+            (text, params)
+        };
+        let (text, params) = with("rootfs=x rootfstype=virtiofs boot=ramdisk rd.container.rootfs=http://a/b");
+        let expected = Params::parse(running);
+        assert_eq!((params.assembly, &params.mounts), (expected.assembly, &expected.mounts), "{text}");
+        assert_eq!((params.device_wait, params.unverified_tls), (expected.device_wait, true), "{text}");
+        assert!(text.contains(" rd.shell=0") && !text.contains("old"), "{text}");
+        let (text, params) = with("mount-ro=z rd.lvm.lv=vg1/c rd.noverifyssl=0 rd.retry=1 rootdelay=0");
+        assert_eq!(params.assembly.lvs, ["vg1/c"]);
+        assert_eq!(params.assembly.md, ["1:2"]);
+        assert_eq!((params.mounts.len(), params.unverified_tls), (1, false), "{text}");
+        assert_eq!(params.device_wait, Some(std::time::Duration::from_secs(1)));
+        // A plain kernel is told by its entry alone, and reads these itself.
+        let plain = Second { written: "rootfs=x ramroot=/y", running, ..Second::default() };
+        assert_eq!(plain.compose().unwrap(), "rootfs=x ramroot=/y");
+    }
+
+    #[test]
+    fn a_proxys_password_stands_on_no_second_command_line() {
+        let running = "proxy=http://ann:s3cret@10.0.0.1:3128";
+        let text = Second { running, root: Some(root()), ..Second::default() }.compose().unwrap();
+        assert!(text.ends_with(" proxy=http://10.0.0.1:3128/"), "{text}");
+    }
+
+    #[test]
+    fn every_kind_of_location_is_read_back_by_the_second_stage() {
+        for text in [
+            "http://a/r",
+            "ftp://a/r",
+            "tftp://a/r",
+            "initramfs:/r",
+            "dev:/dev/vda1:/r s",
+            "dev:/dev/mapper/vg0-images",
+            "LABEL=my images/1:/r",
+            "UUID=0A-1b",
+            "PARTLABEL=a=b:/d/r",
+            "PARTUUID=12-01:/r",
+            "nfs4://[2001:db8::1]/srv,vers=4.2:/d/r",
+            "virtiofs:my tag:/r",
+        ] {
+            let root = SecondRoot { locations: vec![text.into()], sha256: None, ..root() };
+            let second = Second { root: Some(root), ..Second::default() };
+            let line = second.compose().unwrap();
+            let root = Params::parse(&line).root.unwrap().unwrap();
+            let expected = vec![crate::fetch::Location::parse(text).unwrap()];
+            assert_eq!(root.source, crate::cmdline::RootSource::Archive(expected), "{line}");
+        }
     }
 
     #[test]

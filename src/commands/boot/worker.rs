@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use super::LOG;
 use super::beginning::{complaint, load_drivers, lower_kernel, make_fetcher, open_consoles};
 use super::course::{Attempt, Course, End, Ended, Hands, Start, Wanted};
@@ -73,7 +75,7 @@ impl Story {
             log::error!("/proc/cmdline: {e}");
             String::new()
         });
-        let params = Params::parse(&text);
+        let mut params = Params::parse(&text);
         let mut notices: Vec<String> = params.problems.iter().map(complaint).collect();
         let handoff = Handoff::read().unwrap_or_else(|e| {
             // The words of the command line name the root, too: what else was handed on is lost.
@@ -81,6 +83,10 @@ impl Story {
             None
         });
         if let Some(handoff) = &handoff {
+            match handoff.proxy.as_deref().map(Url::parse).transpose() {
+                Ok(proxy) => params.proxy = proxy.or(params.proxy),
+                Err(e) => notices.push(format!("{HANDOFF}: the proxy: {e}")),
+            }
             report::begin(handoff);
         }
         Word::Doing("bringing up the network".into()).say();
