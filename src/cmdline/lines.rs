@@ -404,6 +404,18 @@ fn init_gets_what_the_users_of_its_words_expect() {
 }
 
 #[test]
+fn what_the_kernel_kept_to_itself_is_not_inits() {
+    let with = |text: &str| {
+        let mut params = Params::parse(text);
+        params.as_handed(b"/init\0splash\0a b\0");
+        params.init_args
+    };
+    assert_eq!(with("boot=ramdisk nopcid splash -- \"a b\""), ["splash", "a b"]);
+    // dracut's rule asks no kernel.
+    assert_eq!(with("root=tmpfs:/r single"), ["single"]);
+}
+
+#[test]
 fn none_of_our_words_ever_reaches_init() {
     let ours = KNOWN.iter().chain(NETWORK).chain(storage::EACH).chain(storage::LAST);
     let all: Vec<String> = ours.flat_map(|word| [(*word).to_owned(), format!("{word}=1")]).collect();

@@ -13,7 +13,6 @@ mod tests;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::beginning::complaint;
 use super::source::{NoOffer, Offer, Origin};
 use super::words::{Legacy, Policy, Standing, Word};
 use crate::catalog::{Action, Catalog};
@@ -109,7 +108,9 @@ impl Course {
             (Some(Ok(entry)), _) => boot(entry, None),
             // Never anything else than what was asked for: a word that is wrong now is wrong the next time too.
             (Some(Err(problem)), _) => {
-                let failure = Failure::because(Phase::Plan, "the kernel command line", complaint(&problem));
+                let cause = vec![problem.to_string()];
+                let thing = "the kernel command line".to_owned();
+                let failure = Failure { phase: Phase::Plan, thing, cause, hint: problem.hint };
                 self.fail(failure, None, self.policy())
             }
             // A job is not told twice.

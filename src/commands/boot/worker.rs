@@ -76,6 +76,10 @@ impl Story {
             String::new()
         });
         let mut params = Params::parse(&text);
+        match fs::read("/proc/1/cmdline") {
+            Ok(handed) => params.as_handed(&handed),
+            Err(e) => log::warn!("/proc/1/cmdline: {e}"),
+        }
         let mut notices: Vec<String> = params.problems.iter().map(complaint).collect();
         let handoff = Handoff::read().unwrap_or_else(|e| {
             // The words of the command line name the root, too: what else was handed on is lost.
