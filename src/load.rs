@@ -133,7 +133,20 @@ pub struct Loader<'a> {
 /// # Errors
 /// [`LoadError`]; the tmpfs is unmounted by then.
 pub fn load(plan: &RootPlan, id: &str, loader: &Loader<'_>) -> Result<(Handover, Came), LoadError> {
-    let (root, mut came) = load_root(plan, id, loader)?;
+    let (root, came) = load_root(plan, id, loader)?;
+    finish(root, came, plan, id)
+}
+
+/// The handover into a root that was loaded: its init is looked for now, whatever was done to the root meanwhile.
+///
+/// # Errors
+/// [`LoadError`]; the tmpfs is unmounted by then.
+pub fn finish(
+    root: Verified<Root>,
+    mut came: Came,
+    plan: &RootPlan,
+    id: &str,
+) -> Result<(Handover, Came), LoadError> {
     let init = init::find(root.get().path(), &plan.inits, &plan.init_args).map_err(|e| {
         let failure = Failure::because(Phase::Handover, id, e.to_string());
         LoadError::Failed(failure.hint(if plan.init_named {

@@ -4,7 +4,7 @@
 use url::Url;
 
 use super::words::{Word, pieces};
-use super::{CmdlineProblem, NETWORK, Params, storage};
+use super::{BreakAt, CmdlineProblem, NETWORK, Params, storage};
 
 /// What a second command line is made of.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,8 @@ pub struct Second<'a> {
     pub written: &'a str,
     /// The running kernel's own, for the words about consoles and the network.
     pub running: &'a str,
+    /// What the running stage made of it, for what holds in the second one too.
+    pub orders: Option<&'a Params>,
     /// The console a person used (`ttyS0`, `tty1`) with its speed in baud: it stays the one that speaks.
     pub console: Option<(&'a str, Option<u32>)>,
     /// What the second stage is to unpack; absent for a plain kernel.
@@ -64,9 +66,7 @@ impl Second<'_> {
                 words.extend(self.network(root));
             }
         }
-        if self.unattended && !self.has("panic") {
-            words.push(PANIC.into());
-        }
+        words.extend(self.panic());
         match &self.root {
             Some(root) if !root.init_args.is_empty() => {
                 words.push("--".into());
@@ -180,6 +180,26 @@ impl Second<'_> {
         // Our own are not the entry's to say: they are taken out of it.
         let left = |name: &&&str| name.starts_with("bootjack.") || !self.has(name);
         names.iter().filter(left).filter_map(last).collect()
+    }
+
+    /// When the second kernel reboots after a panic: as the entry says, or as this kernel was told. Our second stage
+    /// takes that for no order of its own, unless shells are forbidden here: then they are there too.
+    fn panic(&self) -> Vec<String> {
+        let orders = self.orders.filter(|_| self.root.is_some());
+        let mut words = Vec::new();
+        if orders.is_some_and(Params::forbids_shell) {
+            words.push("bootjack.shell=0".into());
+        }
+        if orders.is_some_and(|orders| orders.break_at.contains(&BreakAt::BeforeInit)) {
+            words.push("rd.break".into());
+        }
+        match orders.and_then(|orders| orders.panic) {
+            _ if self.has("panic") => {}
+            Some(seconds) => words.push(format!("panic={seconds}")),
+            _ if self.unattended => words.push(PANIC.into()),
+            _ => {}
+        }
+        words
     }
 
     fn has(&self, name: &str) -> bool {
@@ -447,6 +467,27 @@ mod tests {
         assert_eq!(with("quiet"), "quiet panic=30");
         assert_eq!(with("panic=5"), "panic=5");
         assert_eq!(with("a -- panic=5"), "a panic=30 -- panic=5");
+    }
+
+    #[test]
+    fn whoever_forbids_a_shell_forbids_it_in_the_second_stage_too() {
+        let with = |written, orders: &str, handed| {
+            let orders = Params::parse(orders).obeying(handed);
+            let root = Some(SecondRoot { size: "80%".into(), ..SecondRoot::default() });
+            let second =
+                Second { written, orders: Some(&orders), root, unattended: true, ..Second::default() };
+            second.compose().unwrap()
+        };
+        assert_eq!(with("", "panic=5", false), "rd.tmpfs.size=80% bootjack.shell=0 panic=5");
+        assert_eq!(with("panic=9", "panic=5", false), "panic=9 rd.tmpfs.size=80% bootjack.shell=0");
+        assert_eq!(with("", "bootjack.shell=0", true), "rd.tmpfs.size=80% bootjack.shell=0 panic=30");
+        // What the stage before this one added for the kernel is nobody's order.
+        assert_eq!(with("", "panic=30", true), "rd.tmpfs.size=80% panic=30");
+        assert_eq!(with("", "rd.break", false), "rd.tmpfs.size=80% rd.break panic=30");
+        assert_eq!(with("", "rd.break=mount", false), "rd.tmpfs.size=80% panic=30");
+        let orders = Params::parse("panic=5").obeying(false);
+        let plain = Second { written: "a", orders: Some(&orders), ..Second::default() };
+        assert_eq!(plain.compose().unwrap(), "a", "a plain kernel is its own");
     }
 
     #[test]

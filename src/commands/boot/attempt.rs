@@ -13,6 +13,7 @@ use super::waiting::Waited;
 use super::words::Word;
 use super::worker::Story;
 use crate::catalog::{Boot, Kexec};
+use crate::cmdline::BreakAt;
 use crate::handover::Handover;
 use crate::handover::run::Outcome;
 use crate::load::{self, Failure, LoadError, Phase};
@@ -39,6 +40,9 @@ impl Story {
             root.modules = ModulesFrom::Initrd;
         }
         report::add(|report, _| report.begin_attempt(attempt, &plan, &machine));
+        if plan.makes_a_root() {
+            self.break_at(BreakAt::BeforeRoot, attempt);
+        }
         match &plan.step {
             Step::Shell => match self.shell(attempt.console) {
                 Ok(()) => Ended::Stopped,
@@ -65,10 +69,13 @@ impl Story {
         if let Some(ended) = self.unreachable(plan, attempt) {
             return ended;
         }
-        Word::Doing(format!("loading {}", plan.id)).say();
-        let unwanted = |(handover, _)| discard(handover);
-        let loaded =
-            self.watched(plan, attempt.patience, unwanted, |loader| load::load(root, &plan.id, loader));
+        let loaded = if attempt.breaks.contains(&BreakAt::BeforeInit) {
+            self.load_and_break(plan, root, attempt)
+        } else {
+            Word::Doing(format!("loading {}", plan.id)).say();
+            let unwanted = |(handover, _)| discard(handover);
+            self.watched(plan, attempt.patience, unwanted, |loader| load::load(root, &plan.id, loader))
+        };
         match loaded {
             Ok((handover, came)) => {
                 report::add(|report, now| {
@@ -106,7 +113,7 @@ impl Story {
             policy: attempt.policy.clone(),
             attempt: attempt.attempt,
             catalog: attempt.catalog.cloned(),
-            ca: self.params.ca.clone(),
+            params: self.params.clone(),
             report: report::current(),
         };
         match self.load_kexec(plan, kexec, &outlook, attempt.patience) {
@@ -139,6 +146,7 @@ impl Story {
             report.end(Part::Load, now);
             report.came(&plan.id, &came);
         });
+        self.break_at(BreakAt::BeforeInit, attempt);
         attempt.job_begins(&run.on_failure).into_iter().for_each(|word| word.say());
         let started = uptime().as_secs_f64();
         report::add(|report, now| report.begin(Part::Job, now));
@@ -177,7 +185,11 @@ impl Story {
     /// The end of the attempt if it needs a network and there is none: a person does not want to wait, or nobody is
     /// there and it took too long.
     fn unreachable(&mut self, plan: &Plan, attempt: &course::Attempt) -> Option<Ended<Handover>> {
-        let ended = if plan.needs_network() { self.without_network(plan, attempt) } else { None };
+        let ended = if plan.needs_network() || self.needs_network {
+            self.without_network(plan, attempt)
+        } else {
+            None
+        };
         if ended.is_none() {
             report::add(|report, now| report.begin(Part::Load, now));
         }

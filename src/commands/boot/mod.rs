@@ -4,6 +4,7 @@
 
 mod attempt;
 mod beginning;
+mod breaks;
 mod child;
 mod course;
 mod handoff;

@@ -1,7 +1,7 @@
 //! The first stage's view of the second: the words for its kernel's command line, and what it is told beside them.
 //! Loading the kernel is `load`'s.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::tcgetattr;
@@ -32,8 +32,8 @@ pub struct Outlook {
     pub policy: Policy,
     pub attempt: u32,
     pub catalog: Option<Location>,
-    /// Certificates that the command line names.
-    pub ca: Vec<PathBuf>,
+    /// What the running kernel's command line came to.
+    pub params: Params,
     /// What was reported so far.
     pub report: Report,
 }
@@ -65,6 +65,7 @@ impl Outlook {
         let second = Second {
             written: its_own.unwrap_or(&self.kexec.cmdline),
             running: &self.running,
+            orders: Some(&self.params),
             console: self.console.as_ref().map(|(device, speed)| (device.as_str(), *speed)),
             root,
             unattended: !self.attended,
@@ -193,7 +194,7 @@ mod tests {
             policy: Policy { retry_for: Duration::from_secs(60), on_failure: Action::Reboot },
             attempt: 2,
             catalog: None,
-            ca: vec![],
+            params: Params::default(),
             report: Report::continue_from(None),
         }
     }
