@@ -15,9 +15,9 @@ use super::worker::Story;
 use crate::catalog::{Boot, Kexec};
 use crate::handover::Handover;
 use crate::handover::run::Outcome;
-use crate::load::{self, Failure, LoadError, Phase};
+use crate::load::{self, Came, Failure, LoadError, Loader, Phase};
 use crate::machine::Machine;
-use crate::plan::{self, KexecPlan, ModulesFrom, Plan, RootPlan, RunPlan, Step};
+use crate::plan::{self, KexecPlan, ModulesFrom, Plan, RunPlan, SHARED_TRUST, Step};
 
 impl Story {
     /// Plans and carries out.
@@ -47,7 +47,17 @@ impl Story {
             Step::Reboot => Ended::Loaded(Handover::reboot()),
             Step::PowerOff => Ended::Loaded(Handover::power_off()),
             Step::Local => Ended::Loaded(Handover::local()),
-            Step::SwitchRoot(root) => self.load(&plan, root, attempt),
+            Step::SwitchRoot(root) => {
+                let mounts = self.params.mounts.clone();
+                self.load(&plan, attempt, |loader| load::load(root, &plan.id, &mounts, loader))
+            }
+            Step::Shared(shared) => {
+                let mounts = self.params.mounts.clone();
+                let warning = format!("{} is {SHARED_TRUST}", shared.location());
+                log::warn!("{warning}");
+                report::add(|report, _| report.warn(&warning));
+                self.load(&plan, attempt, |loader| load::load_shared(shared, &plan.id, &mounts, loader))
+            }
             Step::Kexec(kexec) => match &entry.boot {
                 Boot::Kexec(written) => self.load_second(&plan, kexec, written, attempt),
                 _ => Ended::Stopped,
@@ -61,15 +71,19 @@ impl Story {
         self.handoff.as_ref().is_some_and(|handoff| handoff.modules && handoff.is_of(attempt.entry))
     }
 
-    fn load(&mut self, plan: &Plan, root: &RootPlan, attempt: &course::Attempt) -> Ended<Handover> {
+    /// A root for the kernel that runs.
+    fn load(
+        &mut self,
+        plan: &Plan,
+        attempt: &course::Attempt,
+        work: impl FnOnce(&Loader<'_>) -> Result<(Handover, Came), LoadError> + Send,
+    ) -> Ended<Handover> {
         if let Some(ended) = self.unreachable(plan, attempt) {
             return ended;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
         let unwanted = |(handover, _)| discard(handover);
-        let loaded =
-            self.watched(plan, attempt.patience, unwanted, |loader| load::load(root, &plan.id, loader));
-        match loaded {
+        match self.watched(plan, attempt.patience, unwanted, work) {
             Ok((handover, came)) => {
                 report::add(|report, now| {
                     report.end(Part::Load, now);
