@@ -3,27 +3,41 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Net, VmArgs};
+use super::{CONSOLE, MEMORY, Net, Shared, VmArgs};
 
 /// What is asked of QEMU.
-pub fn words(args: &VmArgs, accel: &str) -> Result<Vec<OsString>> {
+pub fn words(args: &VmArgs, accel: &str, shared: Option<&Shared<'_>>) -> Result<Vec<OsString>> {
     let mut words: Vec<OsString> = ["-nographic", "-accel", accel, "-cpu", "max"].map(Into::into).to_vec();
+    if cfg!(target_arch = "aarch64") {
+        words.extend(["-machine".into(), "virt".into()]);
+    }
+    if shared.is_some() {
+        words.push("-no-reboot".into());
+    }
+    let memory = shared.map_or(args.memory.unwrap_or(MEMORY), |shared| shared.of.memory);
     let mut add = |option: &str, value: OsString| words.extend([option.into(), value]);
-    add("-m", format!("{}M", args.memory).into());
+    add("-m", format!("{memory}M").into());
     add("-smp", args.smp.to_string().into());
-    if let Some(kernel) = &args.kernel {
+    if let Some(shared) = shared {
+        for (option, value) in sharing(shared, memory)? {
+            add(option, value);
+        }
+    } else if let Some(kernel) = &args.kernel {
         add("-kernel", existing(kernel)?.into());
         let append = args.append.as_deref().unwrap_or_default();
-        add("-append", format!("console=ttyS0 {append}").trim_end().into());
+        add("-append", format!("console={CONSOLE} {append}").trim_end().into());
     }
-    if let Some(initrd) = &args.initrd {
+    if let (Some(initrd), None) = (&args.initrd, shared) {
         add("-initrd", existing(initrd)?.into());
     }
-    match (&args.pxe, args.net) {
+    let usual = if shared.is_some() { Net::None } else { Net::User };
+    let net = args.net.unwrap_or(usual);
+    match (&args.pxe, net) {
         (Some(dir), Net::User) => {
             let script = dir.join("boot.ipxe");
             existing(&script)?;
@@ -34,11 +48,30 @@ pub fn words(args: &VmArgs, accel: &str) -> Result<Vec<OsString>> {
         (None, Net::User) => add("-netdev", "user,id=n0".into()),
         (None, Net::None) => add("-nic", "none".into()),
     }
-    if args.net == Net::User {
+    if net == Net::User {
         add("-device", "virtio-net-pci,netdev=n0".into());
     }
     for drive in &args.drive {
         add("-drive", joined(&format!("if=virtio,format={},file=", image_format(drive)?), drive)?);
+    }
+    Ok(words)
+}
+
+/// A machine that sees directories of this host: its memory is shared with the daemons (docs/interop/vhost-user.rst of
+/// QEMU), and it ends instead of starting again.
+fn sharing(shared: &Shared<'_>, memory: u32) -> Result<Vec<(&'static str, OsString)>> {
+    let mut words = vec![
+        ("-object", format!("memory-backend-memfd,id=mem,size={memory}M,share=on").into()),
+        ("-numa", "node,memdev=mem".into()),
+        ("-kernel", existing(&shared.of.kernel)?.into()),
+        ("-initrd", format!("/proc/self/fd/{}", shared.initrd.as_raw_fd()).into()),
+        ("-append", shared.of.cmdline.clone().into()),
+    ];
+    for (n, daemon) in shared.daemons.iter().enumerate() {
+        let tag = daemon.tag().as_str().replace(',', ",,");
+        words.push(("-chardev", format!("socket,id=fs{n},fd={}", daemon.hand_on()?).into()));
+        let device = format!("vhost-user-fs-pci,queue-size=1024,chardev=fs{n},tag={tag}");
+        words.push(("-device", device.into()));
     }
     Ok(words)
 }
@@ -75,7 +108,7 @@ mod tests {
 
     fn asked(line: &[&str]) -> Result<String> {
         let args = Cli::try_parse_from([&["vm"], line].concat())?.args;
-        let words = words(&args, "tcg")?;
+        let words = words(&args, "tcg", None)?;
         Ok(words.iter().map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" "))
     }
 
