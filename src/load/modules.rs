@@ -81,6 +81,14 @@ pub(super) fn hand_on(root: &Root) -> Result<ModulesOfRoot, LoadError> {
     Ok(ModulesOfRoot::Added)
 }
 
+/// Whether a root that is used as it is has modules for the running kernel.
+pub(super) fn of_root(root: &OwnedFd) -> ModulesOfRoot {
+    match has_modules(root, &Machine::probe().kernel) {
+        true => ModulesOfRoot::InTheRoot,
+        false => ModulesOfRoot::Missing,
+    }
+}
+
 fn failed(path: &Path, error: io::Error) -> LoadError {
     LoadError::Failed(Failure::new(Phase::Unpack, format!("{MODULES} in {}", path.display()), error))
 }

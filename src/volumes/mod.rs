@@ -3,10 +3,12 @@
 
 mod mounted;
 mod nfs;
+mod shared;
 mod volume;
 
 pub use mounted::{MOUNTS, Mounted, discard_all};
 pub use nfs::{Export, NotAnExport};
+pub use shared::{NO_TAG_HINT, may_appear, why_not_mounted};
 pub use volume::{NotAVolume, Volume};
 
 /// A virtiofs tag: the name under which the host shares a directory. Never empty, `/`, or a way out of a directory.

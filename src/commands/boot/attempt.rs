@@ -16,9 +16,9 @@ use crate::catalog::{Boot, Kexec};
 use crate::cmdline::BreakAt;
 use crate::handover::Handover;
 use crate::handover::run::Outcome;
-use crate::load::{self, Failure, LoadError, Phase};
+use crate::load::{self, Came, Failure, LoadError, Loader, Phase};
 use crate::machine::Machine;
-use crate::plan::{self, KexecPlan, ModulesFrom, Plan, RootPlan, RunPlan, Step};
+use crate::plan::{self, KexecPlan, ModulesFrom, Plan, RunPlan, SHARED_TRUST, Step};
 
 impl Story {
     /// Plans and carries out.
@@ -51,7 +51,19 @@ impl Story {
             Step::Reboot => Ended::Loaded(Handover::reboot()),
             Step::PowerOff => Ended::Loaded(Handover::power_off()),
             Step::Local => Ended::Loaded(Handover::local()),
-            Step::SwitchRoot(root) => self.load(&plan, root, attempt),
+            Step::SwitchRoot(root) => {
+                let mounts = self.params.mounts.clone();
+                let made = |loader: &Loader<'_>| load::load(root, &plan.id, &mounts, loader);
+                self.load(&plan, attempt, made, |made| load::finish(made, root, &plan.id))
+            }
+            Step::Shared(shared) => {
+                let mounts = self.params.mounts.clone();
+                let warning = format!("{} is {SHARED_TRUST}", shared.location());
+                log::warn!("{warning}");
+                report::add(|report, _| report.warn(&warning));
+                let made = |loader: &Loader<'_>| load::load_shared(shared, &plan.id, &mounts, loader);
+                self.load(&plan, attempt, made, |made| load::finish_shared(made, shared, &plan.id))
+            }
             Step::Kexec(kexec) => match &entry.boot {
                 Boot::Kexec(written) => self.load_second(&plan, kexec, written, attempt),
                 _ => Ended::Stopped,
@@ -65,18 +77,23 @@ impl Story {
         self.handoff.as_ref().is_some_and(|handoff| handoff.modules && handoff.is_of(attempt.entry))
     }
 
-    fn load(&mut self, plan: &Plan, root: &RootPlan, attempt: &course::Attempt) -> Ended<Handover> {
+    /// A root for the kernel that runs.
+    fn load<M: Send>(
+        &mut self,
+        plan: &Plan,
+        attempt: &course::Attempt,
+        make: impl FnOnce(&Loader<'_>) -> Result<M, LoadError> + Send,
+        finish: impl FnOnce(M) -> Result<(Handover, Came), LoadError>,
+    ) -> Ended<Handover> {
         if let Some(ended) = self.unreachable(plan, attempt) {
             return ended;
         }
-        let loaded = if attempt.breaks.contains(&BreakAt::BeforeInit) {
-            self.load_and_break(plan, root, attempt)
-        } else {
-            Word::Doing(format!("loading {}", plan.id)).say();
-            let unwanted = |(handover, _)| discard(handover);
-            self.watched(plan, attempt.patience, unwanted, |loader| load::load(root, &plan.id, loader))
-        };
-        match loaded {
+        Word::Doing(format!("loading {}", plan.id)).say();
+        let made = self.watched(plan, attempt.patience, drop, make);
+        if made.is_ok() {
+            self.break_at(BreakAt::BeforeInit, attempt);
+        }
+        match made.and_then(finish) {
             Ok((handover, came)) => {
                 report::add(|report, now| {
                     report.end(Part::Load, now);

@@ -9,9 +9,6 @@ use super::words::Word;
 use super::worker::Story;
 use crate::cmdline::BreakAt;
 use crate::commands::rescue;
-use crate::handover::Handover;
-use crate::load::{self, Came, LoadError};
-use crate::plan::{Plan, RootPlan};
 
 /// The shell before everything: there is no screen yet, and the kernel's messages go on. One that cannot be had is a
 /// notice.
@@ -48,20 +45,5 @@ impl Story {
                 self.notices.push(format!("rd.break: {failure}"));
             }
         }
-    }
-
-    /// Loads a root, lets the operator look and change it, and only then looks for its init.
-    pub fn load_and_break(
-        &mut self,
-        plan: &Plan,
-        root: &RootPlan,
-        attempt: &Attempt,
-    ) -> Result<(Handover, Came), LoadError> {
-        Word::Doing(format!("loading {}", plan.id)).say();
-        let loaded =
-            self.watched(plan, attempt.patience, drop, |loader| load::load_root(root, &plan.id, loader))?;
-        let (made, came) = loaded;
-        self.break_at(BreakAt::BeforeInit, attempt);
-        load::finish(made, came, root, &plan.id)
     }
 }

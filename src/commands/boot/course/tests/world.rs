@@ -351,7 +351,7 @@ impl Hands for World {
                 Some(ended) => ended,
                 None => self.run(attempt, job),
             },
-            Boot::Shell | Boot::Local => unreachable!("no such entry in a setting"),
+            Boot::Shell | Boot::Local | Boot::Shared(_) => unreachable!("no such entry in a setting"),
         };
         self.model.boot_ended(&ended, self.touched);
         ended
