@@ -31,7 +31,7 @@ pub use failure::{Failure, Phase, clean};
 pub use kexec::{Second, load_kexec};
 pub use modules::ModulesOfRoot;
 use once::{Once, Verdict};
-pub use shared::load_shared;
+pub use shared::{finish_shared, load_shared};
 pub use stage::{CARRIED, HANDOFF};
 
 /// What is told while loading; the answer may be "stop".

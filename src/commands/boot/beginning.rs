@@ -64,7 +64,12 @@ pub fn make_fetcher(params: &Params, notices: &mut Vec<String>) -> Result<Fetche
         }
         readable.is_ok()
     });
-    let config = fetch::Config { ca, ca_only: Path::new(CA_ONLY).exists(), ..fetch::Config::default() };
+    let config = fetch::Config {
+        ca,
+        ca_only: Path::new(CA_ONLY).exists(),
+        device_wait: params.device_wait,
+        ..fetch::Config::default()
+    };
     Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))
 }
 

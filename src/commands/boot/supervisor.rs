@@ -26,6 +26,7 @@ use crate::early::{self, Watchdog};
 use crate::handover::{self, Fallen, Order, run};
 use crate::load::{Failure, HANDOFF, Phase};
 use crate::sys;
+use crate::volumes;
 
 /// A worker that lived shorter than this was never of use; the next one waits a little.
 const SHORT_LIFE: Duration = Duration::from_secs(10);
@@ -224,6 +225,10 @@ impl Life {
 /// The processes of a worker's job ended with the rest, and their mounts with them: then this gives the memory back.
 fn discard_root() -> bool {
     run::discard_groups();
+    match volumes::discard_all() {
+        Ok(mounts) => mounts.iter().for_each(|at| log::info!("unmounted {}, which a worker left", at.display())),
+        Err(e) => log::error!("unmounting what a worker left below {}: {e}", volumes::MOUNTS),
+    }
     handover::discard_all().unwrap_or_else(|e| {
         log::error!("throwing away what a worker left: {e}");
         false
