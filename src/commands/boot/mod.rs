@@ -3,7 +3,7 @@
 //! person (or the timeout) → plan → load → hand over.
 
 mod attempt;
-mod beginning;
+pub(super) mod beginning;
 mod child;
 mod course;
 mod handoff;
