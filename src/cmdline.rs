@@ -1,8 +1,14 @@
 //! The kernel command line as meant: `&str` → [`Params`]. A bad word stops no boot by itself: it becomes a problem to
 //! show; only a root asked for in bad words is refused. What an entry or a network makes of the words is theirs.
 
+mod example;
+mod init;
+#[cfg(test)]
+mod lines;
+mod place;
 mod root;
 mod second;
+mod storage;
 mod value;
 mod words;
 
@@ -14,6 +20,7 @@ use url::Url;
 use crate::fetch::{Location, LocationError};
 use crate::volumes::{Assembly, Tag};
 
+pub use init::init_args;
 pub use root::{Dialect, RootSource, RootWord, Size};
 pub use second::{Second, SecondRoot, consoles_of};
 use words::{Word, nearest};
@@ -43,7 +50,7 @@ pub struct Params {
     pub root: Option<Result<RootWord, CmdlineProblem>>,
     /// `init=`: absolute path in the root.
     pub init: Option<String>,
-    /// The words after `--`, which the kernel hands to init.
+    /// What init is started with: the words after `--`, and before them what users of the root's words expect.
     pub init_args: Vec<String>,
     /// The words of the network with their values, in order; the value of a bare word is empty.
     pub network: Vec<(String, String)>,
@@ -125,6 +132,11 @@ const KNOWN: &[&str] = &[
     "rd.tmpfs.sha256",
     "rd.tmpfs.chunks",
     "rd.tmpfs.imgfile",
+    "rd.container.rootfs",
+    "ramroot",
+    "rootfs",
+    "mount",
+    "mount-ro",
 ];
 
 /// Words that `net` understands: dracut.cmdline(7), initramfs-tools(7), the kernel's nfsroot.rst, and PXELINUX's BOOTIF.
@@ -149,8 +161,8 @@ const NETWORK: &[&str] = &[
 impl Params {
     /// Reads the text of `/proc/cmdline`.
     pub fn parse(text: &str) -> Self {
-        let (words, init_args) = words::split(text);
-        let mut params = Self { init_args, ..Self::default() };
+        let (words, after) = words::split(text);
+        let mut params = Self::default();
         for word in &words {
             params.network_or_unknown(word);
         }
@@ -158,7 +170,10 @@ impl Params {
         params.quiet = words.iter().any(|w| w.name == "quiet" && w.value.is_none());
         params.debug = words.iter().any(|w| w.name == "debug" && w.value.is_none());
         let init = params.asked(&words, "init", value::absolute_path).transpose();
-        params.root = root::read(&words, init.as_ref().err().cloned(), &mut params.problems);
+        let way = params.way_to_the_root(&words);
+        params.root = root::read(&words, init.as_ref().err().cloned().or(way), &mut params.problems);
+        let dialect = params.root.as_ref().and_then(|root| Some(root.as_ref().ok()?.dialect));
+        params.init_args = init::of(&words, after, dialect);
         params.init = init.ok().flatten();
         params
     }
@@ -195,7 +210,7 @@ impl Params {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Result<T, CmdlineProblem>> {
         let word = words.iter().rfind(|w| w.name == name)?;
-        let value = read(word.value.as_deref().unwrap_or_default()).map_err(|cause| word.problem(cause));
+        let value = read(word.value()).map_err(|cause| word.problem(cause));
         self.problems.extend(value.as_ref().err().cloned());
         Some(value)
     }
@@ -384,7 +399,7 @@ mod tests {
             "rd.tmpfs.chunks=ba78",
             "rd.tmpfs.imgfile=x",
             "root=tmpfs:",
-            "root=tmpfs:/dev/vda1",
+            "root=tmpfs:LABEL=",
             "root=tmpfs:r.tar",
             "init=sh",
             "ramroot=http://a/r",
@@ -394,16 +409,6 @@ mod tests {
             assert!(params.problems.contains(problem), "{wrong}");
             assert_eq!(params.problems.len(), 1, "{:?}", params.problems);
         }
-    }
-
-    #[test]
-    fn the_ancestors_words_are_known_and_not_in_this_version() {
-        for word in ["rd.container.rootfs=http://a/r", "boot=ramdisk", "ramroot=/r.xz", "rootfs=tag"] {
-            let params = Params::parse(word);
-            assert!(matches!(params.root, Some(Err(_))), "{word}");
-            assert_eq!(problems(word), [format!("{word}: is not in this version")]);
-        }
-        assert_eq!(problems("boot=ramdisk ramroot=/r.xz"), ["ramroot=/r.xz: is not in this version"]);
     }
 
     #[test]
@@ -421,8 +426,9 @@ mod tests {
     #[test]
     fn every_argument_is_documented() {
         let docs = include_str!("../docs/cmdline.md");
-        let more = ["root=tmpfs:", "init=", "quiet", "debug", "--"];
-        for word in KNOWN.iter().chain(NETWORK).chain(root::ANCESTORS).chain(&more) {
+        let more = ["root=tmpfs:", "root=virtiofs:", "boot=ramdisk", "rw", "init=", "quiet", "debug", "--"];
+        let storage = storage::EACH.iter().chain(storage::LAST);
+        for word in KNOWN.iter().chain(NETWORK).chain(storage).chain(&more) {
             assert!(docs.contains(&format!("`{word}")), "{word}");
         }
     }

@@ -1,9 +1,10 @@
 //! A stream, compressed or not, becomes the bytes of an archive: gzip (many members), zstd (many frames), xz (many
-//! streams). Threads and buffers are `intake`'s.
+//! streams), bzip2 (many streams). Threads and buffers are `intake`'s.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
@@ -85,6 +86,7 @@ fn name(compression: Compression) -> &'static str {
         Compression::Gzip => "gzip",
         Compression::Zstd => "zstd",
         Compression::Xz => "xz",
+        Compression::Bzip2 => "bzip2",
     }
 }
 
@@ -102,6 +104,7 @@ pub(super) fn open<'a>(source: Source<'a>, failure: &Failure) -> Result<Opened<'
         Compression::None => return named(head, Box::new(raw), none),
         Compression::Gzip => Box::new(Streams::<GzDecoder<_>, _>::Between(raw)),
         Compression::Xz => Box::new(Streams::<XzDecoder<_>, _>::Between(raw)),
+        Compression::Bzip2 => Box::new(Streams::<BzDecoder<_>, _>::Between(raw)),
         Compression::Zstd => Box::new(zstd(raw, budget()).map_err(|e| failure.explain(e, compression))?),
     };
     let head = self::head(&mut plain).map_err(|e| failure.explain(e, compression))?;
@@ -122,7 +125,7 @@ fn named<'a>(
         outer => format!(" inside {}", name(outer)),
     };
     Err(UnpackError::archive(format!(
-        "this is {}{inside}, not a tar or cpio archive (plain, gzip, zstd or xz)",
+        "this is {}{inside}, not a tar or cpio archive (plain, gzip, zstd, xz or bzip2)",
         sniff::describe(&head)
     )))
 }
@@ -160,6 +163,20 @@ impl<R: BufRead> Stream<R> for GzDecoder<R> {
 
     fn begin(raw: R) -> io::Result<Self> {
         Ok(GzDecoder::new(raw))
+    }
+
+    fn end(self) -> R {
+        self.into_inner()
+    }
+}
+
+impl<R: BufRead> Stream<R> for BzDecoder<R> {
+    const MARK: u8 = b'B';
+    const PADDING: u64 = 1;
+    const NAME: &'static str = "bzip2 stream";
+
+    fn begin(raw: R) -> io::Result<Self> {
+        Ok(BzDecoder::new(raw))
     }
 
     fn end(self) -> R {
