@@ -29,7 +29,7 @@ use crate::plan::{ModulesFrom, RootPlan, mib};
 use crate::verify::{Sha256, Trust, Verified};
 pub use failure::{Failure, Phase, clean};
 pub use kexec::{Second, load_kexec};
-pub use modules::ModulesOfRoot;
+pub use modules::{ModulesOfRoot, copy_of_initrd};
 use once::{Once, Verdict};
 pub use shared::{finish_shared, load_shared};
 pub use stage::{CARRIED, HANDOFF};
@@ -185,8 +185,22 @@ pub fn load_root(
     id: &str,
     loader: &Loader<'_>,
 ) -> Result<(Verified<Root>, Came), LoadError> {
-    let failed = |e: io::Error| LoadError::Failed(Failure::new(Phase::Unpack, SYSROOT, e));
-    let mut root = Root::mount(Path::new(SYSROOT), plan.limit).map_err(failed)?;
+    load_root_at(Path::new(SYSROOT), plan, id, loader)
+}
+
+/// The same at another place: where somebody else's initrd wants it.
+///
+/// # Errors
+/// [`LoadError`]; the tmpfs is unmounted by then.
+pub fn load_root_at(
+    at: &Path,
+    plan: &RootPlan,
+    id: &str,
+    loader: &Loader<'_>,
+) -> Result<(Verified<Root>, Came), LoadError> {
+    let failed =
+        |e: io::Error| LoadError::Failed(Failure::new(Phase::Unpack, at.display().to_string(), e));
+    let mut root = Root::mount(at, plan.limit).map_err(failed)?;
     let limits = Limits {
         bytes: plan.archive.unpacked.unwrap_or(plan.limit).min(plan.limit),
         // Directories that are not members of their own count too: no exact number is known before.

@@ -6,6 +6,7 @@ mod console;
 mod cpio;
 mod docs;
 mod fetch;
+mod foreign;
 mod initrd;
 mod job;
 mod network;
