@@ -6,7 +6,6 @@ use std::fs;
 use super::course::{self, Ended, JobEnd};
 use super::handoff::Handoff;
 use super::kernel::uptime;
-use super::loading::discard;
 use super::report::{self, Part};
 use super::second::Outlook;
 use super::waiting::Waited;
