@@ -57,7 +57,7 @@ impl Outlook {
                 init: root.init.clone(),
                 init_args: root.init_args.clone(),
                 interface: self.lease.as_ref().map(|l| (l.interface.clone(), l.mac.to_string())),
-                network: carried.is_none() && locations.iter().any(Location::is_remote),
+                network: locations.iter().any(Location::is_remote),
             }
         });
         // A UKI says itself how it wants to be started, unless the entry does.
