@@ -47,5 +47,6 @@ mod second_stage_fails_unattended;
 mod server_dies_in_mid_body_and_comes_back;
 mod shell_and_back;
 mod static_address;
+mod the_ancestors_words_boot;
 mod watchdog_is_petted_and_left_armed;
 mod wrong_digest_then_a_good_entry;
