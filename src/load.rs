@@ -3,6 +3,7 @@
 
 mod bytes;
 mod failure;
+mod interfaces;
 mod kexec;
 mod modules;
 mod once;
@@ -161,6 +162,9 @@ pub fn finish(
     })?;
     if plan.modules == ModulesFrom::Initrd && came.modules == Some(ModulesOfRoot::Missing) {
         came.modules = Some(modules::hand_on(root.get())?);
+    }
+    if let Some(mac) = plan.interface {
+        interfaces::write(&root.get().open(), mac);
     }
     Ok((Handover::switch_root(root, init), came))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Initrd, Job, Kexec, Root, RootSize};
 use crate::fetch::Location;
 use crate::machine::Machine;
+use crate::net::Mac;
 
 use carry::KERNEL;
 pub use carry::{Cargo, Numbers, Way, fits, way};
@@ -50,6 +51,8 @@ pub struct RootPlan {
     pub init_args: Vec<String>,
     /// Where a root that has no modules for its kernel gets them.
     pub modules: ModulesFrom,
+    /// The interface that the root's ifupdown is to bring up, if it has no other way: ramroot does that.
+    pub interface: Option<Mac>,
 }
 
 /// Where modules come from.
@@ -234,6 +237,7 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             init_named: root.init.is_some(),
             init_args: root.init_args.clone(),
             modules: root.modules.clone().map_or(ModulesFrom::Nowhere, ModulesFrom::Artifact),
+            interface: None,
         }),
     }
 }

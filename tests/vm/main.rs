@@ -42,6 +42,8 @@ mod second_stage_asks_a_person;
 mod second_stage_fails_unattended;
 mod server_dies_in_mid_body_and_comes_back;
 mod shell_and_back;
+mod shells_where_they_are_asked_for;
 mod static_address;
+mod the_interface_that_is_meant;
 mod watchdog_is_petted_and_left_armed;
 mod wrong_digest_then_a_good_entry;

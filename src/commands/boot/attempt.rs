@@ -18,7 +18,7 @@ use crate::handover::Handover;
 use crate::handover::run::Outcome;
 use crate::load::{self, Failure, LoadError, Phase};
 use crate::machine::Machine;
-use crate::plan::{self, KexecPlan, ModulesFrom, Plan, RootPlan, RunPlan, Step};
+use crate::plan::{self, KexecPlan, ModulesFrom, Plan, ROOT_WORD_ID, RootPlan, RunPlan, Step};
 
 impl Story {
     /// Plans and carries out.
@@ -36,6 +36,9 @@ impl Story {
             }
         };
         log::info!("booting {}: {}", plan.id, plan.title);
+        if let (Step::SwitchRoot(root), ROOT_WORD_ID) = (&mut plan.step, entry.id.as_str()) {
+            self.params.complete(root, self.bootif);
+        }
         if let (Step::SwitchRoot(root), true) = (&mut plan.step, self.has_modules_for_the_root(attempt)) {
             root.modules = ModulesFrom::Initrd;
         }
