@@ -3,6 +3,7 @@
 
 mod bytes;
 mod failure;
+mod interfaces;
 mod kexec;
 mod modules;
 mod once;
@@ -170,6 +171,9 @@ pub fn finish(
     let init = shared::find_init(at, id, &beside, (&plan.inits, plan.init_named), &plan.init_args)?;
     if plan.modules == ModulesFrom::Initrd && came.modules == Some(ModulesOfRoot::Missing) {
         came.modules = Some(modules::hand_on(root.get())?);
+    }
+    if let Some(mac) = plan.interface {
+        interfaces::write(&root.get().open(), mac);
     }
     beside.keep();
     Ok((Handover::switch_root(root, init), came))

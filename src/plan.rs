@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Initrd, Job, Kexec, Root, RootSize, Shared};
 use crate::fetch::Location;
 use crate::machine::Machine;
+use crate::net::Mac;
 use crate::volumes::Tag;
 
 use carry::KERNEL;
@@ -53,6 +54,8 @@ pub struct RootPlan {
     pub init_args: Vec<String>,
     /// Where a root that has no modules for its kernel gets them.
     pub modules: ModulesFrom,
+    /// The interface that the root's ifupdown is to bring up, if it has no other way: ramroot does that.
+    pub interface: Option<Mac>,
 }
 
 /// A directory that the host shares, to mount and to start: it costs no memory, and nobody vouches for it.
@@ -262,6 +265,7 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             init_named: root.init.is_some(),
             init_args: root.init_args.clone(),
             modules: root.modules.clone().map_or(ModulesFrom::Nowhere, ModulesFrom::Artifact),
+            interface: None,
         }),
     }
 }

@@ -119,7 +119,7 @@ fn has_modules(root: &OwnedFd, release: &str) -> bool {
 }
 
 /// Opens a directory as a process whose root is `root` would: a merged-/usr root's `lib` is a link.
-fn inside(root: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
+pub(super) fn inside(root: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     Ok(openat2(root, path, flags, Mode::empty(), resolve)?)

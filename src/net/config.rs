@@ -559,7 +559,7 @@ mod tests {
             assert_eq!(parse(&format!("BOOTIF={value}")).0.bootif, mac, "{value}");
             assert_eq!(parse(&format!("hwaddr={value}")).0.bootif, mac, "{value}");
         }
-        for value in ["", "01-", "01-52-54-00-ab-cd", "01-52-54-00-ab-cd-01-02", "001-52-54-00-ab-cd-01"] {
+        for value in ["", "01-", "01-52-54-00-ab", "01-52-54-00-ab-cd-01-02", "001-52-54-00-ab-cd-01"] {
             assert_eq!(parse(&format!("BOOTIF={value}")).0.bootif, None, "{value}");
         }
         // An address that begins with 01 itself is not cut.

@@ -1,9 +1,11 @@
 //! A root asked for on the kernel command line becomes an entry like any other, so that it goes through the same plan →
 //! load → handover. How the words are written is known to `cmdline`, what an entry is to `catalog`.
 
+use super::{ModulesFrom, RootPlan};
 use crate::catalog::{Action, Artifact, Boot, Entry, Root, RootSize, Shared};
 use crate::cmdline::{CmdlineProblem, Dialect, OnFailure, Params, RootSource, RootWord, Size};
 use crate::fetch::Location;
+use crate::net::Mac;
 use crate::verify::Trust;
 use crate::volumes::Tag;
 
@@ -35,6 +37,17 @@ impl Params {
         };
         let (id, title) = (ROOT_WORD_ID.into(), format!("virtiofs:{tag}"));
         Entry { id, title, help: None, group: None, boot: Boot::Shared(Box::new(shared)) }
+    }
+
+    /// What ramroot does for its roots beside unpacking: modules for the running kernel, and a network for ifupdown on
+    /// the interface that the firmware booted from.
+    pub fn complete(&self, plan: &mut RootPlan, bootif: Option<Mac>) {
+        if matches!(&self.root, Some(Ok(word)) if word.dialect == Dialect::Ramroot) {
+            plan.interface = bootif;
+            if plan.modules == ModulesFrom::Nowhere {
+                plan.modules = ModulesFrom::Initrd;
+            }
+        }
     }
 
     fn entry_of(&self, word: &RootWord, locations: &[Location]) -> Entry {
@@ -78,6 +91,8 @@ impl From<OnFailure> for Action {
 mod tests {
     use super::*;
     use crate::catalog;
+    use crate::machine::Machine;
+    use crate::plan::{Step, plan};
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -137,6 +152,26 @@ mod tests {
         assert_eq!(of(Dialect::Virtiofs, ""), (None, vec![]), "the usual list");
         let named = (Some("/run/mnt/t/vm.py".to_owned()), vec!["a".to_owned()]);
         assert_eq!(of(Dialect::Shared, "init=/run/mnt/t/vm.py -- a"), named);
+    }
+
+    #[test]
+    fn only_a_root_in_ramroots_words_gets_modules_and_a_network_of_this_initrd() {
+        let machine = Machine { memory_total: 1 << 32, memory_available: 1 << 31, ..Machine::default() };
+        let mut params = Params::parse("root=tmpfs:http://a/r");
+        let plan = plan(&params.root_entry().unwrap().unwrap(), &machine).unwrap();
+        let Step::SwitchRoot(plan) = plan.step else { panic!("a root") };
+        let mac = Some(Mac([2, 0, 0, 0, 0, 1]));
+        let mut completed = |dialect| {
+            let Some(Ok(word)) = &mut params.root else { panic!("a root word") };
+            word.dialect = dialect;
+            let mut plan = plan.clone();
+            params.complete(&mut plan, mac);
+            (plan.modules, plan.interface)
+        };
+        assert_eq!(completed(Dialect::Ramroot), (ModulesFrom::Initrd, mac));
+        for other in [Dialect::Tmpfs, Dialect::Container, Dialect::Virtiofs] {
+            assert_eq!(completed(other), (ModulesFrom::Nowhere, None));
+        }
     }
 
     #[test]

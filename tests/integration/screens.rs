@@ -369,6 +369,7 @@ fn a_wait_for_the_network_says_what_each_card_does() {
         next: Some(Duration::from_secs(4)),
         built_in: true,
         over: false,
+        notes: vec![],
     };
     let mut network = Network::new(awaited.clone(), vec!["node7".into()]);
     shows("network-no-card", &network);
@@ -381,6 +382,34 @@ fn a_wait_for_the_network_says_what_each_card_does() {
     network.update(nics(), Awaited { built_in: false, ..awaited });
     assert_eq!(type_keys(&mut network, "b"), None, "what is not offered does nothing");
     assert_eq!(network.on(press(KeyCode::Esc)), Some(NetworkAnswer::Back));
+}
+
+#[test]
+fn a_word_of_the_network_that_cannot_be_had_is_seen_while_waiting() {
+    let notes = vec!["kernel command line: vlan=v5:eth0: comes with a later version".to_owned()];
+    let awaited = Awaited { what: "an address".into(), notes, ..Awaited::default() };
+    let network = Network::new(awaited, vec![]);
+    let seen = picture(&network, &Look::MONO, 80, 24);
+    assert!(seen.contains("vlan=v5:eth0: comes with a later version"), "{seen}");
+}
+
+#[test]
+fn a_shell_that_is_forbidden_is_neither_offered_nor_had() {
+    let offered = |seen: String| seen.contains("s shell");
+    let failure = || Failure::new(failed(), vec![], log());
+    let mut without = failure().without_shell();
+    assert!(offered(picture(&failure(), &Look::MONO, 80, 24)));
+    assert!(!offered(picture(&without, &Look::MONO, 80, 24)));
+    assert_eq!(type_keys(&mut without, "s"), None);
+    let mut waiting = Network::new(Awaited::default(), vec![]).without_shell();
+    assert!(!offered(picture(&waiting, &Look::MONO, 80, 24)));
+    assert_eq!(type_keys(&mut waiting, "s"), None);
+    let model = MenuModel { rows: vec![], ..MenuModel::default() };
+    let mut menu = Menu::new(MenuModel { without_shell: true, ..model.clone() });
+    assert_eq!(type_keys(&mut menu, "s"), None);
+    assert_eq!(type_keys(&mut Menu::new(model), "s"), Some(MenuAnswer::Shell));
+    let first = picture(&failure().with_shell_first(), &Look::MONO, 80, 24);
+    assert!(first.contains("Press s for a shell. What now?"), "{first}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::handover::Handover;
 use crate::handover::run::Outcome;
 use crate::load::{self, Came, Failure, LoadError, Loader, Phase};
 use crate::machine::Machine;
-use crate::plan::{self, KexecPlan, ModulesFrom, Plan, RunPlan, SHARED_TRUST, Step};
+use crate::plan::{self, KexecPlan, ModulesFrom, Plan, ROOT_WORD_ID, RunPlan, SHARED_TRUST, Step};
 
 impl Story {
     /// Plans and carries out.
@@ -35,6 +35,9 @@ impl Story {
             }
         };
         log::info!("booting {}: {}", plan.id, plan.title);
+        if let (Step::SwitchRoot(root), ROOT_WORD_ID) = (&mut plan.step, entry.id.as_str()) {
+            self.params.complete(root, self.bootif);
+        }
         if let (Step::SwitchRoot(root), true) = (&mut plan.step, self.has_modules_for_the_root(attempt)) {
             root.modules = ModulesFrom::Initrd;
         }

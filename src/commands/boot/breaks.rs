@@ -11,8 +11,8 @@ use crate::cmdline::BreakAt;
 use crate::commands::rescue;
 
 /// The shell before everything: there is no screen yet, and the kernel's messages go on. One that cannot be had is a
-/// notice.
-pub fn before_anything(notices: &mut Vec<String>) {
+/// notice. Says whether somebody was in it.
+pub fn before_anything(notices: &mut Vec<String>) -> bool {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
     // The last one is /dev/console (Documentation/ABI/testing/sysfs-tty); tty0 is whatever is in front.
     let name = active.split_whitespace().last().map(|name| if name == "tty0" { "tty1" } else { name });
@@ -20,10 +20,12 @@ pub fn before_anything(notices: &mut Vec<String>) {
     let about = said(BreakAt::Start);
     Word::Doing(format!("in a shell on {}", tty.display())).say();
     log::info!("{about}");
-    match rescue::shell(&tty, &about) {
+    let ended = rescue::shell(&tty, &about);
+    match &ended {
         Ok(status) => log::info!("the shell on {} ended: {status}", tty.display()),
         Err(e) => notices.push(format!("rd.break: no shell on {}: {e:#}", tty.display())),
     }
+    ended.is_ok()
 }
 
 fn said(at: BreakAt) -> String {
@@ -39,7 +41,12 @@ impl Story {
         let about = said(at);
         log::info!("{about}");
         match self.shell_about(None, &about) {
-            Ok(()) => self.broken_into = true,
+            Ok(()) => {
+                self.broken_into = true;
+                if at == BreakAt::BeforeInit {
+                    log::warn!("somebody was in the root: it may be another one than was verified");
+                }
+            }
             Err(failure) => {
                 log::error!("rd.break: {failure}");
                 self.notices.push(format!("rd.break: {failure}"));

@@ -74,12 +74,15 @@ impl Course {
     /// What the first stage handed on comes before the root words of the command line, these before an entry, an entry
     /// before the menu; the death of the worker before this one comes before them all.
     fn first_goal(&mut self, hands: &mut impl Hands) -> Goal {
-        if self.params.shell
-            && self.legacy.worker == 0
-            && let Err(failure) = hands.shell(None)
-        {
-            let again = Some(self.asked_for());
-            return self.fail(failure, again, self.policy());
+        if self.params.shell && self.legacy.worker == 0 {
+            match hands.shell(None) {
+                // Whoever left it is there.
+                Ok(()) => self.attend(hands, true),
+                Err(failure) => {
+                    let again = Some(self.asked_for());
+                    return self.fail(failure, again, self.policy());
+                }
+            }
         }
         let goal = self.asked_for();
         let Some(failure) = self.legacy.failure.take() else { return goal };

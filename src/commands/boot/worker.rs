@@ -25,7 +25,7 @@ use crate::early::{self, Quiet};
 use crate::fetch::Fetcher;
 use crate::handover::{Handover, Order};
 use crate::load::{Failure, HANDOFF, Phase};
-use crate::net::{self, Network};
+use crate::net::{self, Mac, Network};
 use crate::tui::menu::MenuModel;
 use crate::tui::{Answered, Consoles, Screen};
 
@@ -35,6 +35,8 @@ pub struct Story {
     pub network: Arc<Network>,
     /// Nothing is booted without an address, even what needs none.
     pub needs_network: bool,
+    /// The interface the firmware booted from.
+    pub bootif: Option<Mac>,
     pub fetcher: Fetcher,
     pub consoles: Consoles,
     /// What a person should know of the beginning: words that mean nothing, certificates that could not be read.
@@ -102,13 +104,11 @@ impl Story {
             }
             report::begin(handoff);
         }
-        if params.break_at.contains(&BreakAt::Start) {
-            breaks::before_anything(&mut notices);
-        }
+        let broken_into = params.break_at.contains(&BreakAt::Start) && breaks::before_anything(&mut notices);
         Word::Doing("bringing up the network".into()).say();
         let (config, problems) = net::Config::parse(&params.network);
         let complaints: Vec<String> = problems.iter().map(network_complaint).collect();
-        let needs_network = config.needed;
+        let (needs_network, bootif) = (config.needed, config.bootif);
         let network = Network::start(config).map_err(|e| Failure::new(Phase::Network, "netlink", e))?;
         complaints.iter().for_each(|complaint| network.remark(complaint.clone()));
         notices.extend(complaints);
@@ -121,8 +121,18 @@ impl Story {
         let fetcher = make_fetcher(&params, &mut notices)?;
         notices.iter().for_each(|notice| log::warn!("{notice}"));
         let network = Arc::new(network);
-        let broken_into = false;
-        Ok(Self { params, network, needs_network, fetcher, consoles, notices, handoff, quiet, broken_into })
+        Ok(Self {
+            params,
+            network,
+            needs_network,
+            bootif,
+            fetcher,
+            consoles,
+            notices,
+            handoff,
+            quiet,
+            broken_into,
+        })
     }
 
     /// A key was pressed: somebody is there, whatever becomes of this worker.

@@ -58,7 +58,7 @@ fn whatever_the_ancestors_words_say_of_failures_and_shells_is_kept() {
 fn the_lives_under_orders_are_of_every_kind() {
     let mut kinds = BTreeMap::new();
     let mut count = |what: &'static str, so: bool| *kinds.entry(what).or_insert(0) += u64::from(so);
-    for seed in 0..LIVES / 4 {
+    for seed in 0..LIVES / 2 {
         let World { setting, model, .. } = live_under_orders(seed);
         let said = |word: &str| setting.orders.iter().any(|order| order == word);
         let alone = setting.keys.is_empty();

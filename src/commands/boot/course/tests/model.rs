@@ -379,6 +379,13 @@ impl Model {
         }
     }
 
+    /// Before there was a screen; after one a key did it.
+    pub fn leaves_shell(&mut self) {
+        if self.left.is_none() {
+            self.attend(true);
+        }
+    }
+
     fn nobody_answered(&mut self, at: Duration) {
         let was_attended = self.attended;
         self.held_for(at, IDLE, "a failure goes on");

@@ -11,6 +11,7 @@ use super::chance::Chance;
 use super::model::{Model, Over, Shown};
 use super::setting::{SECOND, SERVER, Setting, parsed};
 use crate::catalog::{Action, Boot, Catalog, Entry, Job, Root};
+use crate::cmdline::BreakAt;
 use crate::commands::boot::course::{Attempt, Course, End, Ended, Hands, JobEnd, Second, Start, Wanted};
 use crate::commands::boot::source::{NoOffer, Offer, Origin};
 use crate::commands::boot::words::{Legacy, Word};
@@ -217,8 +218,8 @@ impl World {
 
     /// Whoever is in it types what is no key of ours.
     fn in_a_shell(&mut self) {
-        self.now += self.chance.within(300);
         self.model.key(self.now, KeyCode::Null);
+        self.model.leaves_shell();
     }
 
     fn run(&mut self, attempt: &Attempt, job: &Job) -> Ended<Loaded> {
@@ -254,7 +255,9 @@ impl World {
                 Err(failure) => return Some(Ended::Failed { failure, again: true }),
             }
         }
-        if !attempt.breaks.is_empty() {
+        // The first place of all is before the course.
+        if attempt.breaks.iter().any(|at| *at != BreakAt::Start) {
+            self.now += self.chance.within(300);
             self.in_a_shell();
             self.touched = true;
             if self.chance.one_in(4) {
@@ -359,10 +362,11 @@ impl Hands for World {
 
     fn shell(&mut self, _: Option<usize>) -> Result<(), Failure> {
         self.model.asks_for_shell();
-        self.in_a_shell();
+        self.now += self.chance.within(300);
         if self.chance.one_in(5) {
             return Err(Failure::because(Phase::Worker, "shell", "there is none"));
         }
+        self.in_a_shell();
         Ok(())
     }
 
