@@ -73,7 +73,7 @@ impl Location {
         match scheme(text) {
             None => Ok(Self::File(PathBuf::from(text))),
             Some("http" | "https") => {
-                let url = Url::parse(text).map_err(|e| LocationError::Url(e.to_string()))?;
+                let url = Url::parse(text).map_err(not_a_url)?;
                 match url.host_str() {
                     Some(host) if !host.is_empty() => Ok(Self::Http(url)),
                     _ => Err(LocationError::Url("no host".into())),
@@ -99,9 +99,7 @@ impl Location {
             return Self::parse(text);
         }
         match self {
-            Self::Http(base) => {
-                base.join(text).map(Self::Http).map_err(|e| LocationError::Url(e.to_string()))
-            }
+            Self::Http(base) => base.join(text).map(Self::Http).map_err(not_a_url),
             Self::File(base) => Ok(Self::File(sibling(base, text))),
             Self::Initramfs(base) => Ok(Self::Initramfs(sibling(base, text))),
         }
@@ -158,6 +156,16 @@ impl<'de> serde::Deserialize<'de> for Location {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).map_err(serde::de::Error::custom)
     }
+}
+
+/// In the parser's words; what it says of a host name beyond ASCII helps nobody (why it takes none: Cargo.toml).
+fn not_a_url(error: url::ParseError) -> LocationError {
+    LocationError::Url(match error {
+        url::ParseError::IdnaError => {
+            "a host name is ASCII; others are written in punycode, like xn--bcher-kva.example".into()
+        }
+        other => other.to_string(),
+    })
 }
 
 /// A URL for people: without a password.
@@ -226,6 +234,17 @@ mod tests {
         assert_eq!(parsed("LABEL=x:/a"), "'LABEL' locations are not in this version");
         assert!(parsed("gopher://a/").starts_with("'gopher' is no known kind"));
         assert_eq!(parsed("http://"), "not a URL: empty host");
+    }
+
+    #[test]
+    fn a_host_name_beyond_ascii_is_refused_with_the_way_to_write_it() {
+        assert!(parsed("http://bücher.example/r.tar").contains("punycode, like xn--bcher-kva.example"));
+        let base = Location::parse("http://a/b").unwrap();
+        assert!(base.join("//bücher.example/r.tar").unwrap_err().to_string().contains("punycode"));
+        let known = Location::parse("http://xn--bcher-kva.example/r.tar").unwrap();
+        assert_eq!(known.to_string(), "http://xn--bcher-kva.example/r.tar");
+        // Beyond the host everything may stand.
+        assert_eq!(Location::parse("http://a/bücher.tar").unwrap().to_string(), "http://a/b%C3%BCcher.tar");
     }
 
     #[test]
