@@ -159,7 +159,7 @@ impl Location {
         if scheme(text).is_some() {
             return Self::parse(text);
         }
-        let url = |base: &Url| base.join(text).map_err(|e| LocationError::Url(e.to_string()));
+        let url = |base: &Url| base.join(text).map_err(not_a_url);
         // On a volume the path is below its root, which the text before it names.
         let on = |base: &Path| inside(&sibling(&Path::new("/").join(base), text).to_string_lossy());
         Ok(match self {
@@ -252,6 +252,16 @@ impl<'de> serde::Deserialize<'de> for Location {
     }
 }
 
+/// In the parser's words; what it says of a host name beyond ASCII helps nobody (why it takes none: Cargo.toml).
+fn not_a_url(error: url::ParseError) -> LocationError {
+    LocationError::Url(match error {
+        url::ParseError::IdnaError => {
+            "a host name is ASCII; others are written in punycode, like xn--bcher-kva.example".into()
+        }
+        other => other.to_string(),
+    })
+}
+
 /// A URL for people: without a password.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();
@@ -275,7 +285,7 @@ fn scheme(text: &str) -> Option<&str> {
 }
 
 fn with_host(text: &str) -> Result<Url, LocationError> {
-    let url = Url::parse(text).map_err(|e| LocationError::Url(e.to_string()))?;
+    let url = Url::parse(text).map_err(not_a_url)?;
     match url.host_str() {
         Some(host) if !host.is_empty() => Ok(url),
         _ => Err(LocationError::Url("no host".into())),
@@ -371,6 +381,17 @@ mod tests {
     fn a_file_of_an_nfs_server_is_in_the_directory_before_it() {
         assert_eq!(parsed("nfs://a/srv/images/r.tar"), parsed("nfs://a/srv/images:/r.tar"));
         assert_eq!(parsed("nfs://a:2049/r.tar"), parsed("nfs://a:2049/:/r.tar"));
+    }
+
+    #[test]
+    fn a_host_name_beyond_ascii_is_refused_with_the_way_to_write_it() {
+        assert!(parsed("http://bücher.example/r.tar").contains("punycode, like xn--bcher-kva.example"));
+        let base = Location::parse("http://a/b").unwrap();
+        assert!(base.join("//bücher.example/r.tar").unwrap_err().to_string().contains("punycode"));
+        let known = Location::parse("http://xn--bcher-kva.example/r.tar").unwrap();
+        assert_eq!(known.to_string(), "http://xn--bcher-kva.example/r.tar");
+        // Beyond the host everything may stand.
+        assert_eq!(Location::parse("http://a/bücher.tar").unwrap().to_string(), "http://a/b%C3%BCcher.tar");
     }
 
     #[test]
