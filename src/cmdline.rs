@@ -158,6 +158,18 @@ impl Params {
         params.ours(&words);
         params.quiet = words.iter().any(|w| w.name == "quiet" && w.value.is_none());
         params.debug = words.iter().any(|w| w.name == "debug" && w.value.is_none());
+        for word in &words {
+            let tag = || Tag::parse(word.value.as_deref().unwrap_or_default());
+            match word.name.as_str() {
+                "rw" => params.writable = Some(true),
+                "ro" => params.writable = Some(false),
+                name @ ("mount" | "mount-ro") => match tag() {
+                    Ok(tag) => params.mounts.push(ExtraMount { tag, writable: name == "mount" }),
+                    Err(why) => params.problems.push(word.problem(why.to_string())),
+                },
+                _ => {}
+            }
+        }
         let init = params.asked(&words, "init", value::absolute_path).transpose();
         params.root = root::read(&words, init.as_ref().err().cloned(), &mut params.problems);
         params.init = init.ok().flatten();
@@ -399,7 +411,7 @@ mod tests {
 
     #[test]
     fn the_ancestors_words_are_known_and_not_in_this_version() {
-        for word in ["rd.container.rootfs=http://a/r", "boot=ramdisk", "ramroot=/r.xz", "rootfs=tag"] {
+        for word in ["rd.container.rootfs=http://a/r", "boot=ramdisk", "ramroot=/r.xz"] {
             let params = Params::parse(word);
             assert!(matches!(params.root, Some(Err(_))), "{word}");
             assert_eq!(problems(word), [format!("{word}: is not in this version")]);

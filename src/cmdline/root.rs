@@ -81,6 +81,18 @@ pub(super) fn read(
             return None;
         }
         [(TMPFS, _)] => tmpfs(words, &mut wrong),
+        [("rootfs", word)] => match Tag::parse(word.value.as_deref().unwrap_or_default()) {
+            Ok(tag) => Some(RootWord {
+                source: RootSource::Shared(tag),
+                dialect: Dialect::Shared,
+                size: None,
+                sha256: None,
+            }),
+            Err(why) => {
+                wrong.push(word.problem(why.to_string()));
+                None
+            }
+        },
         [(_, word)] => {
             wrong.push(word.problem("is not in this version"));
             None
