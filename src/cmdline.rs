@@ -24,7 +24,8 @@ use crate::volumes::{Assembly, Tag};
 pub use init::init_args;
 pub use root::{Dialect, RootSource, RootWord, Size};
 pub use second::{Second, SecondRoot, consoles_of};
-use words::{Word, nearest};
+use words::Word;
+pub use words::nearest;
 
 /// What the kernel command line asks for.
 #[derive(Clone, Debug, Default, PartialEq)]

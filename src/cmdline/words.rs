@@ -100,7 +100,7 @@ fn is_space(c: char) -> bool {
 }
 
 /// The known word that `word` was probably meant to be: at most two letters away, a short one at most one letter.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word: Vec<char> = word.to_lowercase().chars().take(64).collect();
     let nearest = known.iter().map(|known| (distance(&word, known), *known)).min_by_key(|(d, _)| *d);
     nearest

@@ -17,3 +17,4 @@ mod screens;
 mod serve;
 mod trees;
 mod volumes;
+mod vm;

@@ -6,8 +6,11 @@ mod lab;
 mod machine;
 mod screen;
 mod server;
+mod shared;
 
+mod a_directory_boots;
 mod a_foreign_modprobe_reads_our_tables;
+mod archive_on_a_shared_directory;
 mod attempts_are_counted_over_kexecs;
 mod binary_is_static_and_small;
 mod capabilities_owners_and_nodes_survive;
