@@ -1,6 +1,7 @@
 //! The kernel command line as meant: `&str` → [`Params`]. A bad word stops no boot by itself: it becomes a problem to
 //! show; only a root asked for in bad words is refused. What an entry or a network makes of the words is theirs.
 
+mod debug;
 mod example;
 mod init;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub struct Params {
     pub consoles: Vec<String>,
     /// `bootjack.shell`: a shell before the menu.
     pub shell: bool,
+    /// `bootjack.shell=0`: no shell at all.
+    pub no_shell: bool,
     /// `bootjack.watchdog=`: starts the first hardware watchdog with a timeout of so many seconds.
     pub watchdog: Option<u32>,
     /// `bootjack.ca=`: more certificate authorities.
@@ -66,13 +69,14 @@ pub struct Params {
     pub assembly: Assembly,
     /// `rd.retry=`, `rd.timeout=`, `rootdelay=`: how long a device is waited for, in place of `retry_for`.
     pub device_wait: Option<Duration>,
-    /// `rd.break`, `break=`: where a shell interrupts the boot.
-    pub break_at: Option<BreakAt>,
+    /// `rd.break`, `break=`: where a shell interrupts the boot, in the order of the boot.
+    pub break_at: Vec<BreakAt>,
     /// `rd.shell`: whether a failure may end in a shell; nothing said: it may.
     pub rd_shell: Option<bool>,
     /// `rd.emergency=`: what an unattended failure ends in, where nothing of ours says so.
     pub emergency: Option<OnFailure>,
-    /// `panic=N`, seconds: no shell, and a reboot so long after a failure; negative: at once. 0 and nothing said: no such order.
+    /// `panic=N`, seconds: no shell, and a reboot so long after a failure; negative: at once. 0 and nothing said: no
+    /// such order. See [`Params::obeying`].
     pub panic: Option<i64>,
     pub quiet: bool,
     pub debug: bool,
@@ -167,8 +171,7 @@ impl Params {
             params.network_or_unknown(word);
         }
         params.ours(&words);
-        params.quiet = words.iter().any(|w| w.name == "quiet" && w.value.is_none());
-        params.debug = words.iter().any(|w| w.name == "debug" && w.value.is_none());
+        params.failures_and_debug(&words);
         let init = params.asked(&words, "init", value::absolute_path).transpose();
         let way = params.way_to_the_root(&words);
         params.root = root::read(&words, init.as_ref().err().cloned().or(way), &mut params.problems);
@@ -191,8 +194,8 @@ impl Params {
         if let Some(word) = words.iter().rfind(|w| w.name == "bootjack.shell") {
             match word.value.as_deref() {
                 None | Some("1") => self.shell = true,
-                Some("0") => {}
-                Some(_) => self.problems.push(word.problem("takes no value")),
+                Some("0") => self.no_shell = true,
+                Some(_) => self.problems.push(word.problem("takes no value, or 0 for no shell at all")),
             }
         }
     }
@@ -322,7 +325,7 @@ mod tests {
                 "bootjack.console=ttyS0,115200: \"115200\" is no console: speeds belong to console=",
                 "bootjack.watchdog=0: is no timeout: whole seconds, from 1 to 86400",
                 "bootjack.ca=a.pem: \"a.pem\" is not an absolute path",
-                "bootjack.shell=yes: takes no value",
+                "bootjack.shell=yes: takes no value, or 0 for no shell at all",
                 "init=sh: is not an absolute path",
             ]
         );

@@ -2,7 +2,7 @@
 //! the ancestors hands on. None of ours is among them.
 
 use super::words::{Word, split};
-use super::{Dialect, KNOWN, NETWORK};
+use super::{Dialect, KNOWN, NETWORK, Params};
 
 /// The kernel's own words and those of initrds, with and without values, as far as they have no `.` in them. Others
 /// than the kernel knows are init's (init/main.c, `unknown_bootoption`).
@@ -41,6 +41,16 @@ pub(super) fn of(words: &[Word], after: Vec<String>, dialect: Option<Dialect>) -
     };
     args.extend(after);
     args
+}
+
+impl Params {
+    /// Leaves out what the kernel kept to itself of a line in ramroot's words: it knows its own better than any list.
+    /// `handed` is what it started process 1 with, as `/proc/1/cmdline` has it.
+    pub fn as_handed(&mut self, handed: &[u8]) {
+        if matches!(&self.root, Some(Ok(root)) if root.dialect == Dialect::Ramroot) {
+            self.init_args.retain(|arg| handed.split(|byte| *byte == 0).any(|word| word == arg.as_bytes()));
+        }
+    }
 }
 
 /// What every init understands.

@@ -72,6 +72,7 @@ fn the_lines_of_the_four_systems_come_to_their_roots() {
         ),
         // Ours: anything that is a location, the archive on the bare device, mirrors.
         ("root=tmpfs:/dev/vdb", Tmpfs, "dev:/dev/vdb"),
+        ("root=tmpfs:dev:/dev/vdb rd.tmpfs.imgfile=r", Tmpfs, "dev:/dev/vdb:/r"),
         ("root=tmpfs:LABEL=images:/d/r.tar", Tmpfs, "LABEL=images:/d/r.tar"),
         ("root=tmpfs:/dev/vda1:/r.tar", Tmpfs, "dev:/dev/vda1:/r.tar"),
         (
@@ -400,6 +401,18 @@ fn init_gets_what_the_users_of_its_words_expect() {
     for (dialect, text, args) in rows {
         assert_eq!(init_args(text, dialect), args, "{dialect:?}: {text}");
     }
+}
+
+#[test]
+fn what_the_kernel_kept_to_itself_is_not_inits() {
+    let with = |text: &str| {
+        let mut params = Params::parse(text);
+        params.as_handed(b"/init\0splash\0a b\0");
+        params.init_args
+    };
+    assert_eq!(with("boot=ramdisk nopcid splash -- \"a b\""), ["splash", "a b"]);
+    // dracut's rule asks no kernel.
+    assert_eq!(with("root=tmpfs:/r single"), ["single"]);
 }
 
 #[test]

@@ -23,9 +23,16 @@ impl Place {
         let found = match text.strip_prefix("NFS=") {
             Some(spec) => Export::parse_dracut(spec).map(Self::Export).map_err(|why| why.to_string()),
             None if is_volume(text) => volume(text),
-            None => url(text).map(Self::Complete),
+            None => url(text).map(Self::of),
         };
         found.map_err(|cause| CmdlineProblem { hint: Some(example(text)), ..word.problem(cause) })
+    }
+
+    fn of(location: Location) -> Self {
+        match location {
+            Location::Volume { volume, file: None } => Self::Volume(volume),
+            location => Self::Complete(location),
+        }
     }
 
     pub(super) fn is_bare(&self) -> bool {
@@ -58,10 +65,7 @@ fn volume(text: &str) -> Result<Place, String> {
         return Volume::parse(text).map(Place::Volume).map_err(|why| why.to_string());
     }
     let device = if text.starts_with('/') { "dev:" } else { "" };
-    Ok(match location(&format!("{device}{text}"))? {
-        Location::Volume { volume, file: None } => Place::Volume(volume),
-        location => Place::Complete(location),
-    })
+    location(&format!("{device}{text}")).map(Place::of)
 }
 
 /// Any location; `nfs:SERVER:/DIRECTORY/FILE` as dracut's url-lib has it, too: it mounts the directory.

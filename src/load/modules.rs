@@ -81,6 +81,14 @@ pub(super) fn hand_on(root: &Root) -> Result<ModulesOfRoot, LoadError> {
     Ok(ModulesOfRoot::Added)
 }
 
+/// Whether a root that is used as it is has modules for the running kernel.
+pub(super) fn of_root(root: &OwnedFd) -> ModulesOfRoot {
+    match has_modules(root, &Machine::probe().kernel) {
+        true => ModulesOfRoot::InTheRoot,
+        false => ModulesOfRoot::Missing,
+    }
+}
+
 /// Copies modules and firmware of somebody else's initrd, which goes on to need them, into a root that has neither, as
 /// ramroot's users expect.
 ///

@@ -16,3 +16,4 @@ mod refused;
 mod screens;
 mod serve;
 mod trees;
+mod volumes;

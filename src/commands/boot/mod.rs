@@ -4,6 +4,7 @@
 
 mod attempt;
 pub(super) mod beginning;
+mod breaks;
 mod child;
 mod course;
 mod handoff;
