@@ -90,14 +90,12 @@ struct Outcome {
 pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let done = match (&args.cmdline, &args.places[..]) {
-        (Some(file), dir) => {
-            let Some(asked) = asked::read(file)? else { return Ok(ExitCode::from(asked::NOT_OURS)) };
-            match dir {
-                [] if args.ask => return asked.tell(),
-                [dir] => asked.unpack(Path::new(dir)),
-                _ => return Ok(wrong_usage("--cmdline goes with one DIR")),
-            }
-        }
+        (Some(_), [_, _, ..]) => return Ok(wrong_usage("--cmdline goes with one DIR")),
+        (Some(file), dir) => match (asked::read(file)?, dir) {
+            (None, _) => return Ok(ExitCode::from(asked::NOT_OURS)),
+            (Some(asked), [dir, ..]) => asked.unpack(Path::new(dir)),
+            (Some(asked), []) => return asked.tell(),
+        },
         (None, [locations @ .., dir]) if !locations.is_empty() => unpack(args, locations, dir),
         (None, _) => return Ok(wrong_usage("a LOCATION and a DIR are needed")),
     };

@@ -165,7 +165,7 @@ enum Old {
     Goes,
 }
 
-/// Puts a directory into another one of the root, which is made; one of that name that is there already stays as it is.
+/// Puts a directory into another one of the root, which is made. A copy never touches one of that name that is there.
 fn put_into(from: &Path, root: &OwnedFd, place: &str, old: Old) -> io::Result<()> {
     let mut at = root.try_clone()?;
     let mut path = PathBuf::new();
@@ -182,7 +182,7 @@ fn put_into(from: &Path, root: &OwnedFd, place: &str, old: Old) -> io::Result<()
     }
     let name = from.file_name().ok_or_else(|| io::Error::other("a directory without a name"))?;
     let to = of(&at).join(name);
-    if fs::symlink_metadata(&to).is_ok() {
+    if old == Old::Stays && fs::symlink_metadata(&to).is_ok() {
         return Ok(());
     }
     put_tree(from, &to, old)
@@ -210,4 +210,31 @@ fn put_tree(from: &Path, to: &Path, old: Old) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_put_inside_of_a_root_whose_lib_is_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, root) = (dir.path().join("6.1-test"), dir.path().join("root"));
+        fs::create_dir_all(from.join("kernel")).unwrap();
+        fs::write(from.join("kernel/a.ko"), "a").unwrap();
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        // Absolute: outside of the root it leads to the machine's own.
+        std::os::unix::fs::symlink("/usr/lib", root.join("lib")).unwrap();
+        let directory = OwnedFd::from(fs::File::open(&root).unwrap());
+        let there = root.join("usr/lib/modules/6.1-test/kernel/a.ko");
+        put_into(&from, &directory, "lib/modules", Old::Stays).unwrap();
+        assert_eq!(fs::read_to_string(&there).unwrap(), "a");
+        fs::write(&there, "its own").unwrap();
+        put_into(&from, &directory, "lib/modules", Old::Stays).unwrap();
+        assert_eq!(fs::read_to_string(&there).unwrap(), "its own");
+        assert!(from.join("kernel/a.ko").exists());
+        fs::remove_dir_all(root.join("usr/lib/modules")).unwrap();
+        put_into(&from, &directory, "lib/modules", Old::Goes).unwrap();
+        assert!(there.exists() && !from.join("kernel").exists());
+    }
 }

@@ -1,6 +1,7 @@
-//! Debian's dracut with its own init: over HTTP with the network implied, and an end that says why when the digest is wrong.
+//! Debian's dracut with its own init: over HTTP with the network implied, from a labelled disk, and an end that says why
+//! when the digest is wrong.
 
-use crate::foreign::{Theirs, is_unpacked, served};
+use crate::foreign::{Disk, Theirs, is_unpacked, served};
 use crate::server::Server;
 
 #[test]
@@ -12,6 +13,13 @@ fn dracut_boots_a_root_over_http() {
     vm.expect("verified");
     let vm = is_unpacked(vm);
     assert!(vm.fact("root").contains("size=102400k"), "{}", vm.fact("root"));
+}
+
+#[test]
+fn dracut_boots_a_root_from_a_labelled_disk() {
+    let disk = Disk::of_images("my images");
+    let words = r"root=tmpfs:LABEL=my\x20images rd.tmpfs.imgfile=images/root.tar.zst";
+    is_unpacked(Theirs::Dracut.boot(words, Some(&disk)));
 }
 
 #[test]

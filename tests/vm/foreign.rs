@@ -17,7 +17,7 @@ pub enum Theirs {
 }
 
 /// Their scripts take their time in an emulated machine.
-const PATIENCE: u64 = 280;
+const PATIENCE: u64 = 420;
 
 impl Theirs {
     fn initrd(self) -> std::path::PathBuf {

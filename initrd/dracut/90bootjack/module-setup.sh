@@ -10,7 +10,8 @@ check() {
     return 255
 }
 
-# With systemd but without NetworkManager `network` would choose systemd-networkd, which dracut 059 never waits for.
+# With systemd and without NetworkManager `network` chooses systemd-networkd, which dracut 059 never waits for; unless it has
+# chosen already, this is heard first.
 depends() {
     local generator
     for generator in /usr/libexec /usr/lib /usr/lib/NetworkManager; do
@@ -26,7 +27,8 @@ depends() {
 
 # Whatever this machine's own disks need, an image may lie on others and come over any card.
 installkernel() {
-    hostonly='' instmods ext4 xfs btrfs vfat exfat isofs squashfs nfs nfsv3 nfsv4 nls_cp437 nls_ascii nls_iso8859-1
+    hostonly='' instmods ext4 xfs btrfs f2fs vfat exfat isofs squashfs erofs nfs nfsv3 nfsv4 \
+        nls_cp437 nls_ascii nls_iso8859-1 nls_utf8
 }
 
 install() {
@@ -35,6 +37,9 @@ install() {
     inst_hook pre-mount 50 "$moddir/unpack-bootjack.sh"
     if dracut_module_included systemd; then
         inst_script "$moddir/bootjack-generator" "$systemdutildir/system-generators/bootjack-generator"
+    fi
+    if dracut_module_included systemd-networkd && ! dracut_module_included network-legacy; then
+        dwarn "bootjack: the network will not come up: dracut --add 'network-legacy bootjack'"
     fi
     local pem
     for pem in "${dracutsysrootdir-}"/etc/bootjack/ca/*.pem; do

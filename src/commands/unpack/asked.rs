@@ -46,7 +46,8 @@ pub struct Asked {
 /// The file cannot be read, or the root is asked for in wrong words.
 pub fn read(file: &Path) -> Result<Option<Asked>, Failure> {
     let text = fs::read(file).map_err(|e| Failure::new(Phase::Plan, file.display().to_string(), e))?;
-    let params = Params::parse(&String::from_utf8_lossy(&text));
+    let text = String::from_utf8_lossy(&text);
+    let params = Params::parse(&text);
     let refused = params.root.as_ref().and_then(|root| root.as_ref().err());
     for problem in params.problems.iter().filter(|&problem| Some(problem) != refused) {
         eprintln!("bootjack: warning: {}", complaint(problem));
@@ -55,17 +56,24 @@ pub fn read(file: &Path) -> Result<Option<Asked>, Failure> {
         Some(Ok(RootWord { source: RootSource::Archive(locations), dialect, .. })) => {
             (locations.clone(), *dialect)
         }
-        Some(Err(problem)) => {
+        Some(Err(problem)) if names_an_archive(&text) => {
             let failure = Failure::because(Phase::Plan, CMDLINE, problem.to_string());
             return Err(Failure { hint: problem.hint.clone(), ..failure });
         }
-        Some(Ok(_)) | None => return Ok(None),
+        Some(_) | None => return Ok(None),
     };
     match params.root_entry() {
         Some(Ok(entry)) => Ok(Some(Asked { params, entry, locations, dialect })),
         Some(Err(problem)) => Err(Failure::because(Phase::Plan, CMDLINE, problem.to_string())),
         None => Ok(None),
     }
+}
+
+/// Whether a root that is refused would have been an archive. What is wrong with another is for others to say.
+fn names_an_archive(text: &str) -> bool {
+    let words = text.split_whitespace().map(|word| word.trim_start_matches('"'));
+    let begins = ["root=tmpfs:", "rd.container.rootfs", "ramroot", "boot=ramdisk"];
+    words.into_iter().any(|word| begins.iter().any(|begin| word.starts_with(begin)))
 }
 
 impl Asked {
@@ -148,7 +156,12 @@ fn names(volume: &Volume) -> Vec<String> {
     let below = |place: &str, name: &str| format!("/dev/disk/by-{place}/{}", encoded(name));
     let both = |place: &str, id: &str| vec![below(place, &id.to_lowercase()), below(place, &id.to_uppercase())];
     match volume {
-        Volume::Device(path) => vec![path.display().to_string()],
+        // udev makes no other names, and no shell stumbles over these.
+        Volume::Device(path) => {
+            let path = path.display().to_string();
+            let plain = path.split('/').all(|part| encoded(part) == part);
+            if plain { vec![path] } else { Vec::new() }
+        }
         Volume::Label(name) => vec![below("label", name)],
         Volume::PartLabel(name) => vec![below("partlabel", name)],
         Volume::Uuid(id) => both("uuid", id),
@@ -182,6 +195,7 @@ mod tests {
     fn udev_s_links_are_named_as_udev_names_them() {
         let of = |text: &str| names(&Volume::parse(text).unwrap());
         assert_eq!(of("/dev/mapper/vg-lv"), ["/dev/mapper/vg-lv"]);
+        assert_eq!(of("/dev/a'b"), Vec::<String>::new());
         assert_eq!(of("LABEL=my images/1"), [r"/dev/disk/by-label/my\x20images\x2f1"]);
         assert_eq!(of("PARTLABEL=müll"), ["/dev/disk/by-partlabel/müll"]);
         assert_eq!(of("UUID=ABcd-12"), ["/dev/disk/by-uuid/abcd-12", "/dev/disk/by-uuid/ABCD-12"]);
