@@ -101,7 +101,10 @@ impl Asked {
         only_root(&name)?;
         let plan = self.plan()?;
         if plan.archive.trust == Trust::Unverified {
-            eprintln!("bootjack: warning: no rd.tmpfs.sha256= was given: {} is not verified", self.locations[0]);
+            eprintln!(
+                "bootjack: warning: no rd.tmpfs.sha256= was given: {} is not verified",
+                self.locations[0]
+            );
         }
         let mut notices = Vec::new();
         let fetcher = make_fetcher(&self.params, &mut notices)?;
@@ -146,7 +149,8 @@ impl Asked {
 /// the disk, in capitals for vfat.
 fn names(volume: &Volume) -> Vec<String> {
     let below = |place: &str, name: &str| format!("/dev/disk/by-{place}/{}", encoded(name));
-    let both = |place: &str, id: &str| vec![below(place, &id.to_lowercase()), below(place, &id.to_uppercase())];
+    let both =
+        |place: &str, id: &str| vec![below(place, &id.to_lowercase()), below(place, &id.to_uppercase())];
     match volume {
         Volume::Device(path) => vec![path.display().to_string()],
         Volume::Label(name) => vec![below("label", name)],
