@@ -10,7 +10,8 @@ packages() {
     lint) echo "a check of the shell scripts: shellcheck" ;;
     loopback)
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
-        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux"
+        servers="python3-pyftpdlib atftpd tinyproxy-bin"
+        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux $servers"
         ;;
     vm) echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd e2fsprogs" ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;

@@ -160,11 +160,7 @@ pub fn load(
 ///
 /// # Errors
 /// [`LoadError`]; nothing is mounted then.
-pub fn finish(
-    made: Made<Verified<Root>>,
-    plan: &RootPlan,
-    id: &str,
-) -> Result<(Handover, Came), LoadError> {
+pub fn finish(made: Made<Verified<Root>>, plan: &RootPlan, id: &str) -> Result<(Handover, Came), LoadError> {
     let Made { root, beside, mut came } = made;
     let at = root.get().path();
     shared::can_move_into(at, id)?;
@@ -202,8 +198,7 @@ pub fn load_root_at(
     id: &str,
     loader: &Loader<'_>,
 ) -> Result<(Verified<Root>, Came), LoadError> {
-    let failed =
-        |e: io::Error| LoadError::Failed(Failure::new(Phase::Unpack, at.display().to_string(), e));
+    let failed = |e: io::Error| LoadError::Failed(Failure::new(Phase::Unpack, at.display().to_string(), e));
     let mut root = Root::mount(at, plan.limit).map_err(failed)?;
     let limits = Limits {
         bytes: plan.archive.unpacked.unwrap_or(plan.limit).min(plan.limit),

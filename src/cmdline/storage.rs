@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use url::Url;
-
 use super::words::Word;
 use super::{CmdlineProblem, ExtraMount, Params, value};
+use crate::fetch::parse_proxy;
 use crate::volumes::{Assembly, Tag};
 
 /// Words of which each counts.
@@ -32,7 +31,7 @@ impl Params {
     pub(super) fn way_to_the_root(&mut self, words: &[Word]) -> Option<CmdlineProblem> {
         self.devices(words);
         self.unverified_tls = self.last(words, "rd.noverifyssl", value::switch).unwrap_or(false);
-        let proxy = self.asked(words, "proxy", proxy).transpose();
+        let proxy = self.asked(words, "proxy", parse_proxy).transpose();
         let mounts = self.mounts(words);
         let modes = words.iter().rfind(|w| w.value.is_none() && matches!(w.name.as_str(), "rw" | "ro"));
         self.writable = modes.map(|w| w.name == "rw");
@@ -109,16 +108,5 @@ fn volume_of_a_group(text: &str) -> Result<String, String> {
             Ok(text.to_owned())
         }
         _ => Err("is no volume of a group".into()),
-    }
-}
-
-/// A server that is asked in place of every other; `http://` may be left out, as curl allows.
-fn proxy(text: &str) -> Result<Url, String> {
-    let text = value::text(text)?;
-    let full = if text.contains("://") { text } else { format!("http://{text}") };
-    let url = Url::parse(&full).map_err(|why| format!("is no URL: {why}"))?;
-    match url.scheme() {
-        "http" if url.has_host() => Ok(url),
-        other => Err(format!("a proxy is asked by http, not by {other}")),
     }
 }

@@ -98,10 +98,9 @@ pub fn copy_of_initrd(root: &Root) -> Result<ModulesOfRoot, LoadError> {
     let release = Machine::probe().kernel;
     let directory = root.open().map_err(|e| failed(root.path(), e))?;
     let mut came = ModulesOfRoot::Missing;
-    for (from, to) in [
-        (Path::new("/lib/modules").join(release), "lib/modules"),
-        (PathBuf::from("/lib/firmware"), "lib"),
-    ] {
+    for (from, to) in
+        [(Path::new("/lib/modules").join(release), "lib/modules"), (PathBuf::from("/lib/firmware"), "lib")]
+    {
         if from.is_dir() {
             put_into(&from, &directory, to, Old::Stays).map_err(|e| failed(&from, e))?;
             came = ModulesOfRoot::Added;

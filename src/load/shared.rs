@@ -47,11 +47,7 @@ pub fn load_shared(
 ///
 /// # Errors
 /// [`LoadError`]; nothing is mounted then.
-pub fn finish_shared(
-    made: Made<Shared>,
-    plan: &SharedPlan,
-    id: &str,
-) -> Result<(Handover, Came), LoadError> {
+pub fn finish_shared(made: Made<Shared>, plan: &SharedPlan, id: &str) -> Result<(Handover, Came), LoadError> {
     let Made { root, beside, came } = made;
     let at = Path::new(SYSROOT);
     can_move_into(at, id)?;

@@ -6,8 +6,8 @@ mod find;
 mod mounted;
 mod nfs;
 mod probe;
-mod table;
 mod shared;
+mod table;
 mod volume;
 
 use std::fs::File;

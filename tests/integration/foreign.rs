@@ -87,7 +87,10 @@ fn the_root_of_the_command_line_stays_mounted_with_its_limit() {
     let said = bench.boot(&words);
     assert!(said.status.success(), "{}", err(&said));
     let mount = bench.mounted().expect("mounted");
-    assert!(mount.contains(" tmpfs ") && mount.contains("size=1024k") && mount.contains("mode=755"), "{mount}");
+    assert!(
+        mount.contains(" tmpfs ") && mount.contains("size=1024k") && mount.contains("mode=755"),
+        "{mount}"
+    );
     assert_eq!(fs::read_to_string(bench.sysroot().join("etc/marker")).unwrap(), "the root that was packed");
     assert!(err(&said).contains("verified") && !err(&said).contains('\x1b'), "{}", err(&said));
 }
@@ -189,7 +192,13 @@ fn make_install_puts_all_in_its_place_and_uninstall_takes_it_away() {
     let make = |goal: &str| {
         let said = Command::new("make")
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["-o", binary, goal, &format!("BIN={binary}"), &format!("DESTDIR={}", dir.path().display())])
+            .args([
+                "-o",
+                binary,
+                goal,
+                &format!("BIN={binary}"),
+                &format!("DESTDIR={}", dir.path().display()),
+            ])
             .output()
             .unwrap();
         assert!(said.status.success(), "{}", err(&said));

@@ -70,7 +70,8 @@ fn file_systems_of_linux_are_told_as_blkid_tells_them() {
     let images = Images::new();
     for kind in ["ext2", "ext3", "ext4"] {
         let make = format!("mkfs.{kind}");
-        for (n, label) in ["", "images", "a b/c\\d", "büro ☂", " x", "sixteen letters!"].iter().enumerate() {
+        for (n, label) in ["", "images", "a b/c\\d", "büro ☂", " x", "sixteen letters!"].iter().enumerate()
+        {
             let words = ["-q", "-L", label, "-U", UUID, "IMAGE"];
             let found = alike(&images.made(&format!("{kind}-{n}"), 8, &make, &words));
             assert_eq!((found.kind, found.label.as_deref().unwrap_or("")), (kind, *label));
@@ -180,7 +181,15 @@ fn names_of_partitions_are_those_that_sfdisk_prints() {
     let path = gpt.to_str().unwrap();
     for (number, name) in [(1, "images"), (2, "a b/c"), (7, "büro ☂"), (9, "")] {
         let words = [format!("-n={number}:0:+1M"), format!("-c={number}:{name}"), path.to_owned()];
-        run("sgdisk", &words.iter().flat_map(|w| w.split_once('=').map_or(vec![w.clone()], |(a, b)| vec![a.to_owned(), b.to_owned()])).collect::<Vec<_>>());
+        run(
+            "sgdisk",
+            &words
+                .iter()
+                .flat_map(|w| {
+                    w.split_once('=').map_or(vec![w.clone()], |(a, b)| vec![a.to_owned(), b.to_owned()])
+                })
+                .collect::<Vec<_>>(),
+        );
     }
     let mbr = images.blank("mbr", 64);
     let script = "label: dos\nlabel-id: 0x1234abcd\n,4M\n,4M\n,40M,E\n,4M\n,4M\n,4M\n";

@@ -68,9 +68,16 @@ pub fn make_fetcher(params: &Params, notices: &mut Vec<String>) -> Result<Fetche
         ca,
         ca_only: Path::new(CA_ONLY).exists(),
         device_wait: params.device_wait,
+        proxy: params.proxy.clone(),
+        unverified_tls: params.unverified_tls,
         ..fetch::Config::default()
     };
-    Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))
+    let fetcher = Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))?;
+    let unverified = fetcher.unverified_tls();
+    notices.extend(
+        unverified.map(|what| format!("{what}: rd.noverifyssl: whoever answers to https is believed")),
+    );
+    Ok(fetcher)
 }
 
 pub fn complaint(problem: &CmdlineProblem) -> String {

@@ -8,7 +8,6 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use super::LOG;
-use super::source;
 use super::words::Word;
 use super::worker::Story;
 use crate::early;
@@ -35,7 +34,7 @@ impl Story {
     pub fn wait<T>(&mut self, awaited: &dyn Fn() -> Awaited, finished: &Receiver<T>) -> Waited<T> {
         let network = Arc::clone(&self.network);
         let awaited = || Awaited { notes: network.notes(), ..awaited() };
-        let mut screen = Network::new(awaited(), source::header(&self.network));
+        let mut screen = Network::new(awaited(), self.header());
         if self.params.forbids_shell() {
             screen = screen.without_shell();
         }

@@ -216,9 +216,9 @@ impl Hands for Story {
     }
 
     fn ask<S: Screen>(&mut self, screen: &mut S, facts: fn(&mut S, Vec<String>)) -> Answered<S::Answer> {
-        let network = Arc::clone(&self.network);
+        let (network, fetcher) = (Arc::clone(&self.network), self.fetcher.clone());
         let answered = self.consoles.ask(screen, &mut |screen| {
-            facts(screen, source::header(&network));
+            facts(screen, source::header(&network, &fetcher));
             None
         });
         // The answer says whether it came from a key; those before it were the screen's.
@@ -253,7 +253,7 @@ impl Hands for Story {
     }
 
     fn facts(&self) -> Vec<String> {
-        source::header(&self.network)
+        self.header()
     }
 
     fn log_tail(&self, lines: usize) -> Vec<String> {

@@ -17,6 +17,7 @@ const LISTS: &[(&str, &str)] = &[
     ("net", include_str!("../../../initrd/net.list")),
     ("storage", include_str!("../../../initrd/storage.list")),
     ("virtiofs", include_str!("../../../initrd/virtiofs.list")),
+    ("nfs", include_str!("../../../initrd/nfs.list")),
     ("input", include_str!("../../../initrd/input.list")),
     ("watchdog", include_str!("../../../initrd/watchdog.list")),
 ];

@@ -109,7 +109,10 @@ impl Asked {
         only_root(&name)?;
         let plan = self.plan()?;
         if plan.archive.trust == Trust::Unverified {
-            eprintln!("bootjack: warning: no rd.tmpfs.sha256= was given: {} is not verified", self.locations[0]);
+            eprintln!(
+                "bootjack: warning: no rd.tmpfs.sha256= was given: {} is not verified",
+                self.locations[0]
+            );
         }
         let mut notices = Vec::new();
         let fetcher = make_fetcher(&self.params, &mut notices)?;
@@ -154,7 +157,8 @@ impl Asked {
 /// the disk, in capitals for vfat.
 fn names(volume: &Volume) -> Vec<String> {
     let below = |place: &str, name: &str| format!("/dev/disk/by-{place}/{}", encoded(name));
-    let both = |place: &str, id: &str| vec![below(place, &id.to_lowercase()), below(place, &id.to_uppercase())];
+    let both =
+        |place: &str, id: &str| vec![below(place, &id.to_lowercase()), below(place, &id.to_uppercase())];
     match volume {
         // udev makes no other names, and no shell stumbles over these.
         Volume::Device(path) => {
