@@ -44,6 +44,8 @@ pub struct Story {
     quiet: Option<Quiet>,
     /// Somebody was in a shell on the way.
     pub broken_into: bool,
+    /// Where the boot was interrupted already.
+    pub broke: Vec<BreakAt>,
 }
 
 /// Lives the story; its last word is the order.
@@ -94,7 +96,9 @@ impl Story {
         if let Some(handoff) = &handoff {
             report::begin(handoff);
         }
-        let broken_into = params.break_at.contains(&BreakAt::Start) && breaks::before_anything(&mut notices);
+        let first = Legacy::read().worker == 0;
+        let broken_into =
+            first && params.break_at.contains(&BreakAt::Start) && breaks::before_anything(&mut notices);
         Word::Doing("bringing up the network".into()).say();
         let (config, problems) = net::Config::parse(&params.network);
         let complaints: Vec<String> = problems.iter().map(network_complaint).collect();
@@ -122,6 +126,7 @@ impl Story {
             handoff,
             quiet,
             broken_into,
+            broke: vec![],
         })
     }
 
