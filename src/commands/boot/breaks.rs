@@ -33,11 +33,13 @@ fn said(at: BreakAt) -> String {
 }
 
 impl Story {
-    /// A shell on the kernel's own console, if one is wanted here. None to be had is a notice, and the boot goes on.
+    /// A shell on the kernel's own console, if one is wanted here and was not yet: whoever left it may have gone away,
+    /// and a try of the machine's own must not wait for them. None to be had is a notice, and the boot goes on.
     pub fn break_at(&mut self, at: BreakAt, attempt: &Attempt) {
-        if !attempt.breaks.contains(&at) {
+        if !attempt.breaks.contains(&at) || self.broke.contains(&at) {
             return;
         }
+        self.broke.push(at);
         let about = said(at);
         log::info!("{about}");
         match self.shell_about(None, &about) {

@@ -223,7 +223,7 @@ impl Course {
             patience: self.patience(hands, &boot.policy),
             catalog: boot.catalog.as_ref(),
             standing: &self.standing,
-            breaks: &self.params.break_at,
+            breaks: if self.legacy.worker == 0 { &self.params.break_at } else { &[] },
         });
         self.notice_keys(hands);
         if matches!(ended, Ended::Stopped) {

@@ -46,6 +46,8 @@ pub struct Story {
     quiet: Option<Quiet>,
     /// Somebody was in a shell on the way.
     pub broken_into: bool,
+    /// Where the boot was interrupted already.
+    pub broke: Vec<BreakAt>,
 }
 
 /// Lives the story; its last word is the order.
@@ -104,7 +106,9 @@ impl Story {
             }
             report::begin(handoff);
         }
-        let broken_into = params.break_at.contains(&BreakAt::Start) && breaks::before_anything(&mut notices);
+        let first = Legacy::read().worker == 0;
+        let broken_into =
+            first && params.break_at.contains(&BreakAt::Start) && breaks::before_anything(&mut notices);
         Word::Doing("bringing up the network".into()).say();
         let (config, problems) = net::Config::parse(&params.network);
         let complaints: Vec<String> = problems.iter().map(network_complaint).collect();
@@ -132,6 +136,7 @@ impl Story {
             handoff,
             quiet,
             broken_into,
+            broke: vec![],
         })
     }
 

@@ -78,7 +78,8 @@ pub struct Attempt<'a> {
     /// Where its catalog came from; absent: from the initrd, or there is none.
     pub catalog: Option<&'a Location>,
     pub standing: &'a Standing,
-    /// Where a shell interrupts it; none where shells are forbidden.
+    /// Where a shell interrupts it, once after a start of the kernel; none where shells are forbidden, and none after
+    /// the death of a worker.
     pub breaks: &'a [BreakAt],
 }
 

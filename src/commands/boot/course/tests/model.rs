@@ -88,6 +88,8 @@ pub struct Model {
     /// What a person booted last, unless it ran.
     wanted: Option<String>,
     kernels: u32,
+    /// A worker of this kernel died.
+    mourns: bool,
     target: Target,
     /// What was booted last, unless a menu came after it.
     booted: bool,
@@ -157,6 +159,7 @@ impl Model {
             ran: vec![],
             wanted: None,
             kernels: 0,
+            mourns: false,
             booted: false,
             declared: Policy { retry_for: Duration::ZERO, on_failure: Action::Reboot },
             failing_since: None,
@@ -451,8 +454,8 @@ impl Model {
         if attempt.attempt != self.attempt || self.attempt > MOST_ATTEMPTS {
             self.fault(format!("calls it attempt {}, it is {}", attempt.attempt, self.attempt));
         }
-        if self.forbids_shell && !attempt.breaks.is_empty() {
-            self.fault("is to be interrupted by a shell, and every one is forbidden");
+        if (self.forbids_shell || self.mourns) && !attempt.breaks.is_empty() {
+            self.fault("is to be interrupted by a shell, and that is forbidden or a worker died");
         }
         if *attempt.policy != self.policy() {
             self.fault(format!("boots with {:?}, declared is {:?}", attempt.policy, self.policy()));
@@ -526,6 +529,7 @@ impl Model {
             self.last_key = None;
         }
         self.attend(attended);
+        self.mourns = true;
         self.shown = None;
         self.awaits_address = false;
         if !self.booted {
@@ -539,6 +543,7 @@ impl Model {
     pub fn second_stage(&mut self, at: Duration, second: &Second) {
         self.note(at, format!("a second kernel, attempt {}", second.attempt));
         self.kernels += 1;
+        self.mourns = false;
         if !second.attended {
             // It was pressed while the kernel was loaded, and ended with the first stage.
             self.last_key = None;

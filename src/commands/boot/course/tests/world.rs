@@ -48,6 +48,8 @@ pub struct World {
     keys: VecDeque<(Duration, KeyEvent)>,
     deaths: VecDeque<Duration>,
     touched: bool,
+    /// A shell interrupted a boot of this kernel.
+    broke: bool,
     legacy: Legacy,
     second: Option<Second>,
     /// Whether its archive came with the kexec, and was read.
@@ -69,6 +71,7 @@ impl World {
             now: Duration::ZERO,
             kernel: Duration::ZERO,
             touched: false,
+            broke: false,
             legacy: Legacy::default(),
             second: None,
             carried: false,
@@ -116,7 +119,7 @@ impl World {
             End::Loaded(Loaded::Kernel(second)) => {
                 self.now += Duration::from_secs(5);
                 self.kernel = self.now;
-                self.legacy = Legacy::default();
+                (self.legacy, self.broke) = (Legacy::default(), false);
                 self.model.second_stage(self.now, &second);
                 (self.second, self.used_up, self.carried) = (Some(*second), false, self.chance.one_in(2));
                 return false;
@@ -256,7 +259,8 @@ impl World {
             }
         }
         // The first place of all is before the course.
-        if attempt.breaks.iter().any(|at| *at != BreakAt::Start) {
+        if !self.broke && attempt.breaks.iter().any(|at| *at != BreakAt::Start) {
+            self.broke = true;
             self.now += self.chance.within(300);
             self.in_a_shell();
             self.touched = true;
