@@ -13,7 +13,10 @@ packages() {
         servers="python3-pyftpdlib atftpd tinyproxy-bin"
         echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux $servers"
         ;;
-    vm) echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd e2fsprogs" ;;
+    vm)
+        servers="nfs-ganesha nfs-ganesha-vfs rpcbind iproute2"
+        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd e2fsprogs $servers"
+        ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3" ;;
     *) echo "lab/need.sh: unknown group $1" >&2 && exit 2 ;;

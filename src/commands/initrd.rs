@@ -45,7 +45,7 @@ pub struct InitrdArgs {
     /// The kernel to boot: checks that the modules are its own.
     #[arg(long, value_name = "IMAGE", requires = "modules")]
     kernel: Option<PathBuf>,
-    /// Which modules: net, storage, virtiofs, input, watchdog, all, names, or folders such as kernel/drivers/net/wireless.
+    /// Which modules: net, nfs, storage, virtiofs, input, watchdog, all, names, or folders such as kernel/drivers/net/wireless.
     /// Default: net, input and watchdog; all with --modules-only.
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "modules")]
     drivers: Vec<String>,

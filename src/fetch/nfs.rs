@@ -3,7 +3,7 @@
 
 mod options;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use rustix::mount::MountFlags;
 
 use super::beside::{PULSE, addresses, beside};
 use super::error::seconds;
-use super::{Config, FetchError, Flow, Location, OnEvent, Source, Timing, mounted};
+use super::{Config, FetchError, Flow, Location, OnEvent, Source, Timing, file, mounted};
 use crate::volumes::{Export, Mounted};
 use options::{Version, mount_options, versions};
 
@@ -49,7 +49,7 @@ pub(super) fn open(
     let (length, flow) = (opened.length, Flow::default());
     let read = move || {
         read_until_gone(opened.reader, &sender);
-        // Said by being dropped: it is unmounted.
+        // Said by being dropped: the server is let go.
         drop(here);
     };
     let spawned = std::thread::Builder::new().name("nfs".into()).spawn(read);
@@ -81,27 +81,45 @@ struct Asked {
 impl Asked {
     fn open(&self) -> Result<Source, FetchError> {
         let begun = Instant::now();
-        let transient = |why: String| FetchError::Transient {
-            text: format!("{}: {why}", self.location),
-            silent: begun.elapsed(),
-            retry_after: None,
-        };
-        let permanent = |why: String| FetchError::Permanent(format!("{}: {why}", self.location));
-        let versions = versions(&self.export).map_err(permanent)?;
-        let found = addresses(&self.config, &self.export.host, self.timing.connect).map_err(transient)?;
-        let mut last = transient("no address".into());
+        let opened = self.opened().map_err(|Failed { why, stays }| {
+            let text = format!("{}: {why}", self.location);
+            match stays {
+                true => FetchError::Permanent(text),
+                false => FetchError::Transient { text, silent: begun.elapsed(), retry_after: None },
+            }
+        })?;
+        file::reading(opened, &self.location)
+    }
+
+    fn opened(&self) -> Result<File, Failed> {
+        let versions = versions(&self.export).map_err(|why| Failed { why, stays: true })?;
+        let passes = |why| Failed { why, stays: false };
+        let found = addresses(&self.config, &self.export.host, self.timing.connect).map_err(passes)?;
+        let mut last = passes("no address".into());
         for address in found {
             match self.mount(address, &versions) {
-                Ok(mounted) => return mounted::open(mounted, &self.file, &self.location),
-                Err(Refused { why, stays: true }) => return Err(permanent(why)),
-                Err(Refused { why, stays: false }) => last = transient(why),
+                Ok(mounted) => return self.file_on(mounted),
+                Err(failed) if failed.stays => return Err(failed),
+                Err(failed) => last = failed,
             }
         }
         Err(last)
     }
 
+    /// Unmounted as soon as the file is open, which keeps what it needs (umount2(2), MNT_DETACH): whatever becomes of
+    /// the server or of this process, no mount is left behind.
+    fn file_on(&self, mounted: Mounted) -> Result<File, Failed> {
+        let opened = mounted::below(&mounted, &self.file);
+        drop(mounted);
+        opened.map_err(|e| {
+            let passes = [Errno::TIMEDOUT, Errno::IO, Errno::STALE];
+            let stays = Errno::from_io_error(&e).is_none_or(|errno| !passes.contains(&errno));
+            Failed { why: format!("opening: {e}"), stays }
+        })
+    }
+
     /// The newest version that both sides have.
-    fn mount(&self, server: IpAddr, versions: &[Version]) -> Result<Mounted, Refused> {
+    fn mount(&self, server: IpAddr, versions: &[Version]) -> Result<Mounted, Failed> {
         let path = self.export.path_for(&own_name(server));
         let source = match server {
             IpAddr::V4(ip) => format!("{ip}:{path}"),
@@ -122,19 +140,19 @@ impl Asked {
                 }
             }
         }
-        Err(Refused::of(&source, &refused, kernel_knows_nfs()))
+        Err(Failed::of(&source, &refused, kernel_knows_nfs()))
     }
 }
 
-/// Why nothing was mounted.
+/// Why there is nothing to read.
 #[derive(Debug, PartialEq)]
-struct Refused {
+struct Failed {
     why: String,
     /// Asking again would not help.
     stays: bool,
 }
 
-impl Refused {
+impl Failed {
     fn of(source: &str, refused: &[(Version, Errno)], kernel_knows: bool) -> Self {
         if !kernel_knows || refused.iter().any(|(_, errno)| *errno == Errno::NODEV) {
             let why = "the kernel has no nfs here: make the initrd with --drivers net,nfs".to_owned();
@@ -222,7 +240,7 @@ enum Message {
     Broken(String),
 }
 
-/// The thread: unmounts before it says that it has read everything.
+/// The thread: lets go of the server before it says that it has read everything.
 fn read_until_gone(mut reader: Box<dyn Read + Send>, sender: &SyncSender<Message>) {
     let last = loop {
         let mut piece = vec![0; PIECE];
@@ -319,7 +337,7 @@ impl Body {
 }
 
 impl Drop for Body {
-    /// What was mounted is unmounted when this is over, unless the server is dead.
+    /// When this is over nothing speaks to the server any more, unless it is dead.
     fn drop(&mut self) {
         self.receiver = None;
         if self.gone.recv_timeout(LETTING_GO) == Err(RecvTimeoutError::Timeout) {
@@ -333,7 +351,7 @@ mod tests {
     use super::*;
 
     fn refused(said: &[(Version, Errno)]) -> (String, bool) {
-        let Refused { why, stays } = Refused::of("10.0.0.1:/srv", said, true);
+        let Failed { why, stays } = Failed::of("10.0.0.1:/srv", said, true);
         (why, stays)
     }
 
@@ -360,9 +378,9 @@ mod tests {
 
     #[test]
     fn a_kernel_without_nfs_is_said_to_be_one() {
-        let refused = Refused::of("10.0.0.1:/srv", &[(Version::V42, Errno::NODEV)], true);
+        let refused = Failed::of("10.0.0.1:/srv", &[(Version::V42, Errno::NODEV)], true);
         assert!(refused.why.ends_with("make the initrd with --drivers net,nfs") && refused.stays);
-        assert_eq!(Refused::of("x", &[], false), refused);
+        assert_eq!(Failed::of("x", &[], false), refused);
     }
 
     /// A reader that hangs as one on a dead server does, until its sender is gone.
@@ -429,6 +447,6 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), reader.flow.bytes()), ("hello", 5));
-        assert!(let_go.load(std::sync::atomic::Ordering::SeqCst), "unmounted when all is read");
+        assert!(let_go.load(std::sync::atomic::Ordering::SeqCst));
     }
 }

@@ -4,6 +4,7 @@
 mod foreign;
 mod lab;
 mod machine;
+mod nfs;
 mod screen;
 mod server;
 mod shared;
@@ -35,6 +36,7 @@ mod kexec_plain_kernel;
 mod kexec_refused_is_back_in_the_menu;
 mod malformed_catalog_still_boots_the_good_entry;
 mod missing_init_is_refused;
+mod nfs_in_all_versions;
 mod no_console_of_the_kernel;
 mod nobody_is_there;
 mod not_enough_memory_is_refused_with_numbers;
