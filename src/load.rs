@@ -24,13 +24,14 @@ use crate::cmdline::ExtraMount;
 use crate::fetch::{self, Event, Exhausted, Fetcher, Location};
 use crate::handover::Handover;
 use crate::handover::root::{Root, SYSROOT};
+use crate::handover::shared::Shared;
 use crate::plan::{ModulesFrom, RootPlan, mib};
 use crate::verify::{Sha256, Trust, Verified};
 pub use failure::{Failure, Phase, clean};
 pub use kexec::{Second, load_kexec};
-pub use modules::ModulesOfRoot;
+pub use modules::{ModulesOfRoot, copy_of_initrd};
 use once::{Once, Verdict};
-pub use shared::load_shared;
+pub use shared::{finish_shared, load_shared};
 pub use stage::{CARRIED, HANDOFF};
 
 /// What is told while loading; the answer may be "stop".
@@ -131,7 +132,15 @@ pub struct Loader<'a> {
     pub on: OnReport<'a>,
 }
 
-/// Carries out a plan up to the handover, with what the host shares mounted beside the root.
+/// A root that is there; nothing of it runs yet. Dropped, it is gone.
+pub struct Made<R> {
+    pub root: R,
+    /// What the host shares beside it.
+    pub beside: Shared,
+    pub came: Came,
+}
+
+/// Carries out a plan up to a root in memory, with what the host shares mounted beside it.
 ///
 /// # Errors
 /// [`LoadError`]; nothing is mounted then.
@@ -140,9 +149,22 @@ pub fn load(
     id: &str,
     mounts: &[ExtraMount],
     loader: &Loader<'_>,
-) -> Result<(Handover, Came), LoadError> {
+) -> Result<Made<Verified<Root>>, LoadError> {
     let beside = shared::beside(mounts, loader)?;
-    let (root, mut came) = load_root(plan, id, loader)?;
+    let (root, came) = load_root(plan, id, loader)?;
+    Ok(Made { root, beside, came })
+}
+
+/// The handover into a root that was loaded: its init is looked for now, whatever was done to the root meanwhile.
+///
+/// # Errors
+/// [`LoadError`]; nothing is mounted then.
+pub fn finish(
+    made: Made<Verified<Root>>,
+    plan: &RootPlan,
+    id: &str,
+) -> Result<(Handover, Came), LoadError> {
+    let Made { root, beside, mut came } = made;
     let at = root.get().path();
     shared::can_move_into(at, id)?;
     let init = shared::find_init(at, id, &beside, (&plan.inits, plan.init_named), &plan.init_args)?;
@@ -163,8 +185,22 @@ pub fn load_root(
     id: &str,
     loader: &Loader<'_>,
 ) -> Result<(Verified<Root>, Came), LoadError> {
-    let failed = |e: io::Error| LoadError::Failed(Failure::new(Phase::Unpack, SYSROOT, e));
-    let mut root = Root::mount(Path::new(SYSROOT), plan.limit).map_err(failed)?;
+    load_root_at(Path::new(SYSROOT), plan, id, loader)
+}
+
+/// The same at another place: where somebody else's initrd wants it.
+///
+/// # Errors
+/// [`LoadError`]; the tmpfs is unmounted by then.
+pub fn load_root_at(
+    at: &Path,
+    plan: &RootPlan,
+    id: &str,
+    loader: &Loader<'_>,
+) -> Result<(Verified<Root>, Came), LoadError> {
+    let failed =
+        |e: io::Error| LoadError::Failed(Failure::new(Phase::Unpack, at.display().to_string(), e));
+    let mut root = Root::mount(at, plan.limit).map_err(failed)?;
     let limits = Limits {
         bytes: plan.archive.unpacked.unwrap_or(plan.limit).min(plan.limit),
         // Directories that are not members of their own count too: no exact number is known before.

@@ -200,6 +200,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether something is fetched and unpacked, or loaded.
+    pub fn makes_a_root(&self) -> bool {
+        matches!(self.step, Step::SwitchRoot(_) | Step::Run(_) | Step::Kexec(_))
+    }
+}
+
 /// Decides what booting `entry` on `machine` means, before anything is fetched.
 ///
 /// # Errors

@@ -145,6 +145,31 @@ pub fn unsent(terminal: impl AsFd) -> io::Result<u32> {
     Ok(unsafe { ioctl(terminal, Ask::new()) }?.cast_unsigned())
 }
 
+/// What a backtrace is made with, in a build that has neither tables to walk the stack by nor names to print
+/// (lab/build.sh): nothing, so that the linker leaves out the reader of debug information, 150 KB, and the walker.
+#[cfg(no_unwinding)]
+mod no_unwinding {
+    use std::ffi::{c_int, c_void};
+
+    /// `_URC_END_OF_STACK`.
+    const END_OF_STACK: c_int = 5;
+
+    type Trace = extern "C" fn(context: *mut c_void, argument: *mut c_void) -> c_int;
+
+    // SAFETY: name and signature are those of the Itanium C++ ABI, level I of exception handling; an end reached at
+    // once is an answer every caller has to expect.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Unwind_Backtrace(_: Trace, _: *mut c_void) -> c_int {
+        END_OF_STACK
+    }
+
+    // SAFETY: as above. Only the clean-up of a raised exception calls it, and nothing here raises any: a panic aborts.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Unwind_Resume(_: *mut c_void) -> ! {
+        std::process::abort()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

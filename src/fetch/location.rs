@@ -204,6 +204,16 @@ impl Location {
         matches!(self, Self::Http(_) | Self::Ftp(_) | Self::Tftp(_) | Self::Nfs { .. })
     }
 
+    /// Whether it is a block device as a whole: what comes behind the archive on it is not the archive's.
+    pub fn is_device(&self) -> bool {
+        matches!(self, Self::Volume { file: None, .. })
+    }
+
+    /// Whether it is found on the machine that boots alone, and says nothing where a catalog is written.
+    pub fn is_of_the_machine(&self) -> bool {
+        matches!(self, Self::Initramfs(_) | Self::Volume { .. } | Self::Virtiofs { .. })
+    }
+
     /// Whether it lies in this initrd alone: another kernel that starts here does not find it again.
     pub fn is_of_this_initrd(&self) -> bool {
         matches!(self, Self::File(_) | Self::Initramfs(_))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Came, Failure, LoadError, Loader, Phase, ROOT, Report, modules, on_last};
+use super::{Came, Failure, LoadError, Loader, Made, Phase, ROOT, Report, modules, on_last};
 use crate::cmdline::ExtraMount;
 use crate::fetch::{self, Attempt, Event, Exhausted, Location};
 use crate::handover::init::{self, Init};
@@ -21,7 +21,7 @@ use crate::volumes::{NO_TAG_HINT, Tag, may_appear, why_not_mounted};
 /// A tag's device appears when its driver does, which is before this; so long for a slow one (seconds of silence).
 const TAG_WAIT: Duration = Duration::from_secs(15);
 
-/// Mounts a shared root and what goes beside it, up to the handover.
+/// Mounts a shared root and what goes beside it.
 ///
 /// # Errors
 /// [`LoadError`]; nothing is mounted then.
@@ -30,7 +30,7 @@ pub fn load_shared(
     id: &str,
     mounts: &[ExtraMount],
     loader: &Loader<'_>,
-) -> Result<(Handover, Came), LoadError> {
+) -> Result<Made<Shared>, LoadError> {
     let location = plan.location();
     let opening = Report::Opening { artifact: ROOT.into(), location: location.clone() };
     if (loader.on)(opening).is_break() {
@@ -40,6 +40,19 @@ pub fn load_shared(
     let root = waiting(id, &plan.tag, &location, loader, mount)?;
     on_last(loader.on, Report::Verified { artifact: ROOT.into(), trust: Trust::Unverified });
     let beside = beside(mounts, loader)?;
+    Ok(Made { root, beside, came: Came::default() })
+}
+
+/// The handover into a shared root: its init is looked for now.
+///
+/// # Errors
+/// [`LoadError`]; nothing is mounted then.
+pub fn finish_shared(
+    made: Made<Shared>,
+    plan: &SharedPlan,
+    id: &str,
+) -> Result<(Handover, Came), LoadError> {
+    let Made { root, beside, came } = made;
     let at = Path::new(SYSROOT);
     can_move_into(at, id)?;
     let init = find_init(at, id, &beside, (&plan.inits, plan.init_named), &plan.init_args)?;
@@ -48,7 +61,7 @@ pub fn load_shared(
     let held = verify::through(io::empty(), &Trust::Unverified, |_| Ok::<_, io::Error>(root));
     let (root, _) = held.map_err(|e| failed(id, io::Error::other(format!("{e:?}"))))?;
     beside.keep();
-    Ok((Handover::shared_root(root, init), Came { artifacts: Vec::new(), modules }))
+    Ok((Handover::shared_root(root, init), Came { modules, ..came }))
 }
 
 /// Mounts what is shared beside the root, in the order of the command line.
