@@ -66,8 +66,8 @@ pub struct VmArgs {
     /// Words to add to the kernel command line.
     #[arg(long, value_name = "WORDS", requires = "machine", allow_hyphen_values = true)]
     append: Option<String>,
-    /// Memory in MiB [default: 1024; with ROOTDIR 4096, or what this host can spare].
-    #[arg(long, value_name = "MIB")]
+    /// Memory in MiB, or as 4G [default: 1024; with ROOTDIR 4096, or what this host can spare].
+    #[arg(long, value_name = "MIB", value_parser = mib)]
     memory: Option<u32>,
     /// Processors.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -178,6 +178,18 @@ impl<'a> Shared<'a> {
     }
 }
 
+/// MiB, of `512`, `512M` or `4G`.
+fn mib(text: &str) -> Result<u32, String> {
+    let upper = text.to_ascii_uppercase();
+    let (number, unit) = match (upper.strip_suffix('G'), upper.strip_suffix('M')) {
+        (Some(number), _) => (number, 1024),
+        (_, Some(number)) => (number, 1),
+        _ => (&*upper, 1),
+    };
+    let mib = number.parse::<u32>().ok().and_then(|n| n.checked_mul(unit)).filter(|mib| *mib > 0);
+    mib.ok_or_else(|| "is no size of memory: MiB, such as 512, or 4G".to_owned())
+}
+
 /// Ctrl-A is also how screen, and some people's tmux, are told something.
 fn multiplexer_hint() -> &'static str {
     if std::env::var_os("STY").is_some() {
@@ -206,4 +218,17 @@ fn pass_on(stop: SigSet, machine: &Child) {
             eprintln!("bootjack: vm: ending the machine: {e}");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mib;
+
+    #[test]
+    fn memory_is_mib_unless_it_says_otherwise() {
+        assert_eq!([mib("512"), mib("512m"), mib("4G")], [Ok(512), Ok(512), Ok(4096)]);
+        for wrong in ["", "0", "-1", "4T", "G", "4.5G", "99999999G", "4 G"] {
+            assert!(mib(wrong).is_err(), "{wrong}");
+        }
+    }
 }
