@@ -4,15 +4,18 @@
 # What is made with them is the Makefile's and the other scripts'.
 set -eu
 
+# Those that make the file systems bootjack reads from.
+makers="e2fsprogs xfsprogs btrfs-progs dosfstools mtools exfatprogs xorriso squashfs-tools gdisk"
+
 packages() {
     case $1 in
     build) echo "a C compiler for the static binary: gcc libc6-dev musl-tools" ;;
     lint) echo "a check of the shell scripts: shellcheck" ;;
     loopback)
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
-        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux"
+        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux $makers erofs-utils f2fs-tools fdisk"
         ;;
-    vm) echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd" ;;
+    vm) echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd $makers" ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3" ;;
     *) echo "lab/need.sh: unknown group $1" >&2 && exit 2 ;;

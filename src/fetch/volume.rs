@@ -77,7 +77,13 @@ fn wait(
         let event = if waited.saturating_sub(said) >= timing.connect {
             (said, times) = (waited, times + 1);
             let left = most.saturating_sub(waited);
-            Event::Retry { location: location.clone(), error: text(), attempt: times, wait: Duration::ZERO, budget_left: left }
+            Event::Retry {
+                location: location.clone(),
+                error: text(),
+                attempt: times,
+                wait: Duration::ZERO,
+                budget_left: left,
+            }
         } else {
             Event::Tick
         };

@@ -48,9 +48,7 @@ fn find_in(places: &Places, volume: &Volume) -> Result<Found, NotFound> {
              node such as /dev/vda1",
             path.display()
         ))),
-        None if path.exists() => {
-            Err(NotFound::Never(format!("{} is no block device", path.display())))
-        }
+        None if path.exists() => Err(NotFound::Never(format!("{} is no block device", path.display()))),
         None => Err(NotFound::None { volume: volume.clone(), there: places.all() }),
     }
 }
@@ -95,9 +93,10 @@ fn by_content(there: Vec<Device>, meant: &Volume, asked: &Volume) -> Result<Foun
     match distinct[..] {
         [] => Err(NotFound::None { volume: asked.clone(), there }),
         [device] => Ok(Found { device: device.clone(), others: Vec::new() }),
-        [device, ref others @ ..] if are_one_file_system(&distinct) => {
-            Ok(Found { device: device.clone(), others: others.iter().map(|other| other.path.clone()).collect() })
-        }
+        [device, ref others @ ..] if are_one_file_system(&distinct) => Ok(Found {
+            device: device.clone(),
+            others: others.iter().map(|other| other.path.clone()).collect(),
+        }),
         _ => {
             let matches = distinct.into_iter().cloned().collect();
             Err(NotFound::Several { volume: asked.clone(), matches })

@@ -36,7 +36,8 @@ pub(super) fn entry(disk: &Image, sector: u64, partition: u64) -> Option<Entry> 
 fn gpt(disk: &Image, sector: u64, block: u64, partition: u64) -> Option<Entry> {
     let header = disk.at(block.checked_mul(sector)?, 512)?;
     let length = number(&header, 12, 4) as usize;
-    let sane = header.starts_with(b"EFI PART") && (92..=512).contains(&length) && number(&header, 24, 8) == block;
+    let sane =
+        header.starts_with(b"EFI PART") && (92..=512).contains(&length) && number(&header, 24, 8) == block;
     let (begin, count, size) = (number(&header, 72, 8), number(&header, 80, 4), number(&header, 84, 4));
     if !sane || !(ENTRY..=4096).contains(&size) || count > MOST_ENTRIES || partition > count {
         return None;

@@ -1,6 +1,7 @@
 //! Journeys through a real machine: QEMU, a real kernel, the real initrd. One module a journey, its name the promise.
 //! What they need is made by `make test-vm`, which also runs them one at a time.
 
+mod disks;
 mod lab;
 mod machine;
 mod screen;
@@ -43,5 +44,7 @@ mod second_stage_fails_unattended;
 mod server_dies_in_mid_body_and_comes_back;
 mod shell_and_back;
 mod static_address;
+mod volumes_of_every_kind;
+mod volumes_on_every_bus;
 mod watchdog_is_petted_and_left_armed;
 mod wrong_digest_then_a_good_entry;

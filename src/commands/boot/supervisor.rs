@@ -220,7 +220,9 @@ impl Life {
 fn discard_root() -> bool {
     run::discard_groups();
     match volumes::discard_all() {
-        Ok(mounts) => mounts.iter().for_each(|at| log::info!("unmounted {}, which a worker left", at.display())),
+        Ok(mounts) => {
+            mounts.iter().for_each(|at| log::info!("unmounted {}, which a worker left", at.display()))
+        }
         Err(e) => log::error!("unmounting what a worker left below {}: {e}", volumes::MOUNTS),
     }
     handover::discard_all().unwrap_or_else(|e| {

@@ -116,8 +116,14 @@ fn several_with_one_name_are_all_listed_with_how_to_say_which() {
     let machine = Machine::new();
     machine.disk("vda", &ext2("x", 1), &[]).disk("vdb", &ext2("x", 2), &[]);
     let said = machine.name("LABEL=x");
-    assert!(said.starts_with("2 block devices have LABEL=x: vda (1 MiB, ext2, LABEL=x), UUID=ab000000-"), "{said}");
-    assert!(said.contains("0001 as dev:") && said.contains("0002 as dev:") && said.contains("UUID="), "{said}");
+    assert!(
+        said.starts_with("2 block devices have LABEL=x: vda (1 MiB, ext2, LABEL=x), UUID=ab000000-"),
+        "{said}"
+    );
+    assert!(
+        said.contains("0001 as dev:") && said.contains("0002 as dev:") && said.contains("UUID="),
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! FAT12, FAT16, FAT32 and exFAT: a boot sector, a chain of clusters, and a root directory with the label in it
 //! (Microsoft's fatgen103 and its exFAT specification).
 
-use super::image::{Image, number, text, utf16};
 use super::Content;
+use super::image::{Image, number, text, utf16};
 
 /// Bytes of a directory entry.
 const ENTRY: usize = 32;
@@ -21,7 +21,8 @@ pub fn vfat(image: &Image) -> Option<Content> {
         || says(0x36, b"MSDOS")
         || [&b"FAT16   "[..], b"FAT12   ", b"FAT     "].iter().any(|mark| says(0x36, mark));
     let sector = number(&boot, 0x0b, 2);
-    let (per_cluster, reserved, fats) = (number(&boot, 0x0d, 1), number(&boot, 0x0e, 2), number(&boot, 0x10, 1));
+    let (per_cluster, reserved, fats) =
+        (number(&boot, 0x0d, 1), number(&boot, 0x0e, 2), number(&boot, 0x10, 1));
     let sane = marked
         && matches!(sector, 512 | 1024 | 2048 | 4096)
         && per_cluster.is_power_of_two()

@@ -1,8 +1,8 @@
 //! ISO 9660 with Joliet (ECMA-119): the label of the primary volume descriptor, or what Joliet makes of it; the date
 //! of the last change stands for a UUID.
 
-use super::image::{Image, text, utf16};
 use super::Content;
+use super::image::{Image, text, utf16};
 
 /// Descriptors are sectors from this one on.
 const FIRST: u64 = 0x8000;

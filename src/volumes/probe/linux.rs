@@ -1,8 +1,8 @@
 //! The file systems of Linux itself: ext2 to ext4, XFS, Btrfs, F2FS, EROFS, SquashFS. Where each field lies is in the
 //! header named beside it.
 
-use super::image::{Image, number, text, utf16, uuid};
 use super::Content;
+use super::image::{Image, number, text, utf16, uuid};
 
 /// `struct ext4_super_block`, fs/ext4/ext4.h; 1024 bytes from the start.
 pub fn ext(image: &Image) -> Option<Content> {
@@ -35,7 +35,8 @@ pub fn ext(image: &Image) -> Option<Content> {
 /// `struct xfs_dsb`, fs/xfs/libxfs/xfs_format.h. Whether its log is clean stands nowhere in it.
 pub fn xfs(image: &Image) -> Option<Content> {
     let block = image.at(0, 512)?;
-    let named = || Content { label: text(&block[108..120]), uuid: uuid(&block[32..48]), ..Content::of("xfs") };
+    let named =
+        || Content { label: text(&block[108..120]), uuid: uuid(&block[32..48]), ..Content::of("xfs") };
     block.starts_with(b"XFSB").then(named)
 }
 
@@ -69,7 +70,8 @@ pub fn f2fs(image: &Image) -> Option<Content> {
 /// `struct erofs_super_block`, fs/erofs/erofs_fs.h; 1024 bytes from the start.
 pub fn erofs(image: &Image) -> Option<Content> {
     let block = image.at(1024, 128)?;
-    let named = || Content { label: text(&block[64..80]), uuid: uuid(&block[48..64]), ..Content::of("erofs") };
+    let named =
+        || Content { label: text(&block[64..80]), uuid: uuid(&block[48..64]), ..Content::of("erofs") };
     (number(&block, 0, 4) == 0xe0f5_e1e2).then(named)
 }
 

@@ -1,8 +1,8 @@
 //! What cannot be mounted as it is, told apart so that a message can say what lies there: parts of arrays and volume
 //! groups, encrypted containers, swap, NTFS.
 
-use super::image::{Image, number, text, uuid};
 use super::Content;
+use super::image::{Image, number, text, uuid};
 
 /// `struct mdp_superblock_1` and `mdp_superblock_s`, include/uapi/linux/raid/md_p.h. Versions 1.1 and 1.2 lie in front, 1.0
 /// and 0.90 behind the file system, which then begins at byte 0 as if there were no array.
@@ -14,8 +14,13 @@ pub fn raid(image: &Image) -> Option<Content> {
     let found = places.into_iter().flatten().find_map(|at| {
         let block = image.at(at, 256)?;
         // It says itself at which sector it lies.
-        let is_one = number(&block, 0, 4) == MAGIC && number(&block, 4, 4) == 1 && number(&block, 144, 8) == at / 512;
-        is_one.then(|| Content { label: text(&block[32..64]), uuid: uuid(&block[16..32]), ..Content::of(RAID) })
+        let is_one =
+            number(&block, 0, 4) == MAGIC && number(&block, 4, 4) == 1 && number(&block, 144, 8) == at / 512;
+        is_one.then(|| Content {
+            label: text(&block[32..64]),
+            uuid: uuid(&block[16..32]),
+            ..Content::of(RAID)
+        })
     });
     found.or_else(|| {
         let at = (image.size() & !0xffff).checked_sub(0x10000)?;
