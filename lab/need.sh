@@ -4,6 +4,9 @@
 # What is made with them is the Makefile's and the other scripts'.
 set -eu
 
+# Those that make the file systems bootjack reads from.
+makers="e2fsprogs xfsprogs btrfs-progs dosfstools mtools exfatprogs xorriso squashfs-tools gdisk"
+
 packages() {
     case $1 in
     build) echo "a C compiler for the static binary: gcc libc6-dev musl-tools" ;;
@@ -11,11 +14,12 @@ packages() {
     loopback)
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
         servers="python3-pyftpdlib atftpd tinyproxy-bin"
-        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux $servers"
+        more="erofs-utils f2fs-tools fdisk attr acl libcap2-bin iproute2 util-linux"
+        echo "peers to compare with in tests: $peers $more $makers $servers"
         ;;
     vm)
         servers="nfs-ganesha nfs-ganesha-vfs rpcbind iproute2"
-        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd e2fsprogs $servers"
+        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd $makers $servers"
         ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3" ;;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use bootjack::volumes::{Content, inspect, partition_names};
 
-/// A directory for images. `label` makes one of `mib` MiB with `program`; the words may name it `IMAGE`.
+/// A directory for images. `label` makes one of `mib` MiB with `program`; the words may name it `@IMAGE`.
 struct Images(tempfile::TempDir);
 
 impl Images {
@@ -22,7 +22,7 @@ impl Images {
 
     fn made(&self, name: &str, mib: u64, program: &str, words: &[&str]) -> PathBuf {
         let path = self.blank(name, mib);
-        run(program, &words.iter().map(|w| w.replace("IMAGE", path.to_str().unwrap())).collect::<Vec<_>>());
+        run(program, &words.iter().map(|w| w.replace("@IMAGE", path.to_str().unwrap())).collect::<Vec<_>>());
         path
     }
 }
@@ -36,17 +36,30 @@ fn run(program: &str, words: &[String]) -> String {
     String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
-/// A field as blkid prints it, with what a shell would need taken off.
+/// A field as blkid prints it, with what a shell would need taken off, and what a terminal would (cat(1), -v).
 fn blkid(image: &Path, field: &str) -> Option<String> {
     let words = ["-p", "-o", "export", image.to_str().unwrap()].map(str::to_owned);
     let said = run("blkid", &words);
     let line = said.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix('='))?;
-    let mut text = String::new();
-    let mut letters = line.chars();
-    while let Some(letter) = letters.next() {
-        text.extend(if letter == '\\' { letters.next() } else { Some(letter) });
+    let mut escaped = false;
+    let unescaped: Vec<u8> = line
+        .bytes()
+        .filter(|byte| {
+            escaped = *byte == b'\\' && !escaped;
+            !escaped
+        })
+        .collect();
+    let (mut bytes, mut rest) = (Vec::new(), &*unescaped);
+    while let [first, behind @ ..] = rest {
+        let byte;
+        (byte, rest) = match (first, behind) {
+            (b'M', [b'-', b'^', letter, rest @ ..]) => (0x80 | letter ^ 0x40, rest),
+            (b'M', [b'-', letter, rest @ ..]) => (0x80 | letter, rest),
+            _ => (*first, behind),
+        };
+        bytes.push(byte);
     }
-    Some(text)
+    Some(String::from_utf8(bytes).unwrap())
 }
 
 fn ours(image: &Path) -> Content {
@@ -72,25 +85,25 @@ fn file_systems_of_linux_are_told_as_blkid_tells_them() {
         let make = format!("mkfs.{kind}");
         for (n, label) in ["", "images", "a b/c\\d", "büro ☂", " x", "sixteen letters!"].iter().enumerate()
         {
-            let words = ["-q", "-L", label, "-U", UUID, "IMAGE"];
+            let words = ["-q", "-L", label, "-U", UUID, "@IMAGE"];
             let found = alike(&images.made(&format!("{kind}-{n}"), 8, &make, &words));
             assert_eq!((found.kind, found.label.as_deref().unwrap_or("")), (kind, *label));
         }
     }
     for (n, label) in ["", "images", "a/b-c", "twelve chars"].iter().enumerate() {
         let label = label.replace(' ', "_");
-        let words = ["-q", "-L", &label, "-m", &format!("uuid={UUID}"), "IMAGE"].map(str::to_owned);
+        let words = ["-q", "-L", &label, "-m", &format!("uuid={UUID}"), "@IMAGE"].map(str::to_owned);
         let words: Vec<&str> = words.iter().map(String::as_str).filter(|w| !w.is_empty()).collect();
-        let words = if label.is_empty() { vec!["-q", "IMAGE"] } else { words };
+        let words = if label.is_empty() { vec!["-q", "@IMAGE"] } else { words };
         alike(&images.made(&format!("xfs-{n}"), 320, "mkfs.xfs", &words));
     }
     for (n, label) in ["", "images", "a b/c", "büro ☂"].iter().enumerate() {
-        let words = ["-q", "-L", label, "-U", UUID, "IMAGE"];
+        let words = ["-q", "-L", label, "-U", UUID, "@IMAGE"];
         let found = alike(&images.made(&format!("btrfs-{n}"), 128, "mkfs.btrfs", &words));
         assert_eq!((found.devices, found.unclean), (1, false));
     }
-    alike(&images.made("f2fs", 64, "mkfs.f2fs", &["-q", "-l", "büro ☂", "IMAGE"]));
-    alike(&images.made("swap", 8, "mkswap", &["-q", "-L", "a b", "-U", UUID, "IMAGE"]));
+    alike(&images.made("f2fs", 64, "mkfs.f2fs", &["-q", "-l", "büro ☂", "@IMAGE"]));
+    alike(&images.made("swap", 8, "mkswap", &["-q", "-L", "a b", "-U", UUID, "@IMAGE"]));
 }
 
 #[test]
@@ -99,14 +112,16 @@ fn file_systems_of_others_are_told_as_blkid_tells_them() {
     for (bits, mib) in [("12", 4), ("16", 32), ("32", 64)] {
         for (n, label) in ["", "IMAGES", "A B-C", "elevenchars"].iter().enumerate() {
             let mut words = vec!["-F", bits, "-i", "1a2b3c4d"];
-            words.extend(if label.is_empty() { [].as_slice() } else { &["-n", label] });
-            words.push("IMAGE");
+            if !label.is_empty() {
+                words.extend(["-n", label]);
+            }
+            words.push("@IMAGE");
             let found = alike(&images.made(&format!("fat{bits}-{n}"), mib, "mkfs.vfat", &words));
             assert_eq!(found.uuid.as_deref(), Some("1A2B-3C4D"));
         }
     }
     for (n, label) in ["", "images", "a b", "büro ☂"].iter().enumerate() {
-        let words = if label.is_empty() { vec!["IMAGE"] } else { vec!["-L", label, "IMAGE"] };
+        let words = if label.is_empty() { vec!["@IMAGE"] } else { vec!["-L", label, "@IMAGE"] };
         alike(&images.made(&format!("exfat-{n}"), 16, "mkfs.exfat", &words));
     }
     let tree = images.0.path().join("tree");
@@ -115,18 +130,57 @@ fn file_systems_of_others_are_told_as_blkid_tells_them() {
     let tree = tree.to_str().unwrap();
     for (n, label) in ["A", "images", "a name of more than sixteen", "büro", "a_b c"].iter().enumerate() {
         for joliet in ["-J", "-r"] {
-            let words = ["-as", "mkisofs", "-quiet", joliet, "-V", label, "-o", "IMAGE", tree];
+            let words = ["-as", "mkisofs", "-quiet", joliet, "-V", label, "-o", "@IMAGE", tree];
             alike(&images.made(&format!("iso{joliet}{n}"), 0, "xorriso", &words));
         }
     }
-    alike(&images.made("squashfs", 0, "mksquashfs", &[tree, "IMAGE", "-noappend", "-quiet"]));
-    alike(&images.made("erofs", 0, "mkfs.erofs", &["-L", "a b", "IMAGE", tree]));
+    alike(&images.made("squashfs", 0, "mksquashfs", &[tree, "@IMAGE", "-noappend", "-quiet"]));
+    alike(&images.made("erofs", 0, "mkfs.erofs", &["-U", UUID, "@IMAGE", tree]));
+}
+
+#[test]
+fn what_is_no_file_system_has_the_name_that_blkid_has_for_it() {
+    let images = Images::new();
+    let written = |name: &str, parts: &[(usize, &[u8])]| {
+        let path = images.blank(name, 4);
+        let mut bytes = fs::read(&path).unwrap();
+        parts.iter().for_each(|(at, part)| bytes[*at..at + part.len()].copy_from_slice(part));
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let uuid = UUID.to_lowercase();
+    let luks = [(0, &b"LUKS\xba\xbe\0\x01"[..]), (168, uuid.as_bytes())];
+    assert_eq!(alike(&written("luks", &luks)).kind, "crypto_LUKS");
+    // In front of what would be a file system, and behind one.
+    for at in [0, 4096, (4 << 20) - 8192] {
+        let sector = (at as u64 / 512).to_le_bytes();
+        let head = [
+            (at, &b"\xfc\x4e\x2b\xa9\x01\0\0\0"[..]),
+            (at + 16, &[7; 16]),
+            (at + 32, b"host:0"),
+            (at + 144, &sector),
+        ];
+        assert_eq!(alike(&written(&format!("md-{at}"), &head)).kind, "linux_raid_member");
+    }
+    let old = (4 << 20) - (64 << 10);
+    let head =
+        [(old, &b"\xfc\x4e\x2b\xa9\0\0\0\0\x5a\0\0\0"[..]), (old + 20, &[1, 2, 3, 4]), (old + 52, &[9; 12])];
+    assert_eq!(alike(&written("md-old", &head)).kind, "linux_raid_member");
+    let mut label =
+        [&b"LABELONE\x01\0\0\0\0\0\0\0\0\0\0\0\x20\0\0\0LVM2 001"[..], b"abcdefghijklmnopqrstuvwxyz012345"]
+            .concat();
+    label.resize(512, 0);
+    let sum = label[20..].iter().fold(0xf597_a6cf_u32, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| sum >> 1 ^ if sum & 1 == 1 { 0xedb8_8320 } else { 0 })
+    });
+    label[16..20].copy_from_slice(&sum.to_le_bytes());
+    assert_eq!(alike(&written("lvm", &[(512, &label)])).kind, "LVM2_member");
 }
 
 #[test]
 fn a_vfat_whose_label_was_changed_has_the_new_one() {
     let images = Images::new();
-    let image = images.made("fat", 32, "mkfs.vfat", &["-F", "16", "-n", "OLD", "IMAGE"]);
+    let image = images.made("fat", 32, "mkfs.vfat", &["-F", "16", "-n", "OLD", "@IMAGE"]);
     let words = |label: &str| ["-i", image.to_str().unwrap(), label].map(str::to_owned).to_vec();
     run("mlabel", &words("::NEW"));
     assert_eq!(alike(&image).label.as_deref(), Some("NEW"));
@@ -137,16 +191,16 @@ fn a_vfat_whose_label_was_changed_has_the_new_one() {
 #[test]
 fn what_was_made_over_something_else_is_the_new_thing() {
     let images = Images::new();
-    let image = images.made("one", 320, "mkfs.ext4", &["-q", "-L", "old", "IMAGE"]);
+    let image = images.made("one", 320, "mkfs.ext4", &["-q", "-L", "old", "@IMAGE"]);
     for (program, words) in [
-        ("mkfs.btrfs", vec!["-q", "-f", "-L", "new", "IMAGE"]),
-        ("mkfs.xfs", vec!["-q", "-f", "-L", "newer", "IMAGE"]),
-        ("mkfs.vfat", vec!["-n", "NEWEST", "IMAGE"]),
-        ("mkfs.exfat", vec!["-L", "last", "IMAGE"]),
-        ("mkfs.ext4", vec!["-q", "-F", "-L", "again", "IMAGE"]),
+        ("mkfs.btrfs", vec!["-q", "-f", "-L", "new", "@IMAGE"]),
+        ("mkfs.xfs", vec!["-q", "-f", "-L", "newer", "@IMAGE"]),
+        ("mkfs.vfat", vec!["-n", "NEWEST", "@IMAGE"]),
+        ("mkfs.exfat", vec!["-L", "last", "@IMAGE"]),
+        ("mkfs.ext4", vec!["-q", "-F", "-L", "again", "@IMAGE"]),
     ] {
         run("wipefs", &["-aq".to_owned(), image.display().to_string()]);
-        run(program, &words.iter().map(|w| w.replace("IMAGE", image.to_str().unwrap())).collect::<Vec<_>>());
+        run(program, &words.iter().map(|w| w.replace("@IMAGE", image.to_str().unwrap())).collect::<Vec<_>>());
         alike(&image);
     }
 }
@@ -155,10 +209,10 @@ fn what_was_made_over_something_else_is_the_new_thing() {
 fn an_image_cut_anywhere_is_read_without_a_panic() {
     let images = Images::new();
     for (name, mib, program, words) in [
-        ("ext4", 8, "mkfs.ext4", vec!["-q", "IMAGE"]),
-        ("fat", 4, "mkfs.vfat", vec!["IMAGE"]),
-        ("exfat", 8, "mkfs.exfat", vec!["IMAGE"]),
-        ("gpt", 8, "sgdisk", vec!["-n", "1:0:+1M", "IMAGE"]),
+        ("ext4", 8, "mkfs.ext4", vec!["-q", "@IMAGE"]),
+        ("fat", 4, "mkfs.vfat", vec!["@IMAGE"]),
+        ("exfat", 8, "mkfs.exfat", vec!["@IMAGE"]),
+        ("gpt", 8, "sgdisk", vec!["-n", "1:0:+1M", "@IMAGE"]),
     ] {
         let image = images.made(name, mib, program, &words);
         for length in (0..4096).step_by(97).chain([65_536, 70_000, 1 << 20, (mib << 20) - 512]) {

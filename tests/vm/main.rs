@@ -2,6 +2,7 @@
 //! What they need is made by `make test-vm`, which also runs them one at a time.
 
 mod foreign;
+mod disks;
 mod lab;
 mod machine;
 mod nfs;
@@ -55,5 +56,7 @@ mod shells_where_they_are_asked_for;
 mod static_address;
 mod the_ancestors_words_boot;
 mod the_interface_that_is_meant;
+mod volumes_of_every_kind;
+mod volumes_on_every_bus;
 mod watchdog_is_petted_and_left_armed;
 mod wrong_digest_then_a_good_entry;
