@@ -10,9 +10,9 @@ packages() {
     lint) echo "a check of the shell scripts: shellcheck" ;;
     loopback)
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
-        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux"
+        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux lvm2 mdadm cryptsetup-bin"
         ;;
-    vm) echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd" ;;
+    vm) echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd lvm2 mdadm cryptsetup-bin" ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3" ;;
     *) echo "lab/need.sh: unknown group $1" >&2 && exit 2 ;;

@@ -15,3 +15,4 @@ mod refused;
 mod screens;
 mod serve;
 mod trees;
+mod with;

@@ -17,6 +17,9 @@ const LISTS: &[(&str, &str)] = &[
     ("storage", include_str!("../../../initrd/storage.list")),
     ("input", include_str!("../../../initrd/input.list")),
     ("watchdog", include_str!("../../../initrd/watchdog.list")),
+    ("lvm", include_str!("../../../initrd/lvm.list")),
+    ("mdadm", include_str!("../../../initrd/mdadm.list")),
+    ("cryptsetup", include_str!("../../../initrd/cryptsetup.list")),
 ];
 
 /// The modules of one kernel.
