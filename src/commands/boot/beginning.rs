@@ -63,7 +63,8 @@ pub fn make_fetcher(params: &Params, notices: &mut Vec<String>) -> Result<Fetche
         }
         readable.is_ok()
     });
-    let config = fetch::Config { ca, ca_only: Path::new(CA_ONLY).exists(), ..fetch::Config::default() };
+    let ca_only = Path::new(CA_ONLY).exists();
+    let config = fetch::Config { ca, ca_only, assembly: params.assembly.clone(), ..fetch::Config::default() };
     Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))
 }
 

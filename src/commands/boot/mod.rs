@@ -13,6 +13,7 @@ mod loading;
 pub mod report;
 mod second;
 mod source;
+mod storage;
 mod supervisor;
 mod waiting;
 mod words;
