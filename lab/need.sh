@@ -14,11 +14,11 @@ packages() {
     loopback)
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
         servers="python3-pyftpdlib atftpd tinyproxy-bin"
-        more="erofs-utils f2fs-tools fdisk attr acl libcap2-bin iproute2 util-linux"
+        more="erofs-utils f2fs-tools fdisk lvm2 mdadm cryptsetup-bin attr acl libcap2-bin iproute2 util-linux"
         echo "peers to compare with in tests: $peers $more $makers $servers"
         ;;
     vm)
-        servers="nfs-ganesha nfs-ganesha-vfs rpcbind iproute2"
+        servers="nfs-ganesha nfs-ganesha-vfs rpcbind iproute2 lvm2 mdadm cryptsetup-bin"
         echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd $makers $servers"
         ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;

@@ -186,19 +186,24 @@ impl Step {
 impl Plan {
     /// Whether something that is fetched now can be had over the network alone.
     pub fn needs_network(&self) -> bool {
-        let remote = |artifact: &Artifact| artifact.locations.iter().all(Location::is_remote);
-        let root = |root: &RootPlan| remote(&root.archive) || root.modules.artifact().is_some_and(remote);
+        self.artifacts().iter().any(|artifact| artifact.locations.iter().all(Location::is_remote))
+    }
+
+    /// What is fetched now.
+    pub fn artifacts(&self) -> Vec<&Artifact> {
+        fn root(root: &RootPlan) -> impl Iterator<Item = &Artifact> {
+            [Some(&root.archive), root.modules.artifact()].into_iter().flatten()
+        }
         match &self.step {
-            Step::SwitchRoot(plan) => root(plan),
-            Step::Run(job) => root(&job.root),
+            Step::SwitchRoot(plan) => root(plan).collect(),
+            Step::Run(job) => root(&job.root).collect(),
             Step::Kexec(kexec) => {
                 let carried = kexec.root.as_ref().filter(|_| !matches!(kexec.way, Way::Again(_)));
-                remote(&kexec.kernel)
-                    || kexec.initrd.iter().any(|initrd| remote(&initrd.artifact))
-                    || kexec.modules.as_ref().is_some_and(remote)
-                    || carried.is_some_and(root)
+                let initrd = kexec.initrd.iter().map(|initrd| &initrd.artifact);
+                let mine = [&kexec.kernel].into_iter().chain(initrd).chain(&kexec.modules);
+                mine.chain(carried.into_iter().flat_map(root)).collect()
             }
-            Step::Shared(_) | Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => false,
+            Step::Shared(_) | Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => Vec::new(),
         }
     }
 }

@@ -22,3 +22,4 @@ mod tftp;
 mod trees;
 mod volumes;
 mod vm;
+mod with;

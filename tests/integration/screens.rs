@@ -14,8 +14,10 @@ use bootjack::tui::job::{self, JobAnswer};
 use bootjack::tui::loading::{Cancel, Loading};
 use bootjack::tui::menu::{Broken, Menu, MenuAnswer, MenuModel, rows};
 use bootjack::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine};
+use bootjack::tui::passphrase::{Passphrase, PassphraseAnswer};
 use bootjack::tui::{Event, Look, Screen};
 use bootjack::verify::{Sha256, Trust};
+use bootjack::volumes::Locked;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -631,4 +633,57 @@ fn a_key_stops_an_unattended_failure_until_nobody_is_there_any_more() {
         (0..100).for_each(|_| assert_eq!(failure.on(seconds(1000)), None));
         assert_eq!(status(&failure), "");
     }
+}
+
+fn locked() -> Locked {
+    let uuid = "5b4c2f0e-9d9a-4a55-8a51-2f7d6c1b0a99".into();
+    Locked { device: "/dev/vdb".into(), uuid, label: "images".into() }
+}
+
+#[test]
+fn a_passphrase_is_asked_for_without_being_shown() {
+    let mut screen = Passphrase::new(&locked(), 3, Some(Duration::from_secs(600)), vec!["node7".into()]);
+    // What means something elsewhere is a letter here.
+    assert_eq!(type_keys(&mut screen, "wrong? qs1"), None);
+    let shown = picture(&screen, &Look::MONO, 80, 24);
+    assert!(!shown.contains("wrong") && shown.contains(&format!("{}_", "*".repeat(10))), "{shown}");
+    assert_eq!(screen.on(press(KeyCode::Backspace)), None);
+    assert!(picture(&screen, &Look::MONO, 80, 24).contains(&format!(" {}_", "*".repeat(9))));
+    assert_eq!(screen.on(press(KeyCode::Enter)), Some(PassphraseAnswer::Open));
+    assert_eq!(screen.opening().letters(), 9);
+    // What is typed while it is tried is not meant for the next question.
+    assert_eq!(type_keys(&mut screen, "x"), None);
+    assert!(screen.refused("no key with this passphrase"));
+    assert_eq!(type_keys(&mut screen, "secret"), None);
+    shows("passphrase-again", &screen);
+    let control_u = Event::Key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
+    assert_eq!(screen.on(control_u), None);
+    assert_eq!(screen.opening().letters(), 0);
+    assert!(screen.refused("no key with this passphrase"));
+    assert!(!screen.refused("no key with this passphrase"), "three tries");
+    assert_eq!(screen.on(press(KeyCode::Esc)), Some(PassphraseAnswer::Leave));
+}
+
+#[test]
+fn a_passphrase_that_nobody_types_is_not_waited_for_for_ever() {
+    let mut screen = Passphrase::new(&locked(), 3, Some(Duration::from_secs(20)), vec![]);
+    assert_eq!(screen.on(seconds(19)), None);
+    assert_eq!(type_keys(&mut screen, "a"), None, "somebody is there");
+    assert_eq!(screen.on(seconds(19)), None);
+    assert_eq!(screen.on(seconds(1)), Some(PassphraseAnswer::TimeUp));
+    // While it is opened, time means nothing.
+    drop(screen.opening());
+    assert_eq!(screen.on(seconds(100)), None);
+    let mut attended = Passphrase::new(&locked(), 3, None, vec![]);
+    assert_eq!(attended.on(seconds(100_000)), None);
+}
+
+#[test]
+fn a_device_that_is_waited_for_is_named_with_the_time_it_has() {
+    let named = "rd.luks.uuid=5b4c2f0e";
+    let mut screen = Passphrase::looking_for(named, Duration::from_secs(30), vec!["node7".into()]);
+    assert_eq!(screen.on(seconds(12)), None);
+    shows("passphrase-looking", &screen);
+    assert_eq!(type_keys(&mut screen, "x"), None);
+    assert_eq!(screen.on(press(KeyCode::Esc)), Some(PassphraseAnswer::Leave));
 }

@@ -18,6 +18,7 @@ use crate::handover::run::Outcome;
 use crate::load::{self, Came, Failure, LoadError, Loader, Phase};
 use crate::machine::Machine;
 use crate::plan::{self, KexecPlan, ModulesFrom, Plan, ROOT_WORD_ID, RunPlan, SHARED_TRUST, Step};
+use crate::volumes;
 
 impl Story {
     /// Plans and carries out.
@@ -165,6 +166,8 @@ impl Story {
             report.end(Part::Load, now);
             report.came(&plan.id, &came);
         });
+        // Whatever disks the job works on, none is in use.
+        volumes::dismantle();
         self.break_at(BreakAt::BeforeInit, attempt);
         attempt.job_begins(&run.on_failure).into_iter().for_each(|word| word.say());
         let started = uptime().as_secs_f64();
@@ -189,7 +192,7 @@ impl Story {
     }
 
     /// Trying again may help, unless what has to be read was read already.
-    fn failed(&self, attempt: &course::Attempt, mut failure: Failure) -> Ended<Handover> {
+    pub fn failed(&self, attempt: &course::Attempt, mut failure: Failure) -> Ended<Handover> {
         report::add(|report, now| report.fail(&failure, now));
         let handed = self.handoff.as_ref().filter(|handoff| handoff.is_of(attempt.entry));
         let again = !handed.is_some_and(Handoff::is_used_up);
@@ -201,14 +204,15 @@ impl Story {
         Ended::Failed { failure, again }
     }
 
-    /// The end of the attempt if it needs a network and there is none: a person does not want to wait, or nobody is
-    /// there and it took too long.
+    /// The end of the attempt if what it needs cannot be reached, a network or an encrypted device: a person does not
+    /// want to wait, or nobody is there and it took too long.
     fn unreachable(&mut self, plan: &Plan, attempt: &course::Attempt) -> Option<Ended<Handover>> {
         let ended = if plan.needs_network() || self.needs_network {
             self.without_network(plan, attempt)
         } else {
             None
         };
+        let ended = ended.or_else(|| self.unlock(plan, attempt));
         if ended.is_none() {
             report::add(|report, now| report.begin(Part::Load, now));
         }

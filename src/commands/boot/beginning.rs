@@ -67,6 +67,7 @@ pub fn make_fetcher(params: &Params, notices: &mut Vec<String>) -> Result<Fetche
     let config = fetch::Config {
         ca,
         ca_only: Path::new(CA_ONLY).exists(),
+        assembly: params.assembly.clone(),
         device_wait: params.device_wait,
         proxy: params.proxy.clone(),
         unverified_tls: params.unverified_tls,

@@ -14,6 +14,7 @@ mod loading;
 pub mod report;
 mod second;
 mod source;
+mod storage;
 mod supervisor;
 mod waiting;
 mod words;

@@ -28,6 +28,7 @@ use crate::load::{Failure, HANDOFF, Phase};
 use crate::net::{self, Mac, Network};
 use crate::tui::menu::MenuModel;
 use crate::tui::{Answered, Consoles, Screen};
+use crate::volumes;
 
 /// What the story carries with it.
 pub struct Story {
@@ -178,13 +179,14 @@ impl Story {
         Ok(())
     }
 
-    /// Gives back what was taken, for what comes next. Links stay up for a system that goes on with this kernel; for
+    /// Gives back what was taken, for what comes next: volumes and arrays that were put together, consoles. Links stay up for a system that goes on with this kernel; for
     /// another one they go down: its driver must not find a card that writes into its memory.
     fn end(mut self, order: &Order) {
         report::add(|report, now| {
             report.end(Part::Menu, now);
             report.handover = Some(report::Handover::of(order, now));
         });
+        volumes::dismantle();
         if matches!(order, Order::Kexec(_)) {
             self.network.down();
         }

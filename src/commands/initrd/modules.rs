@@ -20,6 +20,9 @@ const LISTS: &[(&str, &str)] = &[
     ("nfs", include_str!("../../../initrd/nfs.list")),
     ("input", include_str!("../../../initrd/input.list")),
     ("watchdog", include_str!("../../../initrd/watchdog.list")),
+    ("lvm", include_str!("../../../initrd/lvm.list")),
+    ("mdadm", include_str!("../../../initrd/mdadm.list")),
+    ("cryptsetup", include_str!("../../../initrd/cryptsetup.list")),
 ];
 
 /// The modules of one kernel.
