@@ -3,6 +3,7 @@
 
 mod bytes;
 mod failure;
+mod fitting;
 mod kexec;
 mod modules;
 mod once;
@@ -25,6 +26,7 @@ use crate::handover::{self, Handover, init};
 use crate::plan::{ModulesFrom, RootPlan, mib};
 use crate::verify::{Sha256, Trust, Verified};
 pub use failure::{Failure, Phase, clean};
+pub use fitting::{Absent, Fitted};
 pub use kexec::{Second, load_kexec};
 pub use modules::ModulesOfRoot;
 use once::{Once, Verdict};
@@ -118,6 +120,8 @@ pub struct Came {
     pub artifacts: Vec<Fetched>,
     /// Whether the root has modules for the kernel it will run on; absent where there is no root yet.
     pub modules: Option<ModulesOfRoot>,
+    /// What in the root did not fit this machine.
+    pub fitted: Fitted,
 }
 
 /// What a load needs beside its plan.
@@ -134,6 +138,7 @@ pub struct Loader<'a> {
 /// [`LoadError`]; the tmpfs is unmounted by then.
 pub fn load(plan: &RootPlan, id: &str, loader: &Loader<'_>) -> Result<(Handover, Came), LoadError> {
     let (root, mut came) = load_root(plan, id, loader)?;
+    came.fitted = fitting::of(root.get(), plan.fstab)?;
     let init = init::find(root.get().path(), &plan.inits, &plan.init_args).map_err(|e| {
         let failure = Failure::because(Phase::Handover, id, e.to_string());
         LoadError::Failed(failure.hint(if plan.init_named {
@@ -174,7 +179,7 @@ pub fn load_root(
     };
     let (tree, fetched) =
         fetch_into(&mut root, &plan.archive, ROOT, &limits, loader).map_err(|e| e.of(id))?;
-    let mut came = Came { artifacts: vec![fetched], modules: None };
+    let mut came = Came { artifacts: vec![fetched], ..Came::default() };
     let (tree, modules) = modules::give(tree.map(|_| root), plan, &mut came.artifacts, loader)?;
     came.modules = Some(modules);
     Ok((tree, came))

@@ -6,7 +6,7 @@ mod root_word;
 
 use std::time::Duration;
 
-use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Initrd, Job, Kexec, Root, RootSize};
+use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize};
 use crate::fetch::Location;
 use crate::machine::Machine;
 
@@ -50,6 +50,8 @@ pub struct RootPlan {
     pub init_args: Vec<String>,
     /// Where a root that has no modules for its kernel gets them.
     pub modules: ModulesFrom,
+    /// What is done with lines of its fstab that ask for what is not there.
+    pub fstab: Fstab,
 }
 
 /// Where modules come from.
@@ -227,6 +229,7 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             init_named: root.init.is_some(),
             init_args: root.init_args.clone(),
             modules: root.modules.clone().map_or(ModulesFrom::Nowhere, ModulesFrom::Artifact),
+            fstab: root.fstab,
         }),
     }
 }
@@ -343,7 +346,8 @@ mod tests {
             unpacked,
             entries,
         };
-        let root = Root { archive, size, init: None, init_args: vec![], modules: None };
+        let root =
+            Root { archive, size, init: None, init_args: vec![], modules: None, fstab: Fstab::default() };
         let boot = Boot::SwitchRoot(Box::new(root));
         Entry { id: "a".into(), title: "A".into(), help: None, group: None, boot }
     }

@@ -1,7 +1,7 @@
 //! A root asked for on the kernel command line becomes an entry like any other, so that it goes through the same plan →
 //! load → handover. How the words are written is known to `cmdline`, what an entry is to `catalog`.
 
-use crate::catalog::{Action, Artifact, Boot, Entry, Root, RootSize};
+use crate::catalog::{Action, Artifact, Boot, Entry, Fstab, Root, RootSize};
 use crate::cmdline::{CmdlineProblem, OnFailure, Params, RootSource, RootWord, Size};
 use crate::fetch::Location;
 use crate::verify::Trust;
@@ -36,7 +36,7 @@ impl Params {
         };
         let size = word.size.map_or(RootSize::Percent(80), RootSize::from);
         let (init, init_args) = (self.init.clone(), self.init_args.clone());
-        let root = Root { archive, size, init, init_args, modules: None };
+        let root = Root { archive, size, init, init_args, modules: None, fstab: Fstab::default() };
         let title = locations.first().map(ToString::to_string).unwrap_or_default();
         let boot = Boot::SwitchRoot(Box::new(root));
         Entry { id: ROOT_WORD_ID.into(), title, help: None, group: None, boot }
