@@ -12,7 +12,7 @@ packages() {
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
         echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux"
         ;;
-    vm) echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd" ;;
+    vm) echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd e2fsprogs" ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3 e2fsprogs nfs-ganesha nfs-ganesha-vfs" ;;
     *) echo "lab/need.sh: unknown group $1" >&2 && exit 2 ;;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{boot, check, initrd, menu, pack, serve, unpack, vm};
+use crate::commands::{boot, check, initrd, menu, modprobe, pack, serve, unpack, vm};
 use crate::load::Failure;
 
 /// Network bootloader: from a PXE ROM to an operating system in memory
@@ -29,6 +29,11 @@ enum Command {
 
 /// Reads the words and does what they say. Process 1 is given words that are meant for init, not for us: it boots.
 pub fn run() -> ExitCode {
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let called = words.next().unwrap_or_default();
+    if std::process::id() != 1 && called.rsplit('/').next() == Some(modprobe::NAME) {
+        return modprobe::run(words);
+    }
     let cli = if std::process::id() == 1 { Cli::parse_from(["bootjack", "boot"]) } else { Cli::parse() };
     let done = match &cli.command {
         Command::Boot(args) => boot::run(args),

@@ -4,11 +4,13 @@
 mod carry;
 mod root_word;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize};
+use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize, Shared};
 use crate::fetch::Location;
 use crate::machine::Machine;
+use crate::volumes::Tag;
 
 use carry::KERNEL;
 pub use carry::{Cargo, Numbers, Way, fits, way};
@@ -27,6 +29,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     SwitchRoot(Box<RootPlan>),
+    Shared(Box<SharedPlan>),
     Kexec(Box<KexecPlan>),
     Run(Box<RunPlan>),
     Shell,
@@ -53,6 +56,33 @@ pub struct RootPlan {
     /// What is done with lines of its fstab that ask for what is not there.
     pub fstab: Fstab,
 }
+
+/// A directory that the host shares, to mount and to start: it costs no memory, and nobody vouches for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedPlan {
+    pub tag: Tag,
+    pub writable: bool,
+    /// Inits to look for, in order.
+    pub inits: Vec<String>,
+    /// Whether `inits` was named (then nothing else is tried) or is the usual list.
+    pub init_named: bool,
+    pub init_args: Vec<String>,
+}
+
+impl SharedPlan {
+    /// The directory itself.
+    pub fn location(&self) -> Location {
+        Location::Virtiofs { tag: self.tag.clone(), file: PathBuf::new() }
+    }
+
+    /// What may be done in it.
+    pub fn access(&self) -> &'static str {
+        if self.writable { "writable" } else { "read-only" }
+    }
+}
+
+/// How trust in a shared root is shown.
+pub const SHARED_TRUST: &str = "UNVERIFIED: shared by the host, as it is";
 
 /// Where modules come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -141,7 +171,7 @@ impl Step {
     /// As a catalog writes it after `boot =`.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::SwitchRoot(_) => "switch-root",
+            Self::SwitchRoot(_) | Self::Shared(_) => "switch-root",
             Self::Kexec(_) => "kexec",
             Self::Run(_) => "run",
             Self::Shell => "shell",
@@ -167,8 +197,15 @@ impl Plan {
                     || kexec.modules.as_ref().is_some_and(remote)
                     || carried.is_some_and(root)
             }
-            Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => false,
+            Step::Shared(_) | Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => false,
         }
+    }
+}
+
+impl Plan {
+    /// Whether something is fetched and unpacked, or loaded.
+    pub fn makes_a_root(&self) -> bool {
+        matches!(self.step, Step::SwitchRoot(_) | Step::Run(_) | Step::Kexec(_))
     }
 }
 
@@ -179,6 +216,7 @@ impl Plan {
 pub fn plan(entry: &Entry, machine: &Machine) -> Result<Plan, Refusal> {
     let step = match &entry.boot {
         Boot::SwitchRoot(root) => Step::SwitchRoot(Box::new(root_plan(root, machine)?)),
+        Boot::Shared(shared) => Step::Shared(Box::new(shared_plan(shared))),
         Boot::Kexec(kexec) => Step::Kexec(Box::new(kexec_plan(kexec, machine)?)),
         Boot::Run(job) => Step::Run(Box::new(run_plan(job, machine)?)),
         Boot::Shell => Step::Shell,
@@ -222,15 +260,30 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             archive: archive.clone(),
             limit,
             memory,
-            inits: match &root.init {
-                Some(init) => vec![init.clone()],
-                None => USUAL_INITS.iter().map(ToString::to_string).collect(),
-            },
+            inits: inits(root.init.as_ref()),
             init_named: root.init.is_some(),
             init_args: root.init_args.clone(),
             modules: root.modules.clone().map_or(ModulesFrom::Nowhere, ModulesFrom::Artifact),
             fstab: root.fstab,
         }),
+    }
+}
+
+/// The one that is named, or the usual ones.
+fn inits(named: Option<&String>) -> Vec<String> {
+    match named {
+        Some(init) => vec![init.clone()],
+        None => USUAL_INITS.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn shared_plan(shared: &Shared) -> SharedPlan {
+    SharedPlan {
+        tag: shared.tag.clone(),
+        writable: shared.writable,
+        inits: inits(shared.init.as_ref()),
+        init_named: shared.init.is_some(),
+        init_args: shared.init_args.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A stream, compressed or not, becomes the bytes of an archive: gzip (many members), zstd (many frames), xz (many
-//! streams), bzip2 (many streams). Threads and buffers are `intake`'s.
+//! streams), bzip2 (many streams), with zeros behind them, as on a disk that is larger than the archive. Threads and
+//! buffers are `intake`'s.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,7 +106,7 @@ pub(super) fn open<'a>(source: Source<'a>, failure: &Failure) -> Result<Opened<'
         Compression::Gzip => Box::new(Streams::<GzDecoder<_>, _>::Between(raw)),
         Compression::Xz => Box::new(Streams::<XzDecoder<_>, _>::Between(raw)),
         Compression::Bzip2 => Box::new(Streams::<BzDecoder<_>, _>::Between(raw)),
-        Compression::Zstd => Box::new(zstd(raw, budget()).map_err(|e| failure.explain(e, compression))?),
+        Compression::Zstd => Box::new(Streams::<zstd::Decoder<'static, _>, _>::Between(raw)),
     };
     let head = self::head(&mut plain).map_err(|e| failure.explain(e, compression))?;
     named(head.clone(), Box::new(Cursor::new(head).chain(plain)), compression)
@@ -146,20 +147,23 @@ fn zstd<R: BufRead>(raw: R, budget: u64) -> io::Result<zstd::Decoder<'static, R>
 
 /// A format in which whole streams may follow each other in a file, with zeros between and after them.
 trait Stream<R>: Read + Sized {
-    /// First byte of a stream.
-    const MARK: u8;
     /// Zeros come in multiples of this.
     const PADDING: u64;
     const NAME: &'static str;
 
+    /// Whether a stream may begin with this byte.
+    fn is_mark(byte: u8) -> bool;
     fn begin(raw: R) -> io::Result<Self>;
     fn end(self) -> R;
 }
 
 impl<R: BufRead> Stream<R> for GzDecoder<R> {
-    const MARK: u8 = 0x1f;
     const PADDING: u64 = 1;
     const NAME: &'static str = "gzip member";
+
+    fn is_mark(byte: u8) -> bool {
+        byte == 0x1f
+    }
 
     fn begin(raw: R) -> io::Result<Self> {
         Ok(GzDecoder::new(raw))
@@ -171,9 +175,12 @@ impl<R: BufRead> Stream<R> for GzDecoder<R> {
 }
 
 impl<R: BufRead> Stream<R> for BzDecoder<R> {
-    const MARK: u8 = b'B';
     const PADDING: u64 = 1;
     const NAME: &'static str = "bzip2 stream";
+
+    fn is_mark(byte: u8) -> bool {
+        byte == b'B'
+    }
 
     fn begin(raw: R) -> io::Result<Self> {
         Ok(BzDecoder::new(raw))
@@ -185,10 +192,13 @@ impl<R: BufRead> Stream<R> for BzDecoder<R> {
 }
 
 impl<R: BufRead> Stream<R> for XzDecoder<R> {
-    const MARK: u8 = 0xfd;
     /// The .xz file format, 2.2.
     const PADDING: u64 = 4;
     const NAME: &'static str = "xz stream";
+
+    fn is_mark(byte: u8) -> bool {
+        byte == 0xfd
+    }
 
     fn begin(raw: R) -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
@@ -202,6 +212,24 @@ impl<R: BufRead> Stream<R> for XzDecoder<R> {
 
     fn end(self) -> R {
         self.into_inner()
+    }
+}
+
+impl<R: BufRead> Stream<R> for zstd::Decoder<'static, R> {
+    const PADDING: u64 = 1;
+    const NAME: &'static str = "zstd frame";
+
+    /// Of a frame, or of one that is passed over (RFC 8878, 3.1).
+    fn is_mark(byte: u8) -> bool {
+        matches!(byte, 0x28 | 0x50..=0x5f)
+    }
+
+    fn begin(raw: R) -> io::Result<Self> {
+        Ok(zstd(raw, budget())?.single_frame())
+    }
+
+    fn end(self) -> R {
+        self.finish()
     }
 }
 
@@ -228,7 +256,7 @@ impl<D: Stream<R>, R: BufRead> Streams<D, R> {
             raw.consume(n);
             zeros += n as u64;
             match first {
-                Some(byte) if byte != D::MARK => return Err(garbage("other data")),
+                Some(byte) if !D::is_mark(byte) => return Err(garbage("other data")),
                 Some(_) if zeros % D::PADDING == 0 => return Ok(Self::Inside(D::begin(raw)?)),
                 None if end && zeros % D::PADDING == 0 => return Ok(Self::End),
                 None if !end => {}
@@ -270,6 +298,20 @@ mod tests {
         encoder.window_log(28).unwrap();
         encoder.write_all(b"small").unwrap();
         encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn frames_follow_each_other_with_zeros_behind_them_and_nothing_else() {
+        let frame = |text: &[u8]| ::zstd::encode_all(text, 3).unwrap();
+        let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec();
+        let read = |parts: &[&[u8]]| {
+            let all = Streams::<::zstd::Decoder<'static, _>, _>::Between(Cursor::new(parts.concat()));
+            io::read_to_string(all).map_err(|e| e.to_string())
+        };
+        let (one, two) = (frame(b"one "), frame(b"two"));
+        assert_eq!(read(&[&skipped, &one, &skipped, &two, &[0; 700]]).as_deref(), Ok("one two"));
+        assert_eq!(read(&[&one, b"x"]), Err("other data after the zstd frame".into()));
+        assert!(read(&[&one, &two[..two.len() - 1]]).is_err(), "a frame that is cut short");
     }
 
     #[test]

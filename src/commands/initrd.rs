@@ -45,7 +45,7 @@ pub struct InitrdArgs {
     /// The kernel to boot: checks that the modules are its own.
     #[arg(long, value_name = "IMAGE", requires = "modules")]
     kernel: Option<PathBuf>,
-    /// Which modules: net, storage, input, watchdog, all, names, or folders such as kernel/drivers/net/wireless.
+    /// Which modules: net, storage, virtiofs, input, watchdog, all, names, or folders such as kernel/drivers/net/wireless.
     /// Default: net, input and watchdog; all with --modules-only.
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "modules")]
     drivers: Vec<String>,
@@ -116,6 +116,22 @@ pub fn run(args: &InitrdArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// An initrd for a machine whose root the host shares: this program and the drivers for that, in memory.
+///
+/// # Errors
+/// The modules cannot be read, or this program needs a dynamic loader.
+pub(super) fn in_memory(modules: &Path) -> Result<File> {
+    let kernel = Kernel::read(modules)?;
+    let mut tree = Tree::for_init();
+    kernel.add(&kernel.select(&["virtiofs".to_owned()])?, &mut tree)?;
+    add_own_program(None, &mut tree)?;
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let file =
+        File::from(rustix::fs::memfd_create("bootjack-initrd", flags).context("making room for the initrd")?);
+    tree.append(&file, 0)?;
+    Ok(file)
+}
+
 /// The modules asked for, if the kernel is the one they were built for.
 fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()> {
     if let Some(image) = &args.kernel {
@@ -139,12 +155,7 @@ fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()
 
 /// Everything but the modules.
 fn add_system(args: &InitrdArgs, tree: &mut Tree) -> Result<()> {
-    let own = match &args.binary {
-        Some(path) => path.clone(),
-        None => std::env::current_exe().context("looking for this program's own file")?,
-    };
-    add_program(&own, "init", tree)?;
-    tree.symlink("bin/bootjack", "../init")?;
+    add_own_program(args.binary.as_deref(), tree)?;
     if let Some(busybox) = &args.busybox {
         add_program(busybox, "bin/busybox", tree)?;
         tree.symlink("bin/sh", "busybox")?;
@@ -169,6 +180,16 @@ fn add_system(args: &InitrdArgs, tree: &mut Tree) -> Result<()> {
         tree.file(dest, mode, Content::File(file.clone()))?;
     }
     Ok(())
+}
+
+/// As /init; another in its place where one is named.
+fn add_own_program(named: Option<&Path>, tree: &mut Tree) -> Result<()> {
+    let own = match named {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe().context("looking for this program's own file")?,
+    };
+    add_program(&own, "init", tree)?;
+    tree.symlink("bin/bootjack", "../init")
 }
 
 fn add_program(path: &Path, place: &str, tree: &mut Tree) -> Result<()> {

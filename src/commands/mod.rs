@@ -6,6 +6,7 @@ pub mod catalog_file;
 pub mod check;
 pub mod initrd;
 pub mod menu;
+pub mod modprobe;
 pub mod output;
 pub mod pack;
 pub mod progress;

@@ -1,7 +1,7 @@
 //! Files of this machine: `file:` and `initramfs:` locations. A directory of the initramfs is `carried`'s.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -42,12 +42,23 @@ pub(super) fn reading(file: File, location: &Location) -> Result<Source, FetchEr
         Ok(what.len())
     };
     let length = length().map_err(|e| FetchError::Permanent(format!("{location}: {e:#}")))?;
-    let flow = Flow::default();
-    let reader = Reading { file, left: length, length, name: location.to_string(), flow: flow.clone() };
-    Ok(Source { reader: Box::new(reader), length: Some(length), location: location.clone(), flow })
+    Ok(source(file, length, Some(length), location))
 }
 
-/// Reads exactly as many bytes as the file had when it was opened.
+/// A source of an opened block device: how much of it is the archive, it does not know.
+pub(super) fn device(mut file: File, location: &Location) -> Result<Source, FetchError> {
+    let size = file.seek(SeekFrom::End(0)).and_then(|size| file.rewind().map(|()| size));
+    let size = size.map_err(|e| FetchError::Permanent(format!("{location}: asking for its size: {e}")))?;
+    Ok(source(file, size, None, location))
+}
+
+fn source(file: File, left: u64, length: Option<u64>, location: &Location) -> Source {
+    let flow = Flow::default();
+    let reader = Reading { file, left, length: left, name: location.to_string(), flow: flow.clone() };
+    Source { reader: Box::new(reader), length, location: location.clone(), flow }
+}
+
+/// Reads exactly as many bytes as the file or device had when it was opened.
 struct Reading {
     file: File,
     left: u64,
@@ -71,7 +82,7 @@ impl Read for Reading {
             Err(e) => return Err(self.fail(&e.to_string(), e.kind())),
         };
         if n == 0 {
-            return Err(self.fail("the file became shorter", io::ErrorKind::UnexpectedEof));
+            return Err(self.fail("it became shorter", io::ErrorKind::UnexpectedEof));
         }
         self.left -= n as u64;
         self.flow.passed(n);
@@ -126,7 +137,7 @@ mod tests {
         let mut source = opened(&path).unwrap();
         std::fs::write(&path, b"he").unwrap();
         let error = io::read_to_string(&mut source.reader).unwrap_err();
-        assert!(error.to_string().ends_with("the file became shorter after 2 of 5 bytes"), "{error}");
+        assert!(error.to_string().ends_with("it became shorter after 2 of 5 bytes"), "{error}");
         assert!(matches!(source.flow.failure(), Some(FetchError::Permanent(_))));
 
         let mut source = opened(&path).unwrap();

@@ -41,6 +41,8 @@ pub enum LocationError {
     Volume(NotAVolume),
     Nfs(NotAnExport),
     Tag(NotATag),
+    /// `virtiofs:TAG` alone.
+    NoFileOf(Tag),
     /// A prefix that is known and comes with a later version.
     NotInThisVersion(String),
     UnknownScheme(String),
@@ -64,6 +66,13 @@ impl fmt::Display for LocationError {
             Self::Volume(why) => why.fmt(f),
             Self::Nfs(why) => why.fmt(f),
             Self::Tag(why) => why.fmt(f),
+            Self::NoFileOf(tag) => {
+                write!(
+                    f,
+                    "which file of {tag}: virtiofs:{tag}:/images/root.tar.zst; a shared directory as a root is asked \
+                     for by root=virtiofs:{tag} on the kernel command line"
+                )
+            }
             Self::NotInThisVersion(what) => write!(f, "'{what}' locations are not in this version"),
             Self::UnknownScheme(what) => {
                 write!(
@@ -132,6 +141,9 @@ impl Location {
     fn on_virtiofs(text: &str) -> Result<Self, LocationError> {
         let (tag, path) = text.split_once(":/").unwrap_or((text, ""));
         let tag = Tag::parse(tag).map_err(LocationError::Tag)?;
+        if path.trim_start_matches('/').is_empty() {
+            return Err(LocationError::NoFileOf(tag));
+        }
         Ok(Self::Virtiofs { tag, file: inside(path)? })
     }
 
@@ -190,6 +202,16 @@ impl Location {
     /// Whether opening it needs the network.
     pub fn is_remote(&self) -> bool {
         matches!(self, Self::Http(_) | Self::Ftp(_) | Self::Tftp(_) | Self::Nfs { .. })
+    }
+
+    /// Whether it is a block device as a whole: what comes behind the archive on it is not the archive's.
+    pub fn is_device(&self) -> bool {
+        matches!(self, Self::Volume { file: None, .. })
+    }
+
+    /// Whether it is found on the machine that boots alone, and says nothing where a catalog is written.
+    pub fn is_of_the_machine(&self) -> bool {
+        matches!(self, Self::Initramfs(_) | Self::Volume { .. } | Self::Virtiofs { .. })
     }
 
     /// Whether it lies in this initrd alone: another kernel that starts here does not find it again.
@@ -294,6 +316,14 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_without_a_file_says_how_a_shared_root_is_asked_for() {
+        for text in ["virtiofs:rootfs", "virtiofs:rootfs:/", "virtiofs:rootfs://"] {
+            let said = parsed(text);
+            assert!(said.contains("root=virtiofs:rootfs on the kernel command line"), "{said}");
+        }
+    }
+
+    #[test]
     fn every_kind_reads_back_as_written() {
         for text in [
             "http://a/b.tar",
@@ -332,7 +362,6 @@ mod tests {
         assert_eq!(parsed("LABEL="), "nothing stands after LABEL=: write LABEL=NAME");
         assert!(parsed("dev:sda:/x").contains("names no block device"));
         assert!(parsed("virtiofs:a/b:/x").starts_with("a tag is a name"));
-        assert!(parsed("virtiofs:tag").starts_with("\"/\" is no file on it"));
         assert!(parsed("nfs://a").starts_with("has no path: write nfs://"), "{}", parsed("nfs://a"));
         assert!(parsed("gopher://a/").starts_with("'gopher' is no known kind"));
         assert_eq!(parsed("http://"), "not a URL: empty host");

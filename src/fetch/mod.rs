@@ -15,6 +15,7 @@ mod mounted;
 pub mod retry;
 mod shared;
 mod tls;
+mod volume;
 
 use std::io::Read;
 use std::net::IpAddr;
@@ -47,6 +48,8 @@ pub struct Config {
     pub unverified_tls: bool,
     /// What has to be put together before a block device is there.
     pub assembly: Assembly,
+    /// How long a block device is waited for in all; absent: as long as any other place.
+    pub device_wait: Option<Duration>,
 }
 
 /// An opened location.
@@ -122,7 +125,10 @@ impl Fetcher {
             Location::Http(url) => http::open(&self.config, &self.tls, url, timing, on),
             Location::File(path) | Location::Initramfs(path) => file::open(path, location),
             Location::Virtiofs { tag, file } => shared::open(tag, file, location),
-            Location::Volume { .. } | Location::Nfs { .. } | Location::Ftp(_) | Location::Tftp(_) => {
+            Location::Volume { volume, file } => {
+                volume::open(volume, file.as_deref(), location, &self.config, timing, on)
+            }
+            Location::Nfs { .. } | Location::Ftp(_) | Location::Tftp(_) => {
                 Err(FetchError::Permanent(format!("{location}: not in this version")))
             }
         }

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawMode, ResolveFlags, fchmod, openat2, 
 use super::{Failure, LoadError, Phase};
 use crate::catalog::Fstab;
 use crate::handover::root::Root;
-use crate::volumes::{self, Volume};
+use crate::volumes::{self, NotFound, Volume};
 
 /// More is no table that a person wrote.
 const LONGEST: u64 = 1 << 20;
@@ -46,8 +46,8 @@ impl fmt::Display for Absent {
 /// Fits a root that is about to be started.
 pub(super) fn of(root: &Root, fstab: Fstab) -> Result<Fitted, LoadError> {
     let fitted = root.open().and_then(|directory| {
-        let devices = volumes::list();
-        fit(&directory, fstab, &|volume| devices.iter().any(|device| device.is(volume)))
+        // What cannot be known (a name that only udev makes) is taken to be here.
+        fit(&directory, fstab, &|volume| !matches!(volumes::find(volume), Err(NotFound::None { .. })))
     });
     fitted.map_err(|e| {
         let thing = format!("etc/fstab in {}", root.path().display());

@@ -1,6 +1,7 @@
 //! One try at one mirror, and what it came to. Which mirror is next is `fetch`'s.
 
 use std::cell::RefCell;
+use std::io::Read as _;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use super::failure::clean;
@@ -24,6 +25,13 @@ impl Verdict {
     pub(super) const OTHER_BYTES: Self = Self {
         phase: Phase::Verify,
         hint: "the file on the server is not the one the catalog means: see sha256sum",
+    };
+    const NO_SIZE: Self =
+        Self { phase: Phase::Plan, hint: "say how many bytes it has: size in the catalog, unpack --size" };
+    const NO_SIZE_SAID: Self = Self {
+        phase: Phase::Unpack,
+        hint: "if other bytes follow the archive on the device, say how many are its own: size in the catalog, \
+               unpack --size",
     };
     const DAMAGED: Self = Self { phase: Phase::Unpack, hint: "make the archive anew: bootjack pack" };
     const FULL: Self = Self {
@@ -81,13 +89,28 @@ impl Once<'_> {
         if (self.on)(Report::Opening { artifact: self.name.into(), location: location.clone() }).is_break() {
             return Err(Attempt::Stopped);
         }
-        let source = fetcher.open(location, timing, on_event)?;
+        let source = self.within(fetcher.open(location, timing, on_event)?)?;
         let bytes = source.length.or(self.artifact.size);
         self.right_size(location, source.length)?;
         if (self.on)(Report::Started { location: source.location.clone(), bytes }).is_break() {
             return Err(Attempt::Stopped);
         }
         Ok(source)
+    }
+
+    /// Of a whole device the archive is as much as the catalog says; a digest is over no more than that.
+    fn within(&self, source: Source) -> Result<Source, Attempt<Failure>> {
+        if !self.asked.is_device() {
+            return Ok(source);
+        }
+        match (self.artifact.size, &self.artifact.trust) {
+            (Some(size), _) => Ok(Source { reader: Box::new(source.reader.take(size)), ..source }),
+            (None, Trust::Unverified) => Ok(source),
+            (None, Trust::Sha256(_)) => {
+                let why = "a digest is over the archive alone, and nothing says how long it is on the device";
+                Err(self.refuse(Verdict::NO_SIZE, self.asked, why))
+            }
+        }
     }
 
     /// The catalog knows how many bytes there must be.
@@ -139,7 +162,7 @@ impl Once<'_> {
             }
             Err(refused) => match bound.broken(self.artifact.size) {
                 // A decoder calls that a damaged archive, as it does a broken connection: who reads knows better.
-                Some(why) => Err(self.refuse(Verdict::OTHER_BYTES, &location, &why)),
+                Some(why) => Err(self.refuse(self.of_the_end(Verdict::OTHER_BYTES), &location, &why)),
                 None => {
                     let full = |said| self.is_more_than_said(said, directory.as_fd());
                     Err(self.classify(refused, &location, &flow, &target.name(), limits.bytes, &full))
@@ -173,7 +196,7 @@ impl Once<'_> {
                 self.refuse(Verdict::OTHER_BYTES, location, &why)
             }
             Refused::Consume(error @ UnpackError::Damaged { .. }) => {
-                self.refuse(Verdict::DAMAGED, location, &error.to_string())
+                self.refuse(self.of_the_end(Verdict::DAMAGED), location, &error.to_string())
             }
             Refused::Consume(UnpackError::NoSpace { member, .. }) if is_more_than_said(said) => {
                 let member = clean(&member.to_string_lossy());
@@ -187,6 +210,11 @@ impl Once<'_> {
                 self.unwritten(Verdict::WRITE, location, &error.to_string())
             }
         }
+    }
+
+    /// Behind an archive on a device lies what was there before: it may be no more than that.
+    fn of_the_end(&self, verdict: Verdict) -> Verdict {
+        if self.asked.is_device() && self.artifact.size.is_none() { Verdict::NO_SIZE_SAID } else { verdict }
     }
 
     /// Whether the limit that was met is the catalog's `unpacked`, and not that of the target.

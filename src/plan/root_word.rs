@@ -1,10 +1,11 @@
 //! A root asked for on the kernel command line becomes an entry like any other, so that it goes through the same plan →
 //! load → handover. How the words are written is known to `cmdline`, what an entry is to `catalog`.
 
-use crate::catalog::{Action, Artifact, Boot, Entry, Fstab, Root, RootSize};
-use crate::cmdline::{CmdlineProblem, OnFailure, Params, RootSource, RootWord, Size};
+use crate::catalog::{Action, Artifact, Boot, Entry, Fstab, Root, RootSize, Shared};
+use crate::cmdline::{CmdlineProblem, Dialect, OnFailure, Params, RootSource, RootWord, Size};
 use crate::fetch::Location;
 use crate::verify::Trust;
+use crate::volumes::Tag;
 
 /// Id of the entry made of root words: no catalog can have it.
 pub const ROOT_WORD_ID: &str = "root=";
@@ -16,14 +17,24 @@ impl Params {
     /// The problem for which it is refused; all of them are in `problems`.
     pub fn root_entry(&self) -> Option<Result<Entry, CmdlineProblem>> {
         let root = self.root.as_ref()?.as_ref().map_err(Clone::clone);
-        Some(root.and_then(|word| match &word.source {
-            RootSource::Archive(locations) => Ok(self.entry_of(word, locations)),
-            RootSource::Shared(tag) => Err(CmdlineProblem {
-                word: format!("rootfs={tag}"),
-                cause: "is not in this version".into(),
-                hint: None,
-            }),
+        Some(root.map(|word| match &word.source {
+            RootSource::Archive(locations) => self.entry_of(word, locations),
+            RootSource::Shared(tag) => self.shared_entry(word.dialect, tag),
         }))
+    }
+
+    /// A shared directory is the root: read-only unless `rw` says otherwise; osbuild's initrd starts a shell in it where
+    /// nothing else is named.
+    fn shared_entry(&self, dialect: Dialect, tag: &Tag) -> Entry {
+        let usual = (dialect == Dialect::Shared).then(|| "/bin/sh".to_owned());
+        let shared = Shared {
+            tag: tag.clone(),
+            writable: self.writable == Some(true),
+            init: self.init.clone().or(usual),
+            init_args: self.init_args.clone(),
+        };
+        let (id, title) = (ROOT_WORD_ID.into(), format!("virtiofs:{tag}"));
+        Entry { id, title, help: None, group: None, boot: Boot::Shared(Box::new(shared)) }
     }
 
     fn entry_of(&self, word: &RootWord, locations: &[Location]) -> Entry {
@@ -97,6 +108,35 @@ mod tests {
         let wrong = Params::parse("root=tmpfs:http://a/r rd.tmpfs.sha256=ab");
         assert!(matches!(wrong.root_entry(), Some(Err(_))));
         assert!(Params::parse("quiet").root_entry().is_none());
+    }
+
+    fn shared(dialect: Dialect, text: &str, writable: Option<bool>) -> Shared {
+        let source = RootSource::Shared(Tag::parse("rootfs").unwrap());
+        let word = RootWord { source, dialect, size: None, sha256: None };
+        let params = Params { root: Some(Ok(word)), writable, ..Params::parse(text) };
+        let Boot::Shared(shared) = params.root_entry().unwrap().unwrap().boot else {
+            panic!("a shared root")
+        };
+        *shared
+    }
+
+    #[test]
+    fn a_shared_root_is_read_only_unless_rw_says_otherwise() {
+        for (said, writable) in [(None, false), (Some(false), false), (Some(true), true)] {
+            assert_eq!(shared(Dialect::Shared, "", said).writable, writable);
+        }
+    }
+
+    #[test]
+    fn a_shared_root_starts_what_its_dialect_starts() {
+        let of = |dialect, text| {
+            let shared = shared(dialect, text, None);
+            (shared.init, shared.init_args)
+        };
+        assert_eq!(of(Dialect::Shared, ""), (Some("/bin/sh".into()), vec![]));
+        assert_eq!(of(Dialect::Virtiofs, ""), (None, vec![]), "the usual list");
+        let named = (Some("/run/mnt/t/vm.py".to_owned()), vec!["a".to_owned()]);
+        assert_eq!(of(Dialect::Shared, "init=/run/mnt/t/vm.py -- a"), named);
     }
 
     #[test]

@@ -1,13 +1,46 @@
 //! What can be mounted to read something from it: block devices by name, label or UUID, NFS exports, virtiofs tags.
 //! Names them, finds them, mounts them read-only and unmounts them. What lies on them is read by `fetch`.
 
+mod device;
+mod find;
 mod mounted;
 mod nfs;
+mod probe;
+mod table;
+mod shared;
 mod volume;
 
+use std::fs::File;
+use std::io;
+
+pub use device::Device;
+pub use find::{Found, NotFound, find};
 pub use mounted::{MOUNTS, Mounted, discard_all};
 pub use nfs::{Export, NotAnExport};
+pub use probe::Content;
+pub use shared::{NO_TAG_HINT, may_appear, why_not_mounted};
 pub use volume::{NotAVolume, Volume};
+
+/// Tells what an image or a device holds, as blkid(8) does; nothing if it is nothing known.
+///
+/// # Errors
+/// Of lseek(2).
+pub fn inspect(device: File) -> io::Result<Option<Content>> {
+    Ok(probe::probe(&probe::Image::of(device)?))
+}
+
+/// Name and UUID that the table of a disk with blocks of `sector` bytes gives a partition.
+///
+/// # Errors
+/// Of lseek(2).
+pub fn partition_names(
+    disk: File,
+    sector: u64,
+    partition: u64,
+) -> io::Result<(Option<String>, Option<String>)> {
+    let entry = table::entry(&probe::Image::of(disk)?, sector, partition).unwrap_or_default();
+    Ok((entry.label, entry.uuid))
+}
 
 /// A virtiofs tag: the name under which the host shares a directory. Never empty, `/`, or a way out of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

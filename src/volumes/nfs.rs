@@ -53,6 +53,43 @@ impl Export {
     }
 }
 
+impl Export {
+    /// dracut's spellings: `nfs[4]:SERVER:/PATH[,OPTIONS]`, `nfs[4]:SERVER:/PATH:OPTIONS`, `nfs:OPTIONS:SERVER:/PATH`
+    /// (Anaconda's), an IPv6 server in brackets, and `nfs[4]://…`.
+    ///
+    /// # Errors
+    /// [`NotAnExport`].
+    pub fn parse_dracut(text: &str) -> Result<Self, NotAnExport> {
+        let wrong = |why: &str| {
+            NotAnExport(format!("{why}: write nfs:SERVER:/PATH, such as nfs:10.0.0.1:/srv/images"))
+        };
+        let (kind, rest) = text.split_once(':').ok_or_else(|| wrong("names no NFS export"))?;
+        if rest.starts_with("//") {
+            return Self::parse_url(text);
+        }
+        if !matches!(kind, "nfs" | "nfs4") {
+            return Err(wrong("names no NFS export"));
+        }
+        let (server, path) = rest.split_once(":/").ok_or_else(|| wrong("has no path"))?;
+        let (before, host) = match server.strip_suffix(']').and_then(|s| s.split_once('[')) {
+            Some((before, host)) => (before.trim_end_matches(':'), host),
+            None => server.rsplit_once(':').unwrap_or(("", server)),
+        };
+        if host.is_empty() {
+            return Err(wrong("has no server"));
+        }
+        let (path, after) = path.split_once([',', ':']).unwrap_or((path, ""));
+        let options = before.split(',').chain(after.split(',')).filter(|o| !o.is_empty());
+        Ok(Self {
+            four: kind == "nfs4",
+            host: host.to_owned(),
+            port: None,
+            path: format!("/{path}"),
+            options: options.map(str::to_owned).collect(),
+        })
+    }
+}
+
 impl fmt::Display for Export {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.four { "nfs4://" } else { "nfs://" })?;

@@ -60,7 +60,7 @@ impl Volume {
 }
 
 /// `\x20` and its like (udev's `encode_devnode_name`) become the characters they stand for.
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("\\x") {

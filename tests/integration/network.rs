@@ -113,7 +113,7 @@ fn line(child: &mut Child) -> String {
 fn config(words: &[(&str, &str)]) -> Config {
     let words: Vec<(String, String)> = words.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     let (config, problems) = Config::parse(&words);
-    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(problems, vec![]);
     config
 }
 

@@ -1,6 +1,7 @@
 //! Journeys through a real machine: QEMU, a real kernel, the real initrd. One module a journey, its name the promise.
 //! What they need is made by `make test-vm`, which also runs them one at a time.
 
+mod foreign;
 mod lab;
 mod machine;
 mod screen;
@@ -12,12 +13,15 @@ mod binary_is_static_and_small;
 mod capabilities_owners_and_nodes_survive;
 mod crashing_worker_is_reported;
 mod dhcp_appears_late;
+mod dracut_boots_our_roots;
+mod dracut_with_systemd_boots_our_roots;
 mod e1000_on_the_generic_kernel;
 mod enospc_while_unpacking;
 mod every_failure_ends_as_declared;
 mod gnu_static_boots;
 mod harness_sees_types_and_ends;
 mod initramfs_memory_is_given_back;
+mod initramfs_tools_boots_our_roots;
 mod jobs_end_as_declared;
 mod jobs_leave_nothing;
 mod kexec_carries_the_root;

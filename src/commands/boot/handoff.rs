@@ -31,6 +31,8 @@ pub struct Handoff {
     /// How many boots of this chain there were, this one too.
     pub attempt: u32,
     pub lease: Option<Lease>,
+    /// `proxy=` with its password: the command line of the second stage has it without.
+    pub proxy: Option<String>,
     pub root: HandedRoot,
     /// Whether `/lib/modules` of the initrd holds modules for the root.
     pub modules: bool,

@@ -104,7 +104,7 @@ impl Story {
         let work = |loader: &Loader<'_>| {
             let cmdline = |kernel: &_, way: &_| outlook.cmdline(kernel, way);
             let handoff = |came: &[_], way: &_| outlook.handoff(came, way);
-            let second = Second { cmdline: &cmdline, handoff: &handoff, ca: &outlook.ca };
+            let second = Second { cmdline: &cmdline, handoff: &handoff, ca: &outlook.params.ca };
             load::load_kexec(kexec, &plan.id, loader, &second)
         };
         self.watched(plan, patience, |(handover, ..)| discard(handover), work)

@@ -7,14 +7,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use super::LOG;
-use super::beginning::{complaint, load_drivers, lower_kernel, make_fetcher, open_consoles};
+use super::beginning::{
+    complaint, load_drivers, lower_kernel, make_fetcher, network_complaint, open_consoles,
+};
+use super::breaks;
 use super::course::{Attempt, Course, End, Ended, Hands, Start, Wanted};
 use super::handoff::Handoff;
 use super::report::{self, Part};
 use super::source::{self, NoOffer, Offer};
 use super::words::{Legacy, Word};
-use crate::cmdline::Params;
+use crate::cmdline::{BreakAt, Params};
 use crate::commands::rescue;
 use crate::early::{self, Quiet};
 use crate::fetch::Fetcher;
@@ -28,6 +33,8 @@ use crate::tui::{Answered, Consoles, Screen};
 pub struct Story {
     pub params: Params,
     pub network: Arc<Network>,
+    /// Nothing is booted without an address, even what needs none.
+    pub needs_network: bool,
     pub fetcher: Fetcher,
     pub consoles: Consoles,
     /// What a person should know of the beginning: words that mean nothing, certificates that could not be read.
@@ -35,6 +42,8 @@ pub struct Story {
     /// What a first stage left for this one.
     pub handoff: Option<Handoff>,
     quiet: Option<Quiet>,
+    /// Somebody was in a shell on the way.
+    pub broken_into: bool,
 }
 
 /// Lives the story; its last word is the order.
@@ -42,11 +51,18 @@ pub struct Story {
 /// # Errors
 /// Only what keeps the story from beginning.
 pub fn run() -> Result<ExitCode, Failure> {
-    if let Err(e) = early::log_to(true, Some(Path::new(LOG)), log::LevelFilter::Info) {
+    let text = fs::read_to_string("/proc/cmdline");
+    let handed = Path::new(HANDOFF).exists();
+    let params = Params::parse(text.as_deref().unwrap_or_default()).obeying(handed);
+    let level = if params.debug { log::LevelFilter::Debug } else { log::LevelFilter::Info };
+    if let Err(e) = early::log_to(true, Some(Path::new(LOG)), level) {
         eprintln!("bootjack: early: log: {e}");
     }
+    if let Err(e) = text {
+        log::error!("/proc/cmdline: {e}");
+    }
     std::panic::set_hook(Box::new(|panic| log::error!("the worker panics: {panic}")));
-    let mut story = Story::begin().inspect_err(|failure| Word::Failed(failure.clone()).say())?;
+    let mut story = Story::begin(params).inspect_err(|failure| Word::Failed(failure.clone()).say())?;
     let second = story.handoff.as_ref().map(Handoff::second);
     let legacy = Legacy::read();
     report::add(|report, now| {
@@ -68,12 +84,11 @@ pub fn run() -> Result<ExitCode, Failure> {
 
 impl Story {
     /// Knows the machine, starts the network, takes the consoles.
-    fn begin() -> Result<Self, Failure> {
-        let text = fs::read_to_string("/proc/cmdline").unwrap_or_else(|e| {
-            log::error!("/proc/cmdline: {e}");
-            String::new()
-        });
-        let params = Params::parse(&text);
+    fn begin(mut params: Params) -> Result<Self, Failure> {
+        match fs::read("/proc/1/cmdline") {
+            Ok(handed) => params.as_handed(&handed),
+            Err(e) => log::warn!("/proc/1/cmdline: {e}"),
+        }
         let mut notices: Vec<String> = params.problems.iter().map(complaint).collect();
         let handoff = Handoff::read().unwrap_or_else(|e| {
             // The words of the command line name the root, too: what else was handed on is lost.
@@ -81,12 +96,22 @@ impl Story {
             None
         });
         if let Some(handoff) = &handoff {
+            match handoff.proxy.as_deref().map(Url::parse).transpose() {
+                Ok(proxy) => params.proxy = proxy.or(params.proxy),
+                Err(e) => notices.push(format!("{HANDOFF}: the proxy: {e}")),
+            }
             report::begin(handoff);
         }
+        if params.break_at.contains(&BreakAt::Start) {
+            breaks::before_anything(&mut notices);
+        }
         Word::Doing("bringing up the network".into()).say();
-        let (config, complaints) = net::Config::parse(&params.network);
-        notices.extend(complaints);
+        let (config, problems) = net::Config::parse(&params.network);
+        let complaints: Vec<String> = problems.iter().map(network_complaint).collect();
+        let needs_network = config.needed;
         let network = Network::start(config).map_err(|e| Failure::new(Phase::Network, "netlink", e))?;
+        complaints.iter().for_each(|complaint| network.remark(complaint.clone()));
+        notices.extend(complaints);
         Word::Doing("loading drivers".into()).say();
         report::add(|report, now| report.begin(Part::Drivers, now));
         load_drivers();
@@ -95,7 +120,9 @@ impl Story {
         let consoles = open_consoles(&params, &mut notices);
         let fetcher = make_fetcher(&params, &mut notices)?;
         notices.iter().for_each(|notice| log::warn!("{notice}"));
-        Ok(Self { params, network: Arc::new(network), fetcher, consoles, notices, handoff, quiet })
+        let network = Arc::new(network);
+        let broken_into = false;
+        Ok(Self { params, network, needs_network, fetcher, consoles, notices, handoff, quiet, broken_into })
     }
 
     /// A key was pressed: somebody is there, whatever becomes of this worker.
@@ -108,15 +135,26 @@ impl Story {
     /// A shell on the console that asked for it, with the kernel's messages as they were.
     ///
     /// # Errors
-    /// There is none in the initrd, or no console for it.
+    /// There is none in the initrd, or no console for it, or nobody may have one.
     pub fn shell(&mut self, console: Option<usize>) -> Result<(), Failure> {
+        self.shell_about(console, "")
+    }
+
+    /// The same with a line about what it is for.
+    ///
+    /// # Errors
+    /// As of [`Story::shell`].
+    pub fn shell_about(&mut self, console: Option<usize>, about: &str) -> Result<(), Failure> {
+        if self.params.forbids_shell() {
+            return Err(Failure::because(Phase::Worker, "shell", "panic= or bootjack.shell=0 forbids it"));
+        }
         let Some(tty) = self.consoles.path(console.unwrap_or(0)).map(Path::to_owned) else {
             return Err(Failure::because(Phase::Worker, "shell", "there is no console for it"));
         };
         Word::Doing(format!("in a shell on {}", tty.display())).say();
         self.consoles.give_back();
         self.quiet = None;
-        let ended = rescue::shell(&tty);
+        let ended = rescue::shell(&tty, about);
         self.quiet = lower_kernel();
         self.consoles.take();
         let status =
@@ -192,7 +230,7 @@ impl Hands for Story {
     }
 
     fn was_touched(&mut self) -> bool {
-        self.consoles.was_touched()
+        std::mem::take(&mut self.broken_into) | self.consoles.was_touched()
     }
 
     fn say(&mut self, word: Word) {

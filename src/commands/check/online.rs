@@ -25,9 +25,8 @@ pub(super) fn problems(file: &CatalogFile, fetcher: &Fetcher) -> Vec<Problem> {
     let artifacts = catalog::artifacts(text, file.base());
     let mut seen = HashSet::new();
     let all = artifacts.iter().flat_map(|a| &a.mirrors).map(|m| &m.location);
-    // What comes with an initrd is nowhere else.
-    let wanted: Vec<&Location> =
-        all.filter(|l| !matches!(l, Location::Initramfs(_)) && seen.insert(*l)).collect();
+    // What comes with an initrd or lies on a machine's disks is nowhere else.
+    let wanted: Vec<&Location> = all.filter(|l| !l.is_of_the_machine() && seen.insert(*l)).collect();
     let answers = ask_all(&wanted, fetcher);
     artifacts.iter().flat_map(|artifact| judge(text, artifact, &answers)).collect()
 }

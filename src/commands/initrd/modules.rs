@@ -15,6 +15,7 @@ use crate::drivers::{Index, Module, Texts, module_name};
 const LISTS: &[(&str, &str)] = &[
     ("net", include_str!("../../../initrd/net.list")),
     ("storage", include_str!("../../../initrd/storage.list")),
+    ("virtiofs", include_str!("../../../initrd/virtiofs.list")),
     ("input", include_str!("../../../initrd/input.list")),
     ("watchdog", include_str!("../../../initrd/watchdog.list")),
 ];

@@ -215,6 +215,12 @@ impl World {
         }
     }
 
+    /// Whoever is in it types what is no key of ours.
+    fn in_a_shell(&mut self) {
+        self.now += self.chance.within(300);
+        self.model.key(self.now, KeyCode::Null);
+    }
+
     fn run(&mut self, attempt: &Attempt, job: &Job) -> Ended<Loaded> {
         for word in attempt.job_begins(&job.on_failure) {
             self.say(word);
@@ -246,6 +252,14 @@ impl World {
                 Ok(true) => {}
                 Ok(false) => return Some(Ended::Stopped),
                 Err(failure) => return Some(Ended::Failed { failure, again: true }),
+            }
+        }
+        if !attempt.breaks.is_empty() {
+            self.in_a_shell();
+            self.touched = true;
+            if self.chance.one_in(4) {
+                let failure = Failure::because(Phase::Handover, &attempt.entry.id, "no init that can run");
+                return Some(Ended::Failed { failure, again: true });
             }
         }
         let time = self.chance.within(90);
@@ -337,16 +351,15 @@ impl Hands for World {
                 Some(ended) => ended,
                 None => self.run(attempt, job),
             },
-            Boot::Shell | Boot::Local => unreachable!("no such entry in a setting"),
+            Boot::Shell | Boot::Local | Boot::Shared(_) => unreachable!("no such entry in a setting"),
         };
         self.model.boot_ended(&ended, self.touched);
         ended
     }
 
     fn shell(&mut self, _: Option<usize>) -> Result<(), Failure> {
-        // Whoever is in it types what is no key of ours.
-        self.now += self.chance.within(300);
-        self.model.key(self.now, KeyCode::Null);
+        self.model.asks_for_shell();
+        self.in_a_shell();
         if self.chance.one_in(5) {
             return Err(Failure::because(Phase::Worker, "shell", "there is none"));
         }

@@ -1,0 +1,179 @@
+//! Files on a block device, and the device itself: looked for until it is there, mounted so that nothing is ever written
+//! to it. Which device is meant is `volumes`'.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::mount::MountFlags;
+
+use super::error::seconds;
+use super::{Config, Event, FetchError, Location, OnEvent, Source, Timing, file, mounted};
+use crate::volumes::{self, Content, Found, Mounted, NotFound, Volume};
+
+/// A device that is not there is looked for so often: disks behind USB and SAS take seconds to appear.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Opens a file on the volume, or the volume itself.
+pub(super) fn open(
+    volume: &Volume,
+    path: Option<&Path>,
+    location: &Location,
+    config: &Config,
+    timing: &Timing,
+    on: OnEvent<'_>,
+) -> Result<Source, FetchError> {
+    let found = wait(volume, location, config, timing, on)?;
+    let device = &found.device;
+    let Some(path) = path else {
+        let opened = File::open(&device.path).map_err(|e| permanent(location, &format!("opening: {e}")))?;
+        return file::device(opened, location);
+    };
+    let name = device.path.display();
+    let content = device.content.as_ref().ok_or_else(|| {
+        let why = device.unreadable.as_deref().unwrap_or("there is no file system on it that is known");
+        permanent(location, &format!("{name}: {why}"))
+    })?;
+    let mounted = mount(&found, content).map_err(|why| permanent(location, &format!("{name}: {why}")))?;
+    if content.unclean {
+        log::warn!("{location}: {name} was not unmounted cleanly: what was written last is not seen");
+    }
+    mounted::open(mounted, path, location).map_err(|error| match error {
+        FetchError::Permanent(text) => FetchError::Permanent(format!("{text} ({name}, {})", content.kind)),
+        other => other,
+    })
+}
+
+/// Looks until the device is there, or the time for one try, or the time that was asked for, is over.
+fn wait(
+    volume: &Volume,
+    location: &Location,
+    config: &Config,
+    timing: &Timing,
+    on: OnEvent<'_>,
+) -> Result<Found, FetchError> {
+    let begun = Instant::now();
+    let most = config.device_wait.unwrap_or(timing.connect);
+    let mut said = Duration::ZERO;
+    let mut times = 0;
+    loop {
+        let why = match volumes::find(volume) {
+            Ok(found) => return Ok(found),
+            Err(why @ NotFound::None { .. }) => why,
+            Err(why) => return Err(permanent(location, &why.to_string())),
+        };
+        let waited = begun.elapsed();
+        let text = || format!("{location}: {why} (waited {})", seconds(waited));
+        if waited >= most {
+            return Err(match config.device_wait {
+                // It was said how long, and trying again would double it.
+                Some(_) => FetchError::Permanent(text()),
+                None => FetchError::Transient { text: text(), silent: waited, retry_after: None },
+            });
+        }
+        // A wait of minutes is seen, as tries are.
+        let event = if waited.saturating_sub(said) >= timing.connect {
+            (said, times) = (waited, times + 1);
+            let left = most.saturating_sub(waited);
+            Event::Retry { location: location.clone(), error: text(), attempt: times, wait: Duration::ZERO, budget_left: left }
+        } else {
+            Event::Tick
+        };
+        if on(event).is_break() {
+            return Err(FetchError::Stopped);
+        }
+        std::thread::sleep(AGAIN.min(most.saturating_sub(waited)));
+    }
+}
+
+/// Mounts a file system so that neither a file nor a journal is written: what it says was not in order when it was left
+/// stays as it is. Options: Documentation/filesystems and Documentation/admin-guide of the kernel.
+fn mount(found: &Found, content: &Content) -> Result<Mounted, String> {
+    let (kind, options) = match content.kind {
+        // One driver for all three.
+        "ext2" | "ext3" | "ext4" => ("ext4", "noload"),
+        // A copy of a disk has the UUID of the disk, and both may be there.
+        "xfs" => ("xfs", "norecovery,nouuid"),
+        "btrfs" => ("btrfs", "rescue=nologreplay"),
+        "f2fs" => ("f2fs", "norecovery"),
+        "vfat" => ("vfat", "utf8"),
+        "iso9660" => ("iso9660", "iocharset=utf8"),
+        kind @ ("exfat" | "squashfs" | "erofs") => (kind, ""),
+        other => return Err(format!("it holds {other}, which is no file system that can be mounted")),
+    };
+    let others = found.others.iter().map(|other| format!("device={}", other.display()));
+    let options: Vec<String> = std::iter::once(options.to_owned()).chain(others).collect();
+    let source = found.device.path.to_str().ok_or("its name is no text")?;
+    Mounted::mount(source, kind, MountFlags::RDONLY, &options.join(",")).map_err(|e| in_words(&e, kind))
+}
+
+fn in_words(error: &io::Error, kind: &str) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::NODEV) => {
+            format!("mounting: this kernel has no {kind}: was this initrd made with --drivers storage?")
+        }
+        Some(Errno::BUSY) => format!("mounting: {error}: it is in use; name the file where it is mounted"),
+        _ => format!("mounting {kind}: {error}: the kernel's log says more"),
+    }
+}
+
+fn permanent(location: &Location, why: &str) -> FetchError {
+    FetchError::Permanent(format!("{location}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+    use std::sync::Mutex;
+
+    const NONE: &str = "LABEL=bootjack-test-no-such-label:/r.tar";
+
+    fn opened(config: &Config, connect: u64, on: OnEvent<'_>) -> FetchError {
+        let location = Location::parse(NONE).unwrap();
+        let Location::Volume { volume, file } = &location else { panic!("a volume") };
+        let connect = Duration::from_millis(connect);
+        let timing = Timing { connect, stall: connect };
+        let opened = open(volume, file.as_deref(), &location, config, &timing, on);
+        opened.map(|source| source.location).expect_err("nothing has that label")
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_waited_for_as_long_as_a_try_may_take() {
+        let ticks = Mutex::new(0);
+        let on = |event| {
+            assert_eq!(event, Event::Tick);
+            *ticks.lock().unwrap() += 1;
+            ControlFlow::Continue(())
+        };
+        let FetchError::Transient { text, silent, .. } = opened(&Config::default(), 500, &on) else {
+            panic!("it may come later")
+        };
+        assert!(silent >= Duration::from_millis(500) && silent < Duration::from_secs(5), "{silent:?}");
+        assert!(text.starts_with(NONE) && text.contains("block device"), "{text}");
+        assert!(*ticks.lock().unwrap() >= 2);
+    }
+
+    #[test]
+    fn a_wait_of_a_length_that_was_asked_for_is_seen_and_final() {
+        let retries = Mutex::new(Vec::new());
+        let on = |event| {
+            if let Event::Retry { attempt, .. } = event {
+                retries.lock().unwrap().push(attempt);
+            }
+            ControlFlow::Continue(())
+        };
+        let config = Config { device_wait: Some(Duration::from_millis(700)), ..Config::default() };
+        assert!(matches!(opened(&config, 200, &on), FetchError::Permanent(_)));
+        assert_eq!(retries.lock().unwrap()[..2], [1, 2]);
+        let at_once = Config { device_wait: Some(Duration::ZERO), ..Config::default() };
+        assert!(matches!(opened(&at_once, 60_000, &on), FetchError::Permanent(_)));
+    }
+
+    #[test]
+    fn a_wait_for_a_device_ends_when_told_to_stop() {
+        assert_eq!(opened(&Config::default(), 60_000, &|_| ControlFlow::Break(())), FetchError::Stopped);
+    }
+}
