@@ -22,7 +22,7 @@ packages() {
         echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd $makers $servers"
         ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
-    bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3" ;;
+    bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3 e2fsprogs nfs-ganesha nfs-ganesha-vfs" ;;
     *) echo "lab/need.sh: unknown group $1" >&2 && exit 2 ;;
     esac
 }

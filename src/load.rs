@@ -3,6 +3,7 @@
 
 mod bytes;
 mod failure;
+mod fitting;
 mod interfaces;
 mod kexec;
 mod modules;
@@ -29,6 +30,7 @@ use crate::handover::shared::Shared;
 use crate::plan::{ModulesFrom, RootPlan, mib};
 use crate::verify::{Sha256, Trust, Verified};
 pub use failure::{Failure, Phase, clean};
+pub use fitting::{Absent, Fitted};
 pub use kexec::{Second, load_kexec};
 pub use modules::{ModulesOfRoot, copy_of_initrd};
 use once::{Once, Verdict};
@@ -123,6 +125,8 @@ pub struct Came {
     pub artifacts: Vec<Fetched>,
     /// Whether the root has modules for the kernel it will run on; absent where there is no root yet.
     pub modules: Option<ModulesOfRoot>,
+    /// What in the root did not fit this machine.
+    pub fitted: Fitted,
 }
 
 /// What a load needs beside its plan.
@@ -163,6 +167,7 @@ pub fn load(
 pub fn finish(made: Made<Verified<Root>>, plan: &RootPlan, id: &str) -> Result<(Handover, Came), LoadError> {
     let Made { root, beside, mut came } = made;
     let at = root.get().path();
+    came.fitted = fitting::of(root.get(), plan.fstab)?;
     shared::can_move_into(at, id)?;
     let init = shared::find_init(at, id, &beside, (&plan.inits, plan.init_named), &plan.init_args)?;
     if plan.modules == ModulesFrom::Initrd && came.modules == Some(ModulesOfRoot::Missing) {
@@ -210,7 +215,7 @@ pub fn load_root_at(
     };
     let (tree, fetched) =
         fetch_into(&mut root, &plan.archive, ROOT, &limits, loader).map_err(|e| e.of(id))?;
-    let mut came = Came { artifacts: vec![fetched], modules: None };
+    let mut came = Came { artifacts: vec![fetched], ..Came::default() };
     let (tree, modules) = modules::give(tree.map(|_| root), plan, &mut came.artifacts, loader)?;
     came.modules = Some(modules);
     Ok((tree, came))

@@ -7,7 +7,7 @@ mod root_word;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Initrd, Job, Kexec, Root, RootSize, Shared};
+use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize, Shared};
 use crate::fetch::Location;
 use crate::machine::Machine;
 use crate::net::Mac;
@@ -56,6 +56,8 @@ pub struct RootPlan {
     pub modules: ModulesFrom,
     /// The interface that the root's ifupdown is to bring up, if it has no other way: ramroot does that.
     pub interface: Option<Mac>,
+    /// What is done with lines of its fstab that ask for what is not there.
+    pub fstab: Fstab,
 }
 
 /// A directory that the host shares, to mount and to start: it costs no memory, and nobody vouches for it.
@@ -271,6 +273,7 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             init_args: root.init_args.clone(),
             modules: root.modules.clone().map_or(ModulesFrom::Nowhere, ModulesFrom::Artifact),
             interface: None,
+            fstab: root.fstab,
         }),
     }
 }
@@ -405,7 +408,8 @@ mod tests {
             unpacked,
             entries,
         };
-        let root = Root { archive, size, init: None, init_args: vec![], modules: None };
+        let root =
+            Root { archive, size, init: None, init_args: vec![], modules: None, fstab: Fstab::default() };
         let boot = Boot::SwitchRoot(Box::new(root));
         Entry { id: "a".into(), title: "A".into(), help: None, group: None, boot }
     }

@@ -111,6 +111,18 @@ pub struct Root {
     pub init_args: Vec<String>,
     /// Modules for the running kernel, for a root that has none; those of a second kernel are in [`Kexec`].
     pub modules: Option<Artifact>,
+    pub fstab: Fstab,
+}
+
+/// What is done with lines of the root's `etc/fstab` whose device is not there: systemd waits 90 s for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fstab {
+    /// They are named, and stay.
+    #[default]
+    Keep,
+    /// They are named, and left out.
+    Drop,
 }
 
 /// A shared directory as a root, and what starts in it.

@@ -2,7 +2,7 @@
 //! load → handover. How the words are written is known to `cmdline`, what an entry is to `catalog`.
 
 use super::{ModulesFrom, RootPlan};
-use crate::catalog::{Action, Artifact, Boot, Entry, Root, RootSize, Shared};
+use crate::catalog::{Action, Artifact, Boot, Entry, Fstab, Root, RootSize, Shared};
 use crate::cmdline::{CmdlineProblem, Dialect, OnFailure, Params, RootSource, RootWord, Size};
 use crate::fetch::Location;
 use crate::net::Mac;
@@ -60,7 +60,7 @@ impl Params {
         };
         let size = word.size.map_or(RootSize::Percent(80), RootSize::from);
         let (init, init_args) = (self.init.clone(), self.init_args.clone());
-        let root = Root { archive, size, init, init_args, modules: None };
+        let root = Root { archive, size, init, init_args, modules: None, fstab: Fstab::default() };
         let title = locations.first().map(ToString::to_string).unwrap_or_default();
         let boot = Boot::SwitchRoot(Box::new(root));
         Entry { id: ROOT_WORD_ID.into(), title, help: None, group: None, boot }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use bootjack::catalog::{Action, Artifact, Boot, Carry, Catalog, Entry, Initrd, Job, Kexec, Root, RootSize};
+use bootjack::catalog::{
+    Action, Artifact, Boot, Carry, Catalog, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize,
+};
 use bootjack::fetch::Location;
 use bootjack::handover::run::End;
 use bootjack::load::{self, Phase, Report};
@@ -87,7 +89,14 @@ fn entry(id: &str, title: &str, group: &str, help: &str, boot: Boot) -> Entry {
 
 fn switch_root(archive: Artifact) -> Boot {
     let (size, init, init_args) = (RootSize::Percent(80), None, vec![]);
-    Boot::SwitchRoot(Box::new(Root { archive, size, init, init_args, modules: None }))
+    Boot::SwitchRoot(Box::new(Root {
+        archive,
+        size,
+        init,
+        init_args,
+        modules: None,
+        fstab: Fstab::default(),
+    }))
 }
 
 /// A rack's catalog with an entry of every kind.
@@ -201,6 +210,7 @@ fn kernels_and_a_job() -> MenuModel {
         init: None,
         init_args: vec![],
         modules: None,
+        fstab: Fstab::default(),
     };
     let kexec = Kexec {
         kernel: file("vmlinuz", 8),

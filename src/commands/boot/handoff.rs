@@ -8,7 +8,7 @@ use std::path::Path;
 use super::course::Second;
 use super::words::Policy;
 use crate::archive::carried::MEMBER;
-use crate::catalog::{Artifact, Boot, Entry, Root, RootSize};
+use crate::catalog::{Artifact, Boot, Entry, Fstab, Root, RootSize};
 use crate::fetch::Location;
 use crate::load::HANDOFF;
 use crate::net::Lease;
@@ -52,6 +52,8 @@ pub struct HandedRoot {
     pub root_size: RootSize,
     pub init: Option<String>,
     pub init_args: Vec<String>,
+    #[serde(default)]
+    pub fstab: Fstab,
 }
 
 impl Handoff {
@@ -130,7 +132,7 @@ impl Handoff {
             entries: root.entries,
         };
         let (init, init_args) = (root.init.clone(), root.init_args.clone());
-        let boot = Root { archive, size: root.root_size, init, init_args, modules: None };
+        let boot = Root { archive, size: root.root_size, init, init_args, modules: None, fstab: root.fstab };
         Entry {
             id: self.id.clone(),
             title: self.title.clone(),
@@ -153,6 +155,7 @@ impl HandedRoot {
             root_size: root.size,
             init: root.init.clone(),
             init_args: root.init_args.clone(),
+            fstab: root.fstab,
         }
     }
 }

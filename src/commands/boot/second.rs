@@ -148,7 +148,7 @@ fn speed(path: &Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Action, Artifact, Boot, Carry, Root};
+    use crate::catalog::{Action, Artifact, Boot, Carry, Fstab, Root};
     use crate::plan::Numbers;
     use crate::verify::Trust;
     use std::time::Duration;
@@ -169,6 +169,7 @@ mod tests {
             init: None,
             init_args: vec!["a b".into()],
             modules: None,
+            fstab: Fstab::default(),
         };
         let kexec = Kexec {
             kernel: artifact("http://a/vmlinuz"),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent};
 
 use super::chance::Chance;
-use crate::catalog::{Action, Artifact, Boot, Carry, Catalog, Entry, Job, Kexec, Parsed, Root, RootSize};
+use crate::catalog::{
+    Action, Artifact, Boot, Carry, Catalog, Entry, Fstab, Job, Kexec, Parsed, Root, RootSize,
+};
 use crate::cmdline::Params;
 use crate::fetch::Location;
 use crate::verify::Trust;
@@ -190,6 +192,7 @@ fn entry(chance: &mut Chance, id: &str) -> Entry {
         init: None,
         init_args: vec![],
         modules: None,
+        fstab: Fstab::default(),
     };
     let boot = match id {
         "off" => Boot::PowerOff,
