@@ -7,7 +7,9 @@ mod root_word;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize, Shared};
+use crate::catalog::{
+    Action, Artifact, Boot, Carry, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize, Shared,
+};
 use crate::fetch::Location;
 use crate::machine::Machine;
 use crate::net::Mac;

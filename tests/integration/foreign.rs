@@ -154,7 +154,10 @@ fn the_glue_is_told_what_a_root_needs() {
     assert_eq!(ask("root=tmpfs:file:/r.tar"), facts("/r.tar", "no", ""));
     assert_eq!(ask("root=tmpfs:file:/r.tar root=tmpfs:https://a/r"), facts("/r.tar", "yes", ""));
     assert_eq!(ask("rd.container.rootfs=ftp://a/r"), facts("ftp://a/r", "yes", ""));
-    assert_eq!(ask("root=tmpfs:NFS=nfs:a:/b rd.tmpfs.imgfile=r.tar").1.lines().nth(1), Some("BOOTJACK_NETWORK=yes"));
+    assert_eq!(
+        ask("root=tmpfs:NFS=nfs:a:/b rd.tmpfs.imgfile=r.tar").1.lines().nth(1),
+        Some("BOOTJACK_NETWORK=yes")
+    );
     assert_eq!(ask("boot=ramdisk"), facts("initramfs:/ramroot.xz", "no", ""));
     assert_eq!(
         ask("root=tmpfs:LABEL=images rd.tmpfs.imgfile=r.tar"),

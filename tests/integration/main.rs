@@ -20,6 +20,6 @@ mod screens;
 mod serve;
 mod tftp;
 mod trees;
-mod volumes;
 mod vm;
+mod volumes;
 mod with;

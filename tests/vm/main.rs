@@ -1,8 +1,8 @@
 //! Journeys through a real machine: QEMU, a real kernel, the real initrd. One module a journey, its name the promise.
 //! What they need is made by `make test-vm`, which also runs them one at a time.
 
-mod foreign;
 mod disks;
+mod foreign;
 mod lab;
 mod machine;
 mod nfs;

@@ -38,9 +38,13 @@ fn an_export_of_a_container_with_the_fstab_of_a_server_boots_at_once() {
     vm.expect("demo login:");
     vm.type_keys("root\r");
     vm.expect("# ");
-    vm.type_keys("echo MODE $(stat -c %a /) CONTAINER $(systemd-detect-virt -c) MOUNTED $(findmnt -no SIZE /mnt)\r");
+    vm.type_keys(
+        "echo MODE $(stat -c %a /) CONTAINER $(systemd-detect-virt -c) MOUNTED $(findmnt -no SIZE /mnt)\r",
+    );
     vm.expect("MODE 755 CONTAINER none MOUNTED 1M");
-    vm.type_keys("echo WAITING $(systemctl list-jobs --no-legend | grep -c device) OF $(grep -c '^#' /etc/fstab)\r");
+    vm.type_keys(
+        "echo WAITING $(systemctl list-jobs --no-legend | grep -c device) OF $(grep -c '^#' /etc/fstab)\r",
+    );
     vm.expect("WAITING 0 OF 2");
     let count = |text: &str| format!("$(grep -o '{text}' /run/bootjack/report.json | wc -l)");
     let counts = format!("{} {}", count("here: left out"), count("dockerenv was taken away"));

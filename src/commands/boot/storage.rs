@@ -83,7 +83,8 @@ impl Story {
     fn look_for(&mut self, word: &str) -> Result<Option<Locked>, Shut> {
         Word::Doing(format!("waiting for the encrypted device {word}")).say();
         let named = format!("rd.luks.uuid={word}");
-        let mut screen = Passphrase::looking_for(&named, APPEARS, source::header(&self.network));
+        let mut screen =
+            Passphrase::looking_for(&named, APPEARS, source::header(&self.network, &self.fetcher));
         let assembly = self.params.assembly.clone();
         let looked = self.meanwhile(&mut screen, "luks", |go_on| look(word, &assembly, go_on))?;
         let failed = |cause: String| Failure::because(Phase::Fetch, &named, cause);
@@ -105,7 +106,8 @@ impl Story {
         Word::Doing(format!("waiting for the passphrase of {device}")).say();
         let patience = patience.map(|left| left.max(LEAST));
         let failed = |cause: String| Failure::because(Phase::Fetch, &device, cause);
-        let mut screen = Passphrase::new(locked, TRIES, patience, source::header(&self.network));
+        let mut screen =
+            Passphrase::new(locked, TRIES, patience, source::header(&self.network, &self.fetcher));
         loop {
             let answered = self.consoles.ask(&mut screen, &mut |_| None);
             self.touched(answered.console);
