@@ -50,7 +50,7 @@ fn whatever_happens_in_whatever_order_ends_as_declared() {
 
 #[test]
 fn whatever_the_ancestors_words_say_of_failures_and_shells_is_kept() {
-    (0..LIVES).for_each(|seed| check(seed, live_under_orders(seed)));
+    (0..LIVES / 2).for_each(|seed| check(seed, live_under_orders(seed)));
 }
 
 /// Each of their words decides lives; else the promises about them would be kept by chance.

@@ -382,6 +382,11 @@ impl Model {
         }
     }
 
+    /// No screen was left yet.
+    pub fn is_at_the_beginning(&self) -> bool {
+        self.left.is_none()
+    }
+
     /// Before there was a screen; after one a key did it.
     pub fn leaves_shell(&mut self) {
         if self.left.is_none() {
@@ -543,7 +548,7 @@ impl Model {
     pub fn second_stage(&mut self, at: Duration, second: &Second) {
         self.note(at, format!("a second kernel, attempt {}", second.attempt));
         self.kernels += 1;
-        self.mourns = false;
+        (self.mourns, self.left) = (false, None);
         if !second.attended {
             // It was pressed while the kernel was loaded, and ended with the first stage.
             self.last_key = None;

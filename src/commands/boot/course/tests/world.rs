@@ -48,7 +48,7 @@ pub struct World {
     keys: VecDeque<(Duration, KeyEvent)>,
     deaths: VecDeque<Duration>,
     touched: bool,
-    /// A shell interrupted a boot of this kernel.
+    /// A shell interrupted a boot; once in a life, as somebody has to come and leave it.
     broke: bool,
     legacy: Legacy,
     second: Option<Second>,
@@ -82,11 +82,10 @@ impl World {
     /// Lives until a system runs, the machine restarts or is off, or nothing more happens.
     pub fn live(&mut self) {
         loop {
-            let start = Start {
-                params: self.setting.params.clone(),
-                legacy: self.legacy.clone(),
-                second: self.second.clone(),
-            };
+            let mut params = self.setting.params.clone();
+            // A second kernel's command line has no such word.
+            params.shell &= self.second.is_none();
+            let start = Start { params, legacy: self.legacy.clone(), second: self.second.clone() };
             let mut course = Course::new(start);
             let lived = catch_unwind(AssertUnwindSafe(|| course.live(self)));
             match lived {
@@ -119,7 +118,7 @@ impl World {
             End::Loaded(Loaded::Kernel(second)) => {
                 self.now += Duration::from_secs(5);
                 self.kernel = self.now;
-                (self.legacy, self.broke) = (Legacy::default(), false);
+                self.legacy = Legacy::default();
                 self.model.second_stage(self.now, &second);
                 (self.second, self.used_up, self.carried) = (Some(*second), false, self.chance.one_in(2));
                 return false;
@@ -367,7 +366,8 @@ impl Hands for World {
     fn shell(&mut self, _: Option<usize>) -> Result<(), Failure> {
         self.model.asks_for_shell();
         self.now += self.chance.within(300);
-        if self.chance.one_in(5) {
+        // What follows the failure of the first shell is what was asked for, not what failed.
+        if self.chance.one_in(5) && !self.model.is_at_the_beginning() {
             return Err(Failure::because(Phase::Worker, "shell", "there is none"));
         }
         self.in_a_shell();
