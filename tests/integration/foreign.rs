@@ -211,7 +211,7 @@ fn make_install_puts_all_in_its_place_and_uninstall_takes_it_away() {
     for place in [
         "/usr/sbin/bootjack",
         "/usr/lib/dracut/modules.d/90bootjack/module-setup.sh",
-        "/usr/lib/dracut/modules.d/90bootjack/bootjack-generator",
+        "/usr/lib/dracut/modules.d/90bootjack/unpack-bootjack.sh",
         "/usr/share/initramfs-tools/hooks/bootjack",
         "/usr/share/initramfs-tools/scripts/bootjack",
         "/usr/share/initramfs-tools/scripts/init-premount/bootjack",

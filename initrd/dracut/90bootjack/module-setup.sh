@@ -2,7 +2,7 @@
 # Puts bootjack into an initrd of dracut, so that root=tmpfs:…, rd.container.rootfs= and boot=ramdisk ramroot= boot:
 # docs/foreign.md. With other roots nothing is changed.
 # These functions are called by dracut.
-# shellcheck disable=SC2154 # moddir, initdir, systemdutildir are dracut's
+# shellcheck disable=SC2154 # moddir is dracut's
 
 # Only when asked for: `dracut --add bootjack`.
 check() {
@@ -35,9 +35,6 @@ install() {
     inst_simple "$(find_binary bootjack)" /usr/sbin/bootjack
     inst_hook cmdline 30 "$moddir/parse-bootjack.sh"
     inst_hook pre-mount 50 "$moddir/unpack-bootjack.sh"
-    if dracut_module_included systemd; then
-        inst_script "$moddir/bootjack-generator" "$systemdutildir/system-generators/bootjack-generator"
-    fi
     if dracut_module_included systemd-networkd && ! dracut_module_included network-legacy; then
         dwarn "bootjack: the network will not come up: dracut --add 'network-legacy bootjack'"
     fi

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Sourced by dracut, pre-mount hook 50: network and devices are there, and the mount hooks, which would try again and
-# again, find a root that is mounted. A failure is the end: dracut's die, never half a root.
+# Sourced by dracut, pre-mount hook 50: network and devices are there, and whoever mounts a root finds one that is mounted:
+# the mount hooks, which would try again and again, and the sysroot.mount that systemd makes of root=tmpfs:…, which could
+# only fail. A failure is the end: dracut's die, never half a root.
 # shellcheck disable=SC2154 # dracut's variables
 
 bootjack_has_release() {
