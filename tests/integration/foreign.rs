@@ -20,6 +20,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("tree/etc")).unwrap();
         fs::write(dir.path().join("tree/etc/marker"), "the root that was packed").unwrap();
+        fs::write(dir.path().join("tree/large"), [1; 1 << 16]).unwrap();
         let packed = bootjack(&["pack", &path(&dir, "tree"), "-o", &path(&dir, "root.tar.zst")]);
         assert!(packed.status.success(), "{}", err(&packed));
         let sha256 = Sha256::of(&fs::read(dir.path().join("root.tar.zst")).unwrap()).to_string();
@@ -131,6 +132,8 @@ fn other_roots_are_left_alone() {
         "root=live:http://a/x.squashfs boot=live",
         "root=nfs:a:/b ip=dhcp",
         "root=virtiofs:tag",
+        "root=virtiofs:a/b",
+        "rootfs=tag root=/dev/vda1",
         "root=tmpfs",
         "boot=casper",
         "bootjack.timeout=x root=/dev/vda1",
@@ -147,9 +150,16 @@ fn the_glue_is_told_what_a_root_needs() {
     let facts = |root: &str, network: &str, devices: &str| {
         (0, format!("BOOTJACK_ROOT='{root}'\nBOOTJACK_NETWORK={network}\nBOOTJACK_DEVICES='{devices}'\n"))
     };
-    assert_eq!(ask("root=tmpfs:http://u:secret@a/r ip=dhcp"), facts("http://u:xxx@a/r", "yes", ""));
-    assert_eq!(ask("root=tmpfs:file:/r.tar"), facts("file:/r.tar", "no", ""));
-    assert_eq!(ask("root=tmpfs:file:/r.tar root=tmpfs:https://a/r"), facts("file:/r.tar", "yes", ""));
+    assert_eq!(ask("root=tmpfs:http://u:secret@a/r ip=dhcp"), facts("http://u:***@a/r", "yes", ""));
+    assert_eq!(ask("root=tmpfs:file:/r.tar"), facts("/r.tar", "no", ""));
+    assert_eq!(ask("root=tmpfs:file:/r.tar root=tmpfs:https://a/r"), facts("/r.tar", "yes", ""));
+    assert_eq!(ask("rd.container.rootfs=ftp://a/r"), facts("ftp://a/r", "yes", ""));
+    assert_eq!(ask("root=tmpfs:NFS=nfs:a:/b rd.tmpfs.imgfile=r.tar").1.lines().nth(1), Some("BOOTJACK_NETWORK=yes"));
+    assert_eq!(ask("boot=ramdisk"), facts("initramfs:/ramroot.xz", "no", ""));
+    assert_eq!(
+        ask("root=tmpfs:LABEL=images rd.tmpfs.imgfile=r.tar"),
+        facts("LABEL=images:/r.tar", "no", "/dev/disk/by-label/images")
+    );
     assert_eq!(ask("root=tmpfs:http://a/r rd.tmpfs.size=0").0, 1);
 }
 
