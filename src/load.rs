@@ -264,7 +264,7 @@ impl Tries<'_> {
         let Self { artifact, name, loader } = *self;
         let on = loader.on;
         let began = Instant::now();
-        let said = RefCell::new(vec![Verdict::FETCH; artifact.locations.len()]);
+        let said = RefCell::new(artifact.locations.iter().map(Verdict::before).collect::<Vec<_>>());
         let retries = AtomicU32::new(0);
         let on_event = |event: Event| match event {
             Event::Tick => on(Report::Tick),
@@ -275,7 +275,7 @@ impl Tries<'_> {
         };
         let done = fetch::drive(&artifact.locations, loader.retry_for, &on_event, |location, timing| {
             let once = Once { artifact, name, on, said: &said, asked: location };
-            once.says(Verdict::FETCH);
+            once.says(Verdict::before(location));
             let source = once.open(loader.fetcher, timing, &on_event)?;
             consume(&once, source)
         });

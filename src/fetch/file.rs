@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -27,6 +28,9 @@ pub(super) fn open(path: &Path, location: &Location) -> Result<Source, FetchErro
 fn regular(what: &std::fs::Metadata) -> anyhow::Result<()> {
     if what.is_dir() {
         anyhow::bail!("opening: it is a directory");
+    }
+    if what.file_type().is_block_device() {
+        anyhow::bail!("opening: it is a block device: write dev: in front of it");
     }
     if !what.is_file() {
         anyhow::bail!("opening: it is not a regular file");

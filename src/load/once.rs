@@ -22,6 +22,10 @@ pub(super) struct Verdict {
 impl Verdict {
     pub(super) const FETCH: Self =
         Self { phase: Phase::Fetch, hint: "check the URL, the server and the network" };
+    const DISK: Self = Self {
+        phase: Phase::Fetch,
+        hint: "check the name and the cable, and that the initrd has the drivers: bootjack initrd --drivers storage",
+    };
     pub(super) const OTHER_BYTES: Self = Self {
         phase: Phase::Verify,
         hint: "the file on the server is not the one the catalog means: see sha256sum",
@@ -45,11 +49,16 @@ impl Verdict {
     const WRITE: Self =
         Self { phase: Phase::Unpack, hint: "see that the target's file system can hold such a member" };
 
+    /// What to say of a place that nothing came from.
+    pub(super) fn before(location: &Location) -> Self {
+        if matches!(location, Location::Volume { .. }) { Self::DISK } else { Self::FETCH }
+    }
+
     /// Of several mirrors the one that came furthest tells most: one that is merely not there says nothing of the
     /// archive.
     pub(super) fn of_all(mirrors: &[Self]) -> Self {
         let told = mirrors.iter().find(|verdict| verdict.phase != Phase::Fetch);
-        told.copied().unwrap_or(Self::FETCH)
+        told.or(mirrors.first()).copied().unwrap_or(Self::FETCH)
     }
 }
 

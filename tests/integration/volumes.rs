@@ -206,6 +206,16 @@ fn what_was_made_over_something_else_is_the_new_thing() {
 }
 
 #[test]
+fn a_file_system_that_was_not_unmounted_is_told_apart() {
+    let images = Images::new();
+    let image = images.made("ext4", 16, "mkfs.ext4", &["-q", "@IMAGE"]);
+    assert!(!alike(&image).unclean);
+    let words = ["-w", "-R", "feature needs_recovery", image.to_str().unwrap()].map(str::to_owned);
+    run("debugfs", &words);
+    assert!(alike(&image).unclean);
+}
+
+#[test]
 fn an_image_cut_anywhere_is_read_without_a_panic() {
     let images = Images::new();
     for (name, mib, program, words) in [

@@ -24,7 +24,7 @@ try() {
 sum="--sha256 SHA256"
 for label in images xfs "a b/c" EFI ISO exfat; do try "LABEL=$label:/r.tar.zst" $sum; done
 try dev:/dev/vdf:/r.tar.zst $sum
-try LABEL=ext4:/no/such.tar
+try LABEL=images:/no/such.tar
 try LABEL=wrong:/r.tar.zst
 try LABEL=twins:/r.tar.zst
 try dev:/dev/vdj $sum --size SIZE
@@ -99,15 +99,21 @@ fn archives_are_read_from_every_file_system() {
         );
     }
     assert!(said("dev:/dev/vdf:/r.tar.zst").contains(good), "{}", said("dev:/dev/vdf"));
-    assert!(said("LABEL=wrong:").contains("no block device has LABEL=wrong; there are vda (16 MiB, ext4"));
-    let twins = said("LABEL=twins:");
+    let missing = said("LABEL=images:/no/such.tar");
+    assert!(
+        missing.contains("No such file or directory") && missing.contains("(/dev/vda, ext4)"),
+        "{missing}"
+    );
+    let wrong = said("LABEL=wrong:/r.tar.zst");
+    assert!(wrong.contains("no block device has LABEL=wrong; there are vda (16 MiB, ext4"), "{wrong}");
+    let twins = said("LABEL=twins:/r.tar.zst");
     assert!(twins.contains("as dev:/dev/vdh") && twins.contains("as dev:/dev/vdi"), "{twins}");
     // The archive on the device itself: what lies behind it is no part of it.
     let bare: Vec<&str> = log.split("PLACE ").filter(|said| said.starts_with("dev:/dev/vdj: ")).collect();
     assert!(bare[0].contains(good), "{bare:?}");
     assert!(bare[1].contains("nothing says how long it is"), "{bare:?}");
     assert!(bare[2].contains("other data after the zstd frame") && bare[2].contains("--size"), "{bare:?}");
-    assert!(said("dev:/dev/vdk:").contains(good));
+    assert!(said("dev:/dev/vdk").contains(good));
     assert!(!log.contains("MOUNTS 1"), "something was left mounted");
     assert_eq!(log.matches("MOUNTS 0").count(), 14);
     vm.type_keys("exit\r");

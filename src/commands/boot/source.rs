@@ -165,8 +165,10 @@ fn fetch(
 }
 
 fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
-    Failure::because(Phase::Catalog, location.to_string(), error.to_string())
-        .hint("check bootjack.catalog=, the server and the network")
+    Failure::because(Phase::Catalog, location.to_string(), error.to_string()).hint(match location.is_remote() {
+        true => "check bootjack.catalog=, the server and the network",
+        false => "check bootjack.catalog=, and that the initrd has the drivers: bootjack initrd --drivers storage",
+    })
 }
 
 /// The entries that stand; a file in which none can be found is a failure with every complaint.

@@ -26,8 +26,9 @@ pub fn raid(image: &Image) -> Option<Content> {
         let at = (image.size() & !0xffff).checked_sub(0x10000)?;
         let block = image.at(at, 64)?;
         let is_one = number(&block, 0, 4) == MAGIC && number(&block, 4, 4) == 0;
-        // Its words are in the order of the machine that made it, and so blkid shows them.
-        let id = [&block[20..24], &block[52..64]].concat();
+        // Four numbers of a little-endian machine.
+        let words = [&block[20..24], &block[52..56], &block[56..60], &block[60..64]];
+        let id: Vec<u8> = words.iter().flat_map(|word| word.iter().rev().copied()).collect();
         is_one.then(|| Content { uuid: uuid(&id), ..Content::of(RAID) })
     })
 }
