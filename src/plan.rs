@@ -215,7 +215,7 @@ impl Plan {
 impl Plan {
     /// Whether something is fetched and unpacked, or loaded.
     pub fn makes_a_root(&self) -> bool {
-        matches!(self.step, Step::SwitchRoot(_) | Step::Run(_) | Step::Kexec(_))
+        matches!(self.step, Step::SwitchRoot(_) | Step::Shared(_) | Step::Run(_) | Step::Kexec(_))
     }
 }
 

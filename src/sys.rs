@@ -11,7 +11,7 @@ use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::libc;
-use rustix::ioctl::{Getter, Updater, ioctl, opcode};
+use rustix::ioctl::{Getter, Setter, Updater, ioctl, opcode};
 
 /// Starts `command` as the leader of a session of its own with `tty` as its controlling terminal and standard
 /// streams, so that job control works in it (credentials(7), tty(4)). Takes the command whole, so that no copy of the
@@ -133,6 +133,26 @@ pub fn set_watchdog_timeout(device: impl AsFd, seconds: u32) -> io::Result<u32> 
     // lives until the call is over.
     unsafe { ioctl(device, Updater::<{ opcode::read_write::<i32>(b'W', 6) }, i32>::new(&mut seconds)) }?;
     Ok(seconds.cast_unsigned())
+}
+
+/// Whether writes to an open block device are refused (BLKROGET of linux/fs.h).
+///
+/// # Errors
+/// Those of ioctl(2): ENOTTY for what is no block device.
+pub fn is_read_only(device: impl AsFd) -> io::Result<bool> {
+    type Ask = Getter<{ opcode::none(0x12, 94) }, i32>;
+    // SAFETY: linux/fs.h defines this request as _IO(0x12, 94), block/ioctl.c answers with one int.
+    Ok(unsafe { ioctl(device, Ask::new()) }? != 0)
+}
+
+/// Has the kernel refuse writes to an open block device, its own too, or take them again (BLKROSET).
+///
+/// # Errors
+/// Those of ioctl(2): EACCES without CAP_SYS_ADMIN, ENOTTY for what is no block device.
+pub fn set_read_only(device: impl AsFd, read_only: bool) -> io::Result<()> {
+    // SAFETY: linux/fs.h defines this request as _IO(0x12, 93), block/ioctl.c reads one int, which lives until the call is
+    // over.
+    Ok(unsafe { ioctl(device, Setter::<{ opcode::none(0x12, 93) }, i32>::new(read_only.into())) }?)
 }
 
 /// Bytes that a terminal has taken and not sent yet (TIOCOUTQ of ioctl_tty(2)).

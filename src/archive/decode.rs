@@ -10,6 +10,7 @@ use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
 
+use super::MOST_ZEROS;
 use super::error::UnpackError;
 use super::sniff::{self, Compression, Format, HEAD};
 
@@ -255,6 +256,9 @@ impl<D: Stream<R>, R: BufRead> Streams<D, R> {
             let end = bytes.is_empty();
             raw.consume(n);
             zeros += n as u64;
+            if zeros > MOST_ZEROS {
+                return Err(garbage("more than 1 GiB of zeros"));
+            }
             match first {
                 Some(byte) if !D::is_mark(byte) => return Err(garbage("other data")),
                 Some(_) if zeros % D::PADDING == 0 => return Ok(Self::Inside(D::begin(raw)?)),

@@ -210,7 +210,7 @@ fn failure_of(error: LoadError, name: &str) -> Failure {
 /// Set by an interrupt or a request to end, which from here on end nothing at once: half a tree would stay.
 /// To be called before there are threads: they take over which signals are held back (pthread_sigmask(3)).
 fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().context("holding back signals")?;
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();

@@ -142,6 +142,10 @@ fn absent(line: &str, exists: &dyn Fn(&Volume) -> bool) -> Option<Absent> {
     if options.split(',').any(|option| matches!(option, "noauto" | "nofail")) {
         return None;
     }
+    // Logical volumes, arrays and opened containers are put together by the system that comes up, not here.
+    if ["/dev/mapper/", "/dev/md"].iter().any(|made| device.starts_with(made)) {
+        return None;
+    }
     // A tmpfs, a bind, a server: no block device.
     let volume = Volume::parse(&unescaped(&device.replace('"', ""))).ok()?;
     (!exists(&volume)).then(|| Absent { device: device.to_owned(), at: unescaped(at) })
@@ -167,6 +171,7 @@ mod tests {
         LABEL=my\\040data /my\\040data xfs\n\
         \"UUID=bbbb\" none swap sw 0 0\n\
         /dev/sdb1 /mnt ext4 noauto 0 0\n\
+        /dev/mapper/vg-home /home ext4 defaults 0 2\n\
         PARTUUID=cccc /boot/efi vfat umask=0077,nofail 0 1\n\
         tmpfs /tmp tmpfs size=1g 0 0\n\
         server:/export /net nfs defaults 0 0\n\

@@ -172,7 +172,7 @@ fn long_form(fields: &[String]) -> Result<Rule, String> {
     let Tail { mtu, mac, nameservers } = tail(fields.get(7..).unwrap_or_default())?;
     let (hostname, interface) = (hostname(field(4))?, given(field(5))?);
     let how = field(6);
-    let by_hand = matches!(how, "" | "none" | "off") && !field(0).is_empty();
+    let by_hand = matches!(how, "" | "none" | "off" | "static") && !field(0).is_empty();
     if !by_hand {
         if matches!(how, "none" | "off") {
             return Err("has no address".into());

@@ -163,6 +163,8 @@ impl Life {
             self.say_farewell(&format!("\r\nbootjack: {words}\r\n"));
         }
         self.watchdog.before_jump();
+        // A mount that was given up, and came after all, would move into the new system with /run.
+        discard_mounts();
         match order.perform() {
             Err(Fallen::Back(e)) => {
                 self.watchdog.after_failed_jump();
@@ -225,16 +227,21 @@ impl Life {
 /// The processes of a worker's job ended with the rest, and their mounts with them: then this gives the memory back.
 fn discard_root() -> bool {
     run::discard_groups();
+    discard_mounts();
+    handover::discard_all().unwrap_or_else(|e| {
+        log::error!("throwing away what a worker left: {e}");
+        false
+    })
+}
+
+/// Sources that a worker had mounted.
+fn discard_mounts() {
     match volumes::discard_all() {
         Ok(mounts) => {
             mounts.iter().for_each(|at| log::info!("unmounted {}, which a worker left", at.display()))
         }
         Err(e) => log::error!("unmounting what a worker left below {}: {e}", volumes::MOUNTS),
     }
-    handover::discard_all().unwrap_or_else(|e| {
-        log::error!("throwing away what a worker left: {e}");
-        false
-    })
 }
 
 /// Nothing else works: a shell where the kernel speaks. Says whether somebody took it.

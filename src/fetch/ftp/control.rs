@@ -55,10 +55,11 @@ impl Control {
 
     /// 220; a 120 says to wait for it.
     pub(super) fn greeted(&mut self) -> Result<(), Failed> {
+        let begun = Instant::now();
         loop {
             let said = self.answer("the greeting")?;
             match said.code {
-                100..200 => {}
+                100..200 if begun.elapsed() < self.patience => {}
                 200..300 => return Ok(()),
                 _ => return Err(said.failed("the greeting")),
             }

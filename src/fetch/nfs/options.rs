@@ -104,6 +104,15 @@ const NOT_THE_KERNELS: &[&str] = &[
     "lock",
     "nolock",
     "local_lock",
+    // A server that falls silent has to become an error.
+    "hard",
+    "soft",
+    "softerr",
+    "softreval",
+    "intr",
+    "nointr",
+    "timeo",
+    "retrans",
 ];
 
 /// The text for mount(2). What the options say comes last, where it wins.
@@ -186,8 +195,8 @@ mod tests {
             "vers=4.2,addr=10.0.0.1,clientaddr=10.0.0.9,proto=tcp,soft,timeo=50,retrans=1,port=2050,rsize=8192"
         );
         assert_eq!(
-            made("nfs://a/s,vers=3,mountport=20048,timeo=9", Version::V3, "2001:db8::1"),
-            "vers=3,addr=2001:db8::1,nolock,proto=tcp6,mountproto=tcp6,soft,timeo=50,retrans=1,mountport=20048,timeo=9"
+            made("nfs://a/s,vers=3,mountport=20048,timeo=9,hard", Version::V3, "2001:db8::1"),
+            "vers=3,addr=2001:db8::1,nolock,proto=tcp6,mountproto=tcp6,soft,timeo=50,retrans=1,mountport=20048"
         );
     }
 }
