@@ -26,7 +26,8 @@ pub(super) fn assemble(
     degraded: bool,
     on: &dyn Fn() -> ControlFlow<()>,
 ) -> Result<(), AssembleError> {
-    let meant = matches!(wanted, Volume::Device(path) if path.to_str().is_some_and(|p| p.starts_with("/dev/md")));
+    let meant =
+        matches!(wanted, Volume::Device(path) if path.to_str().is_some_and(|p| p.starts_with("/dev/md")));
     if assembly.without_md || (assembly.md.is_empty() && !meant) {
         return Ok(());
     }

@@ -46,7 +46,8 @@ chmod 755 /usr/sbin/cryptsetup
 "#;
 
 /// Says whether any volume or array is active.
-const APART: &str = "active=$(ls /sys/block | grep -E '^(dm-|md)'); echo \"NAME: ${active:-nothing} is active\"";
+const APART: &str =
+    "active=$(ls /sys/block | grep -E '^(dm-|md)'); echo \"NAME: ${active:-nothing} is active\"";
 
 struct Disks {
     dir: tempfile::TempDir,
@@ -101,6 +102,7 @@ fn roots_on_volumes_arrays_and_behind_passphrases() {
     vm.expect("all disks made");
     drop(vm);
     all_are_read_and_left(&disks, &root);
+    a_volume_is_named_as_dracut_does(&disks, &root);
     nobody_knows_the_passphrase(&disks);
 }
 
@@ -159,6 +161,19 @@ fn all_are_read_and_left(disks: &Disks, root: &Root) {
     vm.expect("1 seen");
     vm.type_keys("echo $(grep -c 'correct horse' /run/bootjack/log) logged\r");
     vm.expect("0 logged");
+}
+
+fn a_volume_is_named_as_dracut_does(disks: &Disks, root: &Root) {
+    let initrd = initrd(&catalog(&[]), &[]);
+    let words = format!(
+        "root=tmpfs:/dev/mapper/my--vg-images rd.tmpfs.imgfile=r.tar.zst rd.lvm.lv={GROUP}/images \
+         rd.tmpfs.size=100m rd.tmpfs.sha256={}",
+        root.sha256
+    );
+    let mut vm = disks.boot(&initrd.path(), &words);
+    vm.expect("FACT end");
+    vm.wait_exit();
+    assert_eq!(vm.fact("marker"), "the root that was packed");
 }
 
 /// An unattended machine does not wait for a person for ever.
