@@ -25,6 +25,7 @@ use crate::catalog::Artifact;
 use crate::fetch::Location;
 use crate::load::{self, Failure, Fetched, LoadError, Loader, Phase, Report, Target, clean};
 use crate::verify::{Sha256, Trust};
+use crate::volumes;
 
 /// Fetch, verify and unpack a root archive into a directory, as a boot does
 #[derive(clap::Args)]
@@ -99,6 +100,7 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
         (None, [locations @ .., dir]) if !locations.is_empty() => unpack(args, locations, dir),
         (None, _) => return Ok(wrong_usage("a LOCATION and a DIR are needed")),
     };
+    volumes::dismantle();
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
         let outcome = match &done {

@@ -63,10 +63,13 @@ fn wait(
     let mut times = 0;
     loop {
         let why = match volumes::find(volume) {
-            Ok(found) => return Ok(found),
+            Ok(found) => return inside(found).map_err(|why| permanent(location, &why.to_string())),
             Err(why @ NotFound::None { .. }) => why,
             Err(why) => return Err(permanent(location, &why.to_string())),
         };
+        // What is put together now is found in the next round.
+        volumes::assemble(&config.assembly, volume, &|| on(Event::Tick))
+            .map_err(|e| permanent(location, &e.to_string()))?;
         let waited = begun.elapsed();
         let text = || format!("{location}: {why} (waited {})", seconds(waited));
         if waited >= most {
@@ -95,6 +98,11 @@ fn wait(
         }
         std::thread::sleep(AGAIN.min(most.saturating_sub(waited)));
     }
+}
+
+/// What is in an encrypted device, where that is open.
+fn inside(found: Found) -> Result<Found, NotFound> {
+    volumes::opened(&found.device).map_or(Ok(found), |inside| volumes::find(&inside))
 }
 
 /// Mounts a file system so that neither a file nor a journal is written: what it says was not in order when it was left

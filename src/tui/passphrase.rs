@@ -61,10 +61,8 @@ impl Passphrase {
 
     /// The question for a device's passphrase, with so many tries.
     pub fn new(locked: &Locked, tries: u32, patience: Option<Duration>, facts: Vec<String>) -> Self {
-        let mut device = vec![("device", locked.device.display().to_string()), ("UUID", locked.uuid.clone())];
-        if !locked.label.is_empty() {
-            device.push(("label", locked.label.clone()));
-        }
+        let device = locked.device();
+        let device = vec![("device", device.to_string()), ("UUID", locked.uuid().to_owned())];
         Self::of(device, tries, patience, facts)
     }
 

@@ -23,6 +23,9 @@ const LAYERS: usize = 4;
 /// No program that takes something apart gets longer.
 const DISMANTLE: Duration = Duration::from_secs(20);
 
+/// Who looks for a device looks more often than that.
+const PAUSE: Duration = Duration::from_secs(3);
+
 /// A program did not do what it was run for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssembleError {
@@ -53,6 +56,8 @@ struct Seen {
     devices: BTreeSet<String>,
     asked: Option<(Assembly, Volume)>,
     since: Instant,
+    /// The end of the last call.
+    last: Instant,
     /// Whether arrays without all their disks had their chance.
     degraded: bool,
 }
@@ -76,10 +81,14 @@ pub fn assemble(
     let seen = match &mut *seen {
         Some(seen) if seen.asked == asked => seen,
         other => {
-            let devices = BTreeSet::new();
-            other.insert(Seen { devices, asked, since: Instant::now(), degraded: false })
+            let (devices, now) = (BTreeSet::new(), Instant::now());
+            other.insert(Seen { devices, asked, since: now, last: now, degraded: false })
         }
     };
+    if seen.last.elapsed() > PAUSE {
+        // A new search: a person may have mended something.
+        seen.devices.clear();
+    }
     let degraded = seen.since.elapsed() >= md::PATIENCE;
     for _ in 0..LAYERS {
         if devices == seen.devices && degraded == seen.degraded {
@@ -90,6 +99,7 @@ pub fn assemble(
         lvm::activate(assembly, wanted, on)?;
         devices = block_devices();
     }
+    seen.last = Instant::now();
     Ok(())
 }
 

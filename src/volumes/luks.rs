@@ -1,23 +1,19 @@
-//! Encrypted devices: which there are, by their own headers, and cryptsetup(8) to open one. The passphrase goes through
-//! a pipe and nowhere else; asking for it is `tui`'s.
+//! Encrypted devices: which are not open, and cryptsetup(8) to open one. The passphrase goes through a pipe and nowhere
+//! else; asking for it is `tui`'s.
 
-use std::fs::{self, File};
+use std::fs;
 use std::hint::black_box;
-use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::assemble::remember;
-use super::{Volume, tool};
+use super::device::Places;
+use super::{Device, Volume, find, tool};
 
 const CRYPTSETUP: &str = "cryptsetup";
 
-/// Begins the header of either version, and where its UUID and the label of the second are
-/// (LUKS1 On-Disk Format 1.2.3; LUKS2 On-Disk Format 1.1, section 2.1).
-const MAGIC: &[u8] = b"LUKS\xba\xbe";
-const UUID: std::ops::Range<usize> = 168..208;
-const LABEL: std::ops::Range<usize> = 24..72;
-const HEADER: usize = 208;
+/// As blkid(8) names what is on them.
+const KIND: &str = "crypto_LUKS";
 
 /// No passphrase is longer (cryptsetup's limit for one that is typed).
 const LONGEST: usize = 512;
@@ -75,16 +71,37 @@ impl std::fmt::Debug for Secret {
 /// An encrypted device that is not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Locked {
-    /// `/dev/sda2`.
-    pub device: PathBuf,
-    pub uuid: String,
-    pub label: String,
+    device: Device,
+    /// Of its header.
+    uuid: String,
 }
 
 impl Locked {
-    /// What it is called when it is open: `/dev/mapper/luks-UUID`, as dracut calls it.
-    pub fn name(&self) -> String {
+    /// If it is encrypted, and not open.
+    pub fn new(device: Device) -> Option<Self> {
+        let content = device.content.as_ref().filter(|content| content.kind == KIND)?;
+        let uuid = content.uuid.clone()?;
+        // It becomes part of a name below /dev/mapper.
+        let plain = !uuid.is_empty() && uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        let locked = Self { device, uuid };
+        (plain && !locked.inside().exists()).then_some(locked)
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub fn uuid(&self) -> &str {
+        &self.uuid
+    }
+
+    /// What it is called when it is open, by dracut and systemd, too.
+    fn name(&self) -> String {
         format!("luks-{}", self.uuid)
+    }
+
+    fn inside(&self) -> PathBuf {
+        Path::new("/dev/mapper").join(self.name())
     }
 }
 
@@ -108,59 +125,28 @@ pub fn is_open(word: &str) -> bool {
     uuids.any(|uuid| means(word, &uuid))
 }
 
-/// All encrypted devices that are not open now.
-pub fn locked() -> Vec<Locked> {
-    let entries = fs::read_dir("/sys/class/block").into_iter().flatten();
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut found: Vec<Locked> = names.filter_map(|name| look_at(&Path::new("/dev").join(name))).collect();
-    found.retain(|locked| !Path::new("/dev/mapper").join(locked.name()).exists());
-    found.sort_by(|a, b| a.device.cmp(&b.device));
-    found
+/// What is in an encrypted device, if it is open.
+pub fn opened(device: &Device) -> Option<Volume> {
+    let content = device.content.as_ref().filter(|content| content.kind == KIND)?;
+    let inside = Path::new("/dev/mapper").join(format!("luks-{}", content.uuid.as_ref()?));
+    inside.exists().then_some(Volume::Device(inside))
 }
 
-impl Locked {
-    /// Whether `volume` names this device itself, not what is in it.
-    pub fn is(&self, volume: &Volume) -> bool {
-        match volume {
-            Volume::Device(path) => fs::canonicalize(path).is_ok_and(|path| path == self.device),
-            Volume::Uuid(uuid) => uuid.eq_ignore_ascii_case(&self.uuid),
-            Volume::Label(label) => *label == self.label,
-            Volume::PartLabel(_) | Volume::PartUuid(_) => false,
-        }
-    }
-
-    /// Whether `rd.luks.uuid=` means it: its UUID or the beginning of it, with or without `luks-`.
-    pub fn is_named(&self, word: &str) -> bool {
-        means(word, &self.uuid)
-    }
+/// The device that `rd.luks.uuid=` means, if it is there and not open.
+pub fn locked(word: &str) -> Option<Locked> {
+    let mut all = Places::real().all().into_iter().filter_map(Locked::new);
+    all.find(|locked| means(word, &locked.uuid))
 }
 
+/// The device itself that has this name, if it is encrypted and not open.
+pub fn locked_by(volume: &Volume) -> Option<Locked> {
+    find(volume).ok().and_then(|found| Locked::new(found.device))
+}
+
+/// `rd.luks.uuid=` takes a UUID or the beginning of one, with or without `luks-`.
 fn means(word: &str, uuid: &str) -> bool {
     let word = word.strip_prefix("luks-").unwrap_or(word).to_ascii_lowercase();
     !word.is_empty() && uuid.to_ascii_lowercase().starts_with(&word)
-}
-
-fn look_at(device: &Path) -> Option<Locked> {
-    let mut header = [0; HEADER];
-    // A drive without a medium, a device of no size: nothing is there to be opened.
-    File::open(device).ok()?.read_exact(&mut header).ok()?;
-    parse(device, &header)
-}
-
-fn parse(device: &Path, header: &[u8; HEADER]) -> Option<Locked> {
-    let version = u16::from_be_bytes([header[6], header[7]]);
-    if !header.starts_with(MAGIC) || !(1..=2).contains(&version) {
-        return None;
-    }
-    let text = |range: std::ops::Range<usize>| {
-        let bytes = header[range].split(|&byte| byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(bytes).into_owned()
-    };
-    let uuid = text(UUID);
-    // It becomes part of a name below /dev/mapper.
-    let plain = !uuid.is_empty() && uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    let label = if version == 2 { text(LABEL) } else { String::new() };
-    plain.then(|| Locked { device: device.to_owned(), uuid, label })
 }
 
 /// Opens it; what is in it is then at `/dev/mapper/luks-UUID`.
@@ -174,7 +160,7 @@ pub fn open(locked: &Locked, secret: &Secret, on: &dyn Fn() -> ControlFlow<()>) 
     let program = tool::find(CRYPTSETUP).ok_or(NotOpened::NoProgram)?;
     // Where it locks against others of its kind: it complains when it has to make that itself.
     fs::create_dir_all("/run/cryptsetup").map_err(failed)?;
-    let (device, name) = (locked.device.display().to_string(), locked.name());
+    let (device, name) = (locked.device.path.display().to_string(), locked.name());
     let args = ["open", "--type", "luks", "--tries", "1", "--key-file=-", &device, &name];
     match tool::run(&program, &args, &secret.0, on).map_err(failed)? {
         None => Err(NotOpened::Stopped),
@@ -190,41 +176,34 @@ pub fn open(locked: &Locked, secret: &Secret, on: &dyn Fn() -> ControlFlow<()>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn header(version: u8, uuid: &str, label: &str) -> [u8; HEADER] {
-        let mut header = [0; HEADER];
-        header[..6].copy_from_slice(MAGIC);
-        header[7] = version;
-        header[UUID.start..UUID.start + uuid.len()].copy_from_slice(uuid.as_bytes());
-        header[LABEL.start..LABEL.start + label.len()].copy_from_slice(label.as_bytes());
-        header
-    }
+    use crate::volumes::Content;
 
     const ID: &str = "5b4C2f0e-9d9a-4a55-8a51-2f7d6c1b0a99";
 
+    fn device(kind: &'static str, uuid: &str) -> Device {
+        let content = Content { kind, uuid: Some(uuid.into()), ..Content::default() };
+        Device { path: "/dev/vdb".into(), content: Some(content), ..Device::default() }
+    }
+
     #[test]
-    fn a_header_tells_uuid_and_label() {
-        let device = Path::new("/dev/vdb");
-        let second = parse(device, &header(2, ID, "safe")).unwrap();
-        assert_eq!((second.uuid.as_str(), second.label.as_str()), (ID, "safe"));
-        assert_eq!(parse(device, &header(1, ID, "aes")).unwrap().label, "");
-        assert_eq!(second.name(), format!("luks-{ID}"));
-        for none in [header(3, ID, ""), header(2, "", ""), header(2, "../../x", ""), [0; HEADER]] {
-            assert_eq!(parse(device, &none), None);
+    fn what_is_not_encrypted_or_has_no_plain_uuid_is_not_opened() {
+        let locked = Locked::new(device(KIND, ID)).unwrap();
+        assert_eq!((locked.uuid(), locked.name()), (ID, format!("luks-{ID}")));
+        assert_eq!(opened(locked.device()), None);
+        for (kind, uuid) in [("ext4", ID), (KIND, ""), (KIND, "../../x"), (KIND, "a b")] {
+            assert_eq!(Locked::new(device(kind, uuid)), None, "{kind} {uuid}");
         }
+        assert_eq!(Locked::new(Device::default()), None);
     }
 
     #[test]
     fn a_device_is_meant_by_its_uuid_in_any_spelling_of_dracuts() {
-        let locked = parse(Path::new("/dev/vdb"), &header(2, ID, "safe")).unwrap();
         for word in [ID, &format!("luks-{ID}"), &ID.to_lowercase(), "5b4c2f0e", "luks-5B4C"] {
-            assert!(locked.is_named(word), "{word}");
+            assert!(means(word, ID), "{word}");
         }
         for word in ["", "luks-", "9d9a", "luks-9"] {
-            assert!(!locked.is_named(word), "{word}");
+            assert!(!means(word, ID), "{word}");
         }
-        assert!(locked.is(&Volume::Uuid(ID.to_uppercase())) && locked.is(&Volume::Label("safe".into())));
-        assert!(!locked.is(&Volume::Label("other".into())) && !locked.is(&Volume::PartLabel("safe".into())));
     }
 
     #[test]

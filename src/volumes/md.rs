@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::assemble::remember;
-use super::{AssembleError, Assembly, Volume, tool};
+use super::device::Places;
+use super::{AssembleError, Assembly, Device, Volume, tool};
 
 const MDADM: &str = "mdadm";
 
@@ -14,11 +15,11 @@ const MDADM: &str = "mdadm";
 /// be synchronised anew.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What mdadm is told to assemble (mdadm.conf(5)).
+/// What mdadm may assemble (mdadm.conf(5)).
 const CONFIG: &str = "/run/bootjack/mdadm.conf";
 
-/// Assembles the arrays that the command line names, or all there are if one is wanted; with `degraded` those that lack
-/// disks, too.
+/// Gives the parts of the arrays that the command line names, or of all if one is wanted, to the kernel, as udev does
+/// it: an array starts with its last part. With `degraded` those that lack parts start, too.
 pub(super) fn assemble(
     assembly: &Assembly,
     wanted: &Volume,
@@ -31,22 +32,38 @@ pub(super) fn assemble(
         return Ok(());
     }
     let Some(program) = tool::find(MDADM) else { return Ok(()) };
-    let failed = |e: &dyn std::fmt::Display| AssembleError::new(MDADM, "assembling arrays", e);
-    let config = config(&assembly.md).map_err(|e| failed(&e))?;
-    fs::create_dir_all("/run/mdadm").map_err(|e| failed(&e))?;
-    fs::write(CONFIG, config).map_err(|e| failed(&e))?;
-    let before = running();
-    let how = if degraded { "--run" } else { "--no-degraded" };
-    let args = ["--assemble", "--scan", "--config", CONFIG, how];
-    let Some(done) = tool::run(&program, &args, b"", on).map_err(|e| failed(&e))? else { return Ok(()) };
-    for array in running().into_iter().filter(|array| !before.contains(array)) {
+    let failed = |what: &str, e: &dyn std::fmt::Display| AssembleError::new(MDADM, what, e);
+    let config = config(&assembly.md).map_err(|e| failed("which arrays", &e))?;
+    fs::create_dir_all("/run/mdadm").map_err(|e| failed("/run/mdadm", &e))?;
+    fs::write(CONFIG, config).map_err(|e| failed(CONFIG, &e))?;
+    let before = arrays();
+    let mut calls: Vec<Vec<String>> = parts().into_iter().map(|part| vec![part]).collect();
+    if degraded {
+        calls.push(vec!["--run".into(), "--scan".into()]);
+    }
+    for call in calls {
+        let mut args = vec!["--incremental", "--config", CONFIG];
+        args.extend(call.iter().map(String::as_str));
+        // A part of an array that is not named is refused; what is missing in the end is missed by whoever wants it.
+        if tool::run(&program, &args, b"", on).map_err(|e| failed("starting it", &e))?.is_none() {
+            break;
+        }
+    }
+    for array in arrays().into_iter().filter(|array| !before.contains(array)) {
         remember(&[MDADM, "--stop", &format!("/dev/{array}")]);
     }
-    // Status 1: some arrays could not be started, or there is nothing to do (mdadm(8)); 2 is none at all.
-    if done.status.success() || !degraded || done.words.is_empty() || done.words.contains("No arrays found") {
-        return Ok(());
-    }
-    Err(failed(&done.words))
+    Ok(())
+}
+
+/// Nodes of all parts of arrays that nobody uses.
+fn parts() -> Vec<String> {
+    let free = |device: &Device| {
+        let holders = fs::read_dir(Path::new("/sys/class/block").join(&device.name).join("holders"));
+        holders.is_ok_and(|mut holders| holders.next().is_none())
+    };
+    let is_part = |device: &Device| device.content.as_ref().is_some_and(|c| c.kind == "linux_raid_member");
+    let parts = Places::real().all().into_iter().filter(|device| is_part(device) && free(device));
+    parts.map(|device| device.path.display().to_string()).collect()
 }
 
 /// Devices by what is on them; arrays by UUID if some are named, and then no others.
@@ -64,15 +81,11 @@ fn config(arrays: &[String]) -> Result<String, String> {
     Ok(text + if arrays.is_empty() { "AUTO +all\n" } else { "AUTO -all\n" })
 }
 
-/// Names of arrays that can be read.
-fn running() -> Vec<String> {
+/// Names of all arrays, those too that are not started.
+fn arrays() -> Vec<String> {
     let entries = fs::read_dir("/sys/block").into_iter().flatten();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let active = |name: &String| {
-        let state = Path::new("/sys/block").join(name).join("md/array_state");
-        fs::read_to_string(state).is_ok_and(|state| !["clear", "inactive"].contains(&state.trim()))
-    };
-    names.filter(active).collect()
+    names.filter(|name| Path::new("/sys/block").join(name).join("md").is_dir()).collect()
 }
 
 #[cfg(test)]

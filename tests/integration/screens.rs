@@ -19,7 +19,7 @@ use bootjack::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLi
 use bootjack::tui::passphrase::{Passphrase, PassphraseAnswer};
 use bootjack::tui::{Event, Look, Screen};
 use bootjack::verify::{Sha256, Trust};
-use bootjack::volumes::Locked;
+use bootjack::volumes::{Content, Device, Locked};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -646,8 +646,11 @@ fn a_key_stops_an_unattended_failure_until_nobody_is_there_any_more() {
 }
 
 fn locked() -> Locked {
-    let uuid = "5b4c2f0e-9d9a-4a55-8a51-2f7d6c1b0a99".into();
-    Locked { device: "/dev/vdb".into(), uuid, label: "images".into() }
+    let uuid = Some("5b4c2f0e-9d9a-4a55-8a51-2f7d6c1b0a99".into());
+    let content = Content { kind: "crypto_LUKS", label: Some("images".into()), uuid, ..Content::default() };
+    let (name, path) = ("vdb".into(), "/dev/vdb".into());
+    let device = Device { name, path, size: 48 << 20, content: Some(content), ..Device::default() };
+    Locked::new(device).unwrap()
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn programs_come_with_the_libraries_that_their_loader_lists_and_no_others() {
             assert_eq!(members[&fs::canonicalize(path).unwrap()].0, 0o100_755, "{}", path.display());
         }
         // What is loaded without being listed anywhere, and the initrd's own.
-        let own = ["libgcc_s.so.1", "legacy.so", "init", "null", "console", "lvm.conf"];
+        let own = ["libgcc_s.so.1", "legacy.so", "init", "null", "console", "lvm.conf", "with"];
         let real: Vec<PathBuf> = wanted.iter().map(|path| fs::canonicalize(path).unwrap()).collect();
         for (path, (mode, _)) in &members {
             let known = own.iter().any(|name| path.ends_with(name)) || real.contains(path);
@@ -111,6 +111,12 @@ fn several_programs_share_what_they_need_and_go_where_they_are_told() {
     let twins = members.keys().filter(|path| path.ends_with("libc.so.6"));
     let files = twins.filter(|path| members[*path].0 & 0o170_000 == 0o100_000).count();
     assert_eq!(files, 1, "one file, however many names");
+    // The second stage of a kexec takes along what is listed.
+    let list = String::from_utf8(members[Path::new("/etc/bootjack/with")].1.clone()).unwrap();
+    for line in list.lines() {
+        assert!(members.contains_key(Path::new(line)), "{line}");
+    }
+    assert!(list.lines().any(|line| line == "/usr/local/bin/shell") && list.contains("libc.so.6"), "{list}");
 }
 
 #[test]

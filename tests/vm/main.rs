@@ -48,6 +48,7 @@ mod pxe_rom_starts_kernel_and_initrd;
 mod pxe_rom_to_login;
 mod recipes_boot;
 mod root_tmpfs_by_hand;
+mod roots_on_volumes_arrays_and_behind_passphrases;
 mod screens_are_captured;
 mod second_stage_asks_a_person;
 mod second_stage_fails_unattended;

@@ -67,12 +67,8 @@ impl Story {
             }
         }
         let on = plan.artifacts().into_iter().flat_map(|artifact| &artifact.locations);
-        let wanted: Vec<&Volume> = on.filter_map(volume).collect();
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        for locked in volumes::locked() {
-            if wanted.iter().any(|volume| locked.is(volume)) {
+        for volume in on.filter_map(volume) {
+            if let Some(locked) = volumes::locked_by(volume) {
                 self.ask_for(&locked, patience)?;
             }
         }
@@ -102,7 +98,7 @@ impl Story {
 
     /// Asks until the device is open.
     fn ask_for(&mut self, locked: &Locked, patience: Option<Duration>) -> Result<(), Shut> {
-        let device = locked.device.display().to_string();
+        let device = locked.device().path.display().to_string();
         Word::Doing(format!("waiting for the passphrase of {device}")).say();
         let patience = patience.map(|left| left.max(LEAST));
         let failed = |cause: String| Failure::because(Phase::Fetch, &device, cause);
@@ -197,7 +193,7 @@ fn look(word: &str, assembly: &Assembly, go_on: &dyn Fn() -> ControlFlow<()>) ->
         if volumes::is_open(word) {
             return Looked::Nothing;
         }
-        if let Some(locked) = volumes::locked().into_iter().find(|locked| locked.is_named(word)) {
+        if let Some(locked) = volumes::locked(word) {
             return Looked::Found(locked);
         }
         if Instant::now() >= until {

@@ -152,12 +152,14 @@ impl Bundle {
         Ok(self.grown(before))
     }
 
-    /// Puts all of it into an initrd.
+    /// Puts all of it into an initrd, with a list of it for the second stage's.
     ///
     /// # Errors
     /// A place in the tree is taken.
     pub fn add(self, tree: &mut Tree) -> Result<()> {
         let inside = |path: &Path| path.display().to_string().trim_start_matches('/').to_owned();
+        let list: String = self.nodes.keys().map(|path| format!("{}\n", path.display())).collect();
+        tree.file("etc/bootjack/with", 0o644, Content::Bytes(list.into_bytes()))?;
         for (path, node) in self.nodes {
             match node {
                 Node::File(file) => tree.file(&inside(&path), 0o755, Content::File(file))?,
