@@ -167,17 +167,26 @@ pub fn load(
 pub fn finish(made: Made<Verified<Root>>, plan: &RootPlan, id: &str) -> Result<(Handover, Came), LoadError> {
     let Made { root, beside, mut came } = made;
     let at = root.get().path();
-    came.fitted = fitting::of(root.get(), plan.fstab)?;
+    came.fitted = fit(root.get(), plan)?;
     shared::can_move_into(at, id)?;
     let init = shared::find_init(at, id, &beside, (&plan.inits, plan.init_named), &plan.init_args)?;
     if plan.modules == ModulesFrom::Initrd && came.modules == Some(ModulesOfRoot::Missing) {
         came.modules = Some(modules::hand_on(root.get())?);
     }
-    if let Some(mac) = plan.interface {
-        interfaces::write(&root.get().open(), mac);
-    }
     beside.keep();
     Ok((Handover::switch_root(root, init), came))
+}
+
+/// Makes a root fit this machine: lines of its fstab, the mark of a container, the network of ramroot's.
+///
+/// # Errors
+/// What could not be read or written in it.
+pub fn fit(root: &Root, plan: &RootPlan) -> Result<Fitted, LoadError> {
+    let fitted = fitting::of(root, plan.fstab)?;
+    if let Some(mac) = plan.interface {
+        interfaces::write(&root.open(), mac);
+    }
+    Ok(fitted)
 }
 
 /// Fetches, verifies and unpacks a root into a tmpfs of its own, with modules for its kernel where it has none and they

@@ -35,7 +35,7 @@ pub(super) fn of(words: &[Word], after: Vec<String>, dialect: Option<Dialect>) -
         }
         // dracut's 99base/init.sh.
         Some(Dialect::Tmpfs | Dialect::Container | Dialect::Virtiofs) => match after_last(&["init"]) {
-            Some(at) => words[at..].iter().filter(|w| !is_taken(w)).map(text).collect(),
+            Some(at) => words[at..].iter().filter(|w| is_argument(w) || !is_taken(w)).map(text).collect(),
             None => words.iter().filter(|w| w.value.is_none() && is_level(&w.name)).map(text).collect(),
         },
     };
@@ -51,6 +51,15 @@ impl Params {
             self.init_args.retain(|arg| handed.split(|byte| *byte == 0).any(|word| word == arg.as_bytes()));
         }
     }
+}
+
+/// What only looks like a module's parameter: a path, an option, `rescue.target`.
+fn is_argument(word: &Word) -> bool {
+    let name = word.name.as_str();
+    let lower = name.to_ascii_lowercase();
+    let ours = lower.starts_with("rd.") || lower.starts_with("bootjack");
+    let bare = word.value.is_none() || name.contains('/') || name.starts_with('-');
+    name.contains('.') && bare && !ours
 }
 
 /// What every init understands.

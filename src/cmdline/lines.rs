@@ -397,6 +397,11 @@ fn init_gets_what_the_users_of_its_words_expect() {
             &["s", "S", "emergency", "auto", "0", "9", "5"],
         ),
         (Some(Tmpfs), "init=/a one init=/b two", &["two"]),
+        (
+            Some(Tmpfs),
+            "init=/bin/bash -e /root/install.sh --unit rescue.target rd.shell rd.break=x snd.debug=1",
+            &["-e", "/root/install.sh", "--unit", "rescue.target"],
+        ),
     ];
     for (dialect, text, args) in rows {
         assert_eq!(init_args(text, dialect), args, "{dialect:?}: {text}");

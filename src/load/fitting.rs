@@ -37,6 +37,22 @@ pub struct Absent {
     pub at: String,
 }
 
+impl Fitted {
+    /// What a person should know, a line each.
+    pub fn in_words(&self) -> Vec<String> {
+        let then = match self.dropped {
+            true => "left out",
+            false => "systemd waits 90 s for it; fstab = \"drop\" leaves it out",
+        };
+        let said = |line: &Absent| format!("etc/fstab: {line}: no such block device is here: {then}");
+        let mut all: Vec<String> = self.absent.iter().map(said).collect();
+        if self.dockerenv {
+            all.push("/.dockerenv was taken away: the root is no container any more".into());
+        }
+        all
+    }
+}
+
 impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.device, self.at)

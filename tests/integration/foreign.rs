@@ -152,7 +152,7 @@ fn the_glue_is_told_what_a_root_needs() {
     };
     assert_eq!(ask("root=tmpfs:http://u:secret@a/r ip=dhcp"), facts("http://u:***@a/r", "yes", ""));
     assert_eq!(ask("root=tmpfs:file:/r.tar"), facts("/r.tar", "no", ""));
-    assert_eq!(ask("root=tmpfs:file:/r.tar root=tmpfs:https://a/r"), facts("/r.tar", "yes", ""));
+    assert_eq!(ask("root=tmpfs:file:/r.tar root=tmpfs:https://a/r"), facts("/r.tar", "maybe", ""));
     assert_eq!(ask("rd.container.rootfs=ftp://a/r"), facts("ftp://a/r", "yes", ""));
     assert_eq!(
         ask("root=tmpfs:NFS=nfs:a:/b rd.tmpfs.imgfile=r.tar").1.lines().nth(1),

@@ -12,10 +12,11 @@ case $? in
     # No device's name: whoever waits for the root's device, waits for ours alone.
     root=bootjack
     rootok=1
-    if [ "$BOOTJACK_NETWORK" = yes ]; then
+    if [ "$BOOTJACK_NETWORK" != no ]; then
         mkdir -p /etc/cmdline.d
         {
-            echo rd.neednet=1
+            # Another mirror may do without: then nobody waits for it.
+            [ "$BOOTJACK_NETWORK" = maybe ] || echo rd.neednet=1
             getarg ip= >/dev/null || echo ip=dhcp
         } >/etc/cmdline.d/30-bootjack.conf
     fi
@@ -28,7 +29,8 @@ case $? in
         echo "warn 'bootjack: there is no $BOOTJACK_DEVICES'" >"$hookdir/emergency/80-bootjack.sh"
     fi
     ;;
-3) ;;
-*) die "bootjack: the root that the kernel command line asks for is refused, as said above" ;;
+1) die "bootjack: the root that the kernel command line asks for is refused, as said above" ;;
+# Not ours; or bootjack itself is broken, and then every other root has to boot all the same.
+*) ;;
 esac
 unset bootjack_facts

@@ -15,7 +15,7 @@ use super::course;
 use super::handoff::Handoff;
 use super::kernel::{boot_id, uptime};
 use super::source::Offer;
-use crate::load::{Came, Failure, Fetched, Fitted, ModulesOfRoot};
+use crate::load::{Came, Failure, Fetched, ModulesOfRoot};
 use crate::plan::{Plan, Way};
 use crate::verify::Trust;
 pub use shape::{
@@ -320,26 +320,11 @@ impl Report {
             log::warn!("{missing}");
             self.warn(&missing);
         }
-        for warning in did_not_fit(id, &came.fitted) {
+        for warning in came.fitted.in_words().iter().map(|warning| format!("{id}: {warning}")) {
             log::warn!("{warning}");
             self.warn(&warning);
         }
     }
-}
-
-/// What a person should know of a root that was made for another machine, or for a container.
-fn did_not_fit(id: &str, fitted: &Fitted) -> Vec<String> {
-    let then = match fitted.dropped {
-        true => "left out",
-        false => "systemd waits 90 s for it; fstab = \"drop\" leaves it out",
-    };
-    let absent = fitted.absent.iter();
-    let mut all: Vec<String> =
-        absent.map(|line| format!("{id}: etc/fstab: {line}: no such block device is here: {then}")).collect();
-    if fitted.dockerenv {
-        all.push(format!("{id}: /.dockerenv was taken away: the root is no container any more"));
-    }
-    all
 }
 
 fn tell_the_log(id: &str, fetched: &Fetched) {

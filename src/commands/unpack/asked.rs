@@ -11,14 +11,15 @@ use std::time::Duration;
 use super::{Directory, failure_of, only_root, stop_on_signals, tell};
 use crate::archive::Unpacked;
 use crate::catalog::Entry;
-use crate::cmdline::{Dialect, Params, RootSource, RootWord};
+use crate::cmdline::{Params, RootSource, RootWord};
 use crate::commands::boot::beginning::{complaint, make_fetcher};
 use crate::commands::output;
 use crate::commands::progress::Progress;
 use crate::fetch::Location;
 use crate::load::{self, Failure, Fetched, Loader, ModulesOfRoot, Phase, Report};
 use crate::machine::Machine;
-use crate::plan::{self, RootPlan, Step};
+use crate::net;
+use crate::plan::{self, ModulesFrom, RootPlan, Step};
 use crate::verify::Trust;
 use crate::volumes::Volume;
 
@@ -36,7 +37,6 @@ pub struct Asked {
     params: Params,
     entry: Entry,
     locations: Vec<Location>,
-    dialect: Dialect,
 }
 
 /// Reads a command line; nothing if it asks for no archive. A directory that the host shares is none: an initrd that can
@@ -52,10 +52,8 @@ pub fn read(file: &Path) -> Result<Option<Asked>, Failure> {
     for problem in params.problems.iter().filter(|&problem| Some(problem) != refused) {
         eprintln!("bootjack: warning: {}", complaint(problem));
     }
-    let (locations, dialect) = match &params.root {
-        Some(Ok(RootWord { source: RootSource::Archive(locations), dialect, .. })) => {
-            (locations.clone(), *dialect)
-        }
+    let locations = match &params.root {
+        Some(Ok(RootWord { source: RootSource::Archive(locations), .. })) => locations.clone(),
         Some(Err(problem)) if names_an_archive(&text) => {
             let failure = Failure::because(Phase::Plan, CMDLINE, problem.to_string());
             return Err(Failure { hint: problem.hint.clone(), ..failure });
@@ -63,7 +61,7 @@ pub fn read(file: &Path) -> Result<Option<Asked>, Failure> {
         Some(_) | None => return Ok(None),
     };
     match params.root_entry() {
-        Some(Ok(entry)) => Ok(Some(Asked { params, entry, locations, dialect })),
+        Some(Ok(entry)) => Ok(Some(Asked { params, entry, locations })),
         Some(Err(problem)) => Err(Failure::because(Phase::Plan, CMDLINE, problem.to_string())),
         None => Ok(None),
     }
@@ -71,7 +69,8 @@ pub fn read(file: &Path) -> Result<Option<Asked>, Failure> {
 
 /// Whether a root that is refused would have been an archive. What is wrong with another is for others to say.
 fn names_an_archive(text: &str) -> bool {
-    let words = text.split_whitespace().map(|word| word.trim_start_matches('"'));
+    let text = text.replace('"', "");
+    let words = text.split_whitespace();
     let begins = ["root=tmpfs:", "rd.container.rootfs", "ramroot", "boot=ramdisk"];
     words.into_iter().any(|word| begins.iter().any(|begin| word.starts_with(begin)))
 }
@@ -82,7 +81,13 @@ impl Asked {
     /// # Errors
     /// Standard output is closed.
     pub fn tell(&self) -> Result<ExitCode, Failure> {
-        let network = if self.locations.iter().any(Location::is_remote) { "yes" } else { "no" };
+        let remote = self.locations.iter().filter(|location| location.is_remote()).count();
+        let network = match remote {
+            0 => "no",
+            all if all == self.locations.len() => "yes",
+            // Another mirror does without.
+            _ => "maybe",
+        };
         let facts = format!(
             "BOOTJACK_ROOT={}\nBOOTJACK_NETWORK={network}\nBOOTJACK_DEVICES={}\n",
             quoted(&self.locations[0].to_string()),
@@ -107,7 +112,11 @@ impl Asked {
     pub fn unpack(&self, dir: &Path) -> Result<(Unpacked, Fetched), Failure> {
         let name = dir.display().to_string();
         only_root(&name)?;
-        let plan = self.plan()?;
+        let mut plan = self.plan()?;
+        self.params.complete(&mut plan, net::Config::parse(&self.params.network).0.bootif);
+        if !self.params.mounts.is_empty() {
+            eprintln!("bootjack: warning: mount= and mount-ro= are for bootjack's own initrd: nothing is mounted");
+        }
         if plan.archive.trust == Trust::Unverified {
             eprintln!(
                 "bootjack: warning: no rd.tmpfs.sha256= was given: {} is not verified",
@@ -129,9 +138,11 @@ impl Asked {
             failure_of(error, &name)
         };
         let (root, came) = load::load_root_at(dir, &plan, &self.entry.id, &loader).map_err(failed)?;
-        if self.dialect == Dialect::Ramroot && came.modules == Some(ModulesOfRoot::Missing) {
+        if plan.modules == ModulesFrom::Initrd && came.modules == Some(ModulesOfRoot::Missing) {
             load::copy_of_initrd(root.get()).map_err(failed)?;
         }
+        let fitted = load::fit(root.get(), &plan).map_err(failed)?;
+        fitted.in_words().iter().for_each(|warning| eprintln!("bootjack: warning: {warning}"));
         let fetched = came.artifacts.into_iter().next();
         let unpacked = fetched.as_ref().and_then(|fetched| fetched.unpacked.clone());
         let Some((unpacked, fetched)) = unpacked.zip(fetched) else {
