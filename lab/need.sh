@@ -19,7 +19,7 @@ packages() {
         ;;
     vm)
         servers="nfs-ganesha nfs-ganesha-vfs rpcbind iproute2 lvm2 mdadm cryptsetup-bin"
-        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd $makers $servers"
+        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils $makers $servers"
         ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3 e2fsprogs nfs-ganesha nfs-ganesha-vfs" ;;

@@ -129,7 +129,8 @@ impl<'a> Members<'a> {
         loop {
             let offset = self.intake.taken();
             if offset - begin > MOST_ZEROS {
-                let reason = "more than 1 GiB of zeros after the archive's end marker: say how large it is (size)";
+                let reason =
+                    "more than 1 GiB of zeros after the archive's end marker: say how large it is (size)";
                 return Err(UnpackError::archive(reason));
             }
             let bytes = self.intake.peek(1)?;

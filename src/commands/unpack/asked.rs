@@ -115,7 +115,9 @@ impl Asked {
         let mut plan = self.plan()?;
         self.params.complete(&mut plan, net::Config::parse(&self.params.network).0.bootif);
         if !self.params.mounts.is_empty() {
-            eprintln!("bootjack: warning: mount= and mount-ro= are for bootjack's own initrd: nothing is mounted");
+            eprintln!(
+                "bootjack: warning: mount= and mount-ro= are for bootjack's own initrd: nothing is mounted"
+            );
         }
         if plan.archive.trust == Trust::Unverified {
             eprintln!(
