@@ -281,6 +281,8 @@ mod tests {
             "kernel 6.1.0-test has no module e1001, and not built in either; near it is e1000e"
         );
         let near = |word| select(&[word]).unwrap_err().to_string();
+        assert!(near("e1000").ends_with("; near it is e1000e"), "{}", near("e1000"));
+        assert!(near("virtio_nat").ends_with("; near it is virtio_net"), "{}", near("virtio_nat"));
         assert!(near("virtio").ends_with("; near it is virtio_net"), "{}", near("virtio"));
         assert!(near("zfs").ends_with("either"), "{}", near("zfs"));
         assert_eq!(select(&["nvme"]).unwrap(), [""; 0]);
