@@ -379,7 +379,7 @@ fn init_gets_what_the_users_of_its_words_expect() {
     let named = "before single init=/bin/x quiet -a splash x=y ip=dhcp rd.break BOOTIF=01-aa bootjack.shell \
                  Bootjack.x rd.tmpfs.size=1g ramroot=/r root=/dev/vda console=tty0 BOOT_IMAGE=v i915.modeset=0 \
                  nomodeset panic=5 mount=a proxy=p -- -c \"a b\" rd.x";
-    let rows: [(Option<Dialect>, &str, &[&str]); 13] = [
+    let rows: [(Option<Dialect>, &str, &[&str]); 14] = [
         (Some(Tmpfs), given, &["single", "3"]),
         (Some(Container), given, &["single", "3"]),
         (Some(Virtiofs), given, &["single", "3"]),
