@@ -221,7 +221,7 @@ mod tests {
         let mut told = Command::new("/bin/sh");
         told.args(["-c", "grep SigBlk /proc/self/status"]).stdout(std::process::Stdio::piped());
         let mut sleeper = Command::new("sleep");
-        sleeper.arg("600");
+        sleeper.arg("20");
         let (said, ended) = std::thread::spawn(move || {
             nix::sys::signal::SigSet::all().thread_block().unwrap();
             let said = spawn_tied(&mut told).unwrap().wait_with_output().unwrap().stdout;
