@@ -11,6 +11,7 @@ PROFILE ?= release
 export CARGO_TARGET_DIR PROFILE TARGET JOURNEY
 LAB := target/lab
 BIN := target/bootjack
+FOREIGN := $(shell find initrd/dracut initrd/initramfs-tools -type f)
 SOURCES := Cargo.toml Cargo.lock build.rs $(shell find src initrd -type f)
 
 help: ## this list
@@ -44,11 +45,31 @@ demo: $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz $(LAB)/debian.tar.zst $(LAB)/i
 	@lab/need.sh vm
 	lab/demo.sh $(LAB) $(BIN)
 
+# Where distributions look for what is installed; PREFIX=/usr/local hides it from dracut and initramfs-tools.
+PREFIX ?= /usr
+SBIN := $(DESTDIR)$(PREFIX)/sbin
+DRACUT := $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/90bootjack
+TOOLS := $(DESTDIR)$(PREFIX)/share/initramfs-tools
+DOC := $(DESTDIR)$(PREFIX)/share/doc/bootjack
+
+install: $(BIN) ## the binary, dracut's module, initramfs-tools' hook and scripts, documentation (DESTDIR, PREFIX=/usr)
+	install -D -m 755 -t $(SBIN) $(BIN)
+	install -D -m 755 -t $(DRACUT) initrd/dracut/90bootjack/*
+	install -D -m 755 -t $(TOOLS)/hooks initrd/initramfs-tools/hooks/bootjack
+	install -D -m 755 -t $(TOOLS)/scripts/init-premount initrd/initramfs-tools/scripts/init-premount/bootjack
+	install -D -m 644 -t $(TOOLS)/scripts initrd/initramfs-tools/scripts/bootjack
+	install -D -m 644 -t $(DOC) docs/*.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT
+	install -D -m 644 -t $(DOC)/menus menus/*
+
+uninstall: ## takes away what `make install` put there
+	rm -rf $(DRACUT) $(DOC)
+	rm -f $(SBIN)/bootjack $(TOOLS)/hooks/bootjack $(TOOLS)/scripts/init-premount/bootjack $(TOOLS)/scripts/bootjack
+
 # What the virtual machines need.
 lab-vm: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz
 	@lab/need.sh vm
 lab-journeys: lab-vm $(LAB)/debian.tar.zst $(LAB)/busybox.tar.zst $(LAB)/bootjack-gnu \
-	$(LAB)/initramfs-tools
+	$(LAB)/initramfs-tools $(LAB)/dracut
 
 $(LAB)/%/vmlinuz: lab/kernel.sh
 	lab/need.sh vm
@@ -72,10 +93,13 @@ $(LAB)/busybox.tar.zst: lab/busybox-root.sh $(BIN)
 	lab/need.sh vm
 	lab/busybox-root.sh $@ $(BIN)
 
-# Somebody else's initrd, with bootjack in it.
-$(LAB)/initramfs-tools: lab/initramfs-tools.sh $(shell find initrd/initramfs-tools -type f) $(LAB)/generic/vmlinuz | $(BIN)
+# Other people's initrds, with bootjack in them as `make install` puts it there. $(LAB)/dracut-systemd comes with the second.
+$(LAB)/initramfs-tools: lab/initramfs-tools.sh $(FOREIGN) $(LAB)/generic/vmlinuz | $(BIN)
 	lab/need.sh root
 	lab/initramfs-tools.sh $@ $(LAB)/generic/lib/modules $(BIN)
+$(LAB)/dracut: lab/dracut.sh $(FOREIGN) $(LAB)/cloud/vmlinuz | $(BIN)
+	lab/need.sh root
+	lab/dracut.sh $@ $(LAB)/cloud/lib/modules $(BIN)
 
 # The other way to link statically is booted once too.
 $(LAB)/bootjack-gnu: $(SOURCES)
@@ -93,5 +117,5 @@ bench: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/debian.tar ## measures what docs/perfo
 clean: ## removes everything made
 	rm -rf target
 
-.PHONY: help build test test-unit test-loopback test-vm lint demo lab-vm lab-journeys screens bench clean
+.PHONY: help build install uninstall test test-unit test-loopback test-vm lint demo lab-vm lab-journeys screens bench clean
 .DELETE_ON_ERROR:

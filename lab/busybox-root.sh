@@ -13,6 +13,8 @@ mkdir -p "$tree/bin" "$tree/sbin" "$tree/dev" "$tree/proc" "$tree/sys" "$tree/ru
 cp /bin/busybox "$tree/bin/busybox"
 for applet in sh cat mount df stat uname grep cut poweroff ls sleep; do ln -s busybox "$tree/bin/$applet"; done
 echo "the root that was packed" >"$tree/etc/marker"
+# Systemd's initrds switch to no root without it.
+echo 'NAME=specimen' >"$tree/etc/os-release"
 cat >"$tree/sbin/init" <<'INIT'
 #!/bin/sh
 # One line a fact; init_args come after the script's name.

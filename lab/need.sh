@@ -13,11 +13,16 @@ packages() {
     lint) echo "a check of the shell scripts: shellcheck" ;;
     loopback)
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
-        echo "peers to compare with in tests: $peers attr acl libcap2-bin iproute2 util-linux $makers erofs-utils f2fs-tools fdisk"
+        servers="python3-pyftpdlib atftpd tinyproxy-bin"
+        more="erofs-utils f2fs-tools fdisk lvm2 mdadm cryptsetup-bin attr acl libcap2-bin iproute2 util-linux"
+        echo "peers to compare with in tests: $peers $more $makers $servers"
         ;;
-    vm) echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd $makers" ;;
+    vm)
+        servers="nfs-ganesha nfs-ganesha-vfs rpcbind iproute2 lvm2 mdadm cryptsetup-bin"
+        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils $makers $servers"
+        ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
-    bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3" ;;
+    bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3 e2fsprogs nfs-ganesha nfs-ganesha-vfs" ;;
     *) echo "lab/need.sh: unknown group $1" >&2 && exit 2 ;;
     esac
 }

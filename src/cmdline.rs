@@ -1,8 +1,15 @@
 //! The kernel command line as meant: `&str` → [`Params`]. A bad word stops no boot by itself: it becomes a problem to
 //! show; only a root asked for in bad words is refused. What an entry or a network makes of the words is theirs.
 
+mod debug;
+mod example;
+mod init;
+#[cfg(test)]
+mod lines;
+mod place;
 mod root;
 mod second;
+mod storage;
 mod value;
 mod words;
 
@@ -14,9 +21,11 @@ use url::Url;
 use crate::fetch::{Location, LocationError};
 use crate::volumes::{Assembly, Tag};
 
+pub use init::init_args;
 pub use root::{Dialect, RootSource, RootWord, Size};
 pub use second::{Second, SecondRoot, consoles_of};
-use words::{Word, nearest};
+use words::Word;
+pub use words::nearest;
 
 /// What the kernel command line asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +44,8 @@ pub struct Params {
     pub consoles: Vec<String>,
     /// `bootjack.shell`: a shell before the menu.
     pub shell: bool,
+    /// `bootjack.shell=0`: no shell at all.
+    pub no_shell: bool,
     /// `bootjack.watchdog=`: starts the first hardware watchdog with a timeout of so many seconds.
     pub watchdog: Option<u32>,
     /// `bootjack.ca=`: more certificate authorities.
@@ -43,7 +54,7 @@ pub struct Params {
     pub root: Option<Result<RootWord, CmdlineProblem>>,
     /// `init=`: absolute path in the root.
     pub init: Option<String>,
-    /// The words after `--`, which the kernel hands to init.
+    /// What init is started with: the words after `--`, and before them what users of the root's words expect.
     pub init_args: Vec<String>,
     /// The words of the network with their values, in order; the value of a bare word is empty.
     pub network: Vec<(String, String)>,
@@ -59,13 +70,14 @@ pub struct Params {
     pub assembly: Assembly,
     /// `rd.retry=`, `rd.timeout=`, `rootdelay=`: how long a device is waited for, in place of `retry_for`.
     pub device_wait: Option<Duration>,
-    /// `rd.break`, `break=`: where a shell interrupts the boot.
-    pub break_at: Option<BreakAt>,
+    /// `rd.break`, `break=`: where a shell interrupts the boot, in the order of the boot.
+    pub break_at: Vec<BreakAt>,
     /// `rd.shell`: whether a failure may end in a shell; nothing said: it may.
     pub rd_shell: Option<bool>,
     /// `rd.emergency=`: what an unattended failure ends in, where nothing of ours says so.
     pub emergency: Option<OnFailure>,
-    /// `panic=N`, seconds: no shell, and a reboot so long after a failure; negative: at once. 0 and nothing said: no such order.
+    /// `panic=N`, seconds: no shell, and a reboot so long after a failure; negative: at once. 0 and nothing said: no
+    /// such order. See [`Params::obeying`].
     pub panic: Option<i64>,
     pub quiet: bool,
     pub debug: bool,
@@ -125,6 +137,11 @@ const KNOWN: &[&str] = &[
     "rd.tmpfs.sha256",
     "rd.tmpfs.chunks",
     "rd.tmpfs.imgfile",
+    "rd.container.rootfs",
+    "ramroot",
+    "rootfs",
+    "mount",
+    "mount-ro",
 ];
 
 /// Words that `net` understands: dracut.cmdline(7), initramfs-tools(7), the kernel's nfsroot.rst, and PXELINUX's BOOTIF.
@@ -149,16 +166,18 @@ const NETWORK: &[&str] = &[
 impl Params {
     /// Reads the text of `/proc/cmdline`.
     pub fn parse(text: &str) -> Self {
-        let (words, init_args) = words::split(text);
-        let mut params = Self { init_args, ..Self::default() };
+        let (words, after) = words::split(text);
+        let mut params = Self::default();
         for word in &words {
             params.network_or_unknown(word);
         }
         params.ours(&words);
-        params.quiet = words.iter().any(|w| w.name == "quiet" && w.value.is_none());
-        params.debug = words.iter().any(|w| w.name == "debug" && w.value.is_none());
+        params.failures_and_debug(&words);
         let init = params.asked(&words, "init", value::absolute_path).transpose();
-        params.root = root::read(&words, init.as_ref().err().cloned(), &mut params.problems);
+        let way = params.way_to_the_root(&words);
+        params.root = root::read(&words, init.as_ref().err().cloned().or(way), &mut params.problems);
+        let dialect = params.root.as_ref().and_then(|root| Some(root.as_ref().ok()?.dialect));
+        params.init_args = init::of(&words, after, dialect);
         params.init = init.ok().flatten();
         params
     }
@@ -176,8 +195,8 @@ impl Params {
         if let Some(word) = words.iter().rfind(|w| w.name == "bootjack.shell") {
             match word.value.as_deref() {
                 None | Some("1") => self.shell = true,
-                Some("0") => {}
-                Some(_) => self.problems.push(word.problem("takes no value")),
+                Some("0") => self.no_shell = true,
+                Some(_) => self.problems.push(word.problem("takes no value, or 0 for no shell at all")),
             }
         }
     }
@@ -195,7 +214,7 @@ impl Params {
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Result<T, CmdlineProblem>> {
         let word = words.iter().rfind(|w| w.name == name)?;
-        let value = read(word.value.as_deref().unwrap_or_default()).map_err(|cause| word.problem(cause));
+        let value = read(word.value()).map_err(|cause| word.problem(cause));
         self.problems.extend(value.as_ref().err().cloned());
         Some(value)
     }
@@ -307,7 +326,7 @@ mod tests {
                 "bootjack.console=ttyS0,115200: \"115200\" is no console: speeds belong to console=",
                 "bootjack.watchdog=0: is no timeout: whole seconds, from 1 to 86400",
                 "bootjack.ca=a.pem: \"a.pem\" is not an absolute path",
-                "bootjack.shell=yes: takes no value",
+                "bootjack.shell=yes: takes no value, or 0 for no shell at all",
                 "init=sh: is not an absolute path",
             ]
         );
@@ -384,7 +403,7 @@ mod tests {
             "rd.tmpfs.chunks=ba78",
             "rd.tmpfs.imgfile=x",
             "root=tmpfs:",
-            "root=tmpfs:/dev/vda1",
+            "root=tmpfs:LABEL=",
             "root=tmpfs:r.tar",
             "init=sh",
             "ramroot=http://a/r",
@@ -394,16 +413,6 @@ mod tests {
             assert!(params.problems.contains(problem), "{wrong}");
             assert_eq!(params.problems.len(), 1, "{:?}", params.problems);
         }
-    }
-
-    #[test]
-    fn the_ancestors_words_are_known_and_not_in_this_version() {
-        for word in ["rd.container.rootfs=http://a/r", "boot=ramdisk", "ramroot=/r.xz", "rootfs=tag"] {
-            let params = Params::parse(word);
-            assert!(matches!(params.root, Some(Err(_))), "{word}");
-            assert_eq!(problems(word), [format!("{word}: is not in this version")]);
-        }
-        assert_eq!(problems("boot=ramdisk ramroot=/r.xz"), ["ramroot=/r.xz: is not in this version"]);
     }
 
     #[test]
@@ -421,8 +430,9 @@ mod tests {
     #[test]
     fn every_argument_is_documented() {
         let docs = include_str!("../docs/cmdline.md");
-        let more = ["root=tmpfs:", "init=", "quiet", "debug", "--"];
-        for word in KNOWN.iter().chain(NETWORK).chain(root::ANCESTORS).chain(&more) {
+        let more = ["root=tmpfs:", "root=virtiofs:", "boot=ramdisk", "rw", "init=", "quiet", "debug", "--"];
+        let storage = storage::EACH.iter().chain(storage::LAST);
+        for word in KNOWN.iter().chain(NETWORK).chain(storage).chain(&more) {
             assert!(docs.contains(&format!("`{word}")), "{word}");
         }
     }

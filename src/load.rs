@@ -3,10 +3,13 @@
 
 mod bytes;
 mod failure;
+mod fitting;
+mod interfaces;
 mod kexec;
 mod modules;
 mod once;
 mod reader;
+mod shared;
 mod stage;
 
 use std::cell::RefCell;
@@ -19,15 +22,19 @@ use std::time::{Duration, Instant};
 
 use crate::archive::{Limits, Unpacked};
 use crate::catalog::Artifact;
+use crate::cmdline::ExtraMount;
 use crate::fetch::{self, Event, Exhausted, Fetcher, Location};
+use crate::handover::Handover;
 use crate::handover::root::{Root, SYSROOT};
-use crate::handover::{self, Handover, init};
+use crate::handover::shared::Shared;
 use crate::plan::{ModulesFrom, RootPlan, mib};
 use crate::verify::{Sha256, Trust, Verified};
 pub use failure::{Failure, Phase, clean};
+pub use fitting::{Absent, Fitted};
 pub use kexec::{Second, load_kexec};
-pub use modules::ModulesOfRoot;
+pub use modules::{ModulesOfRoot, copy_of_initrd};
 use once::{Once, Verdict};
+pub use shared::{finish_shared, load_shared};
 pub use stage::{CARRIED, HANDOFF};
 
 /// What is told while loading; the answer may be "stop".
@@ -118,6 +125,8 @@ pub struct Came {
     pub artifacts: Vec<Fetched>,
     /// Whether the root has modules for the kernel it will run on; absent where there is no root yet.
     pub modules: Option<ModulesOfRoot>,
+    /// What in the root did not fit this machine.
+    pub fitted: Fitted,
 }
 
 /// What a load needs beside its plan.
@@ -128,28 +137,56 @@ pub struct Loader<'a> {
     pub on: OnReport<'a>,
 }
 
-/// Carries out a plan up to the handover.
+/// A root that is there; nothing of it runs yet. Dropped, it is gone.
+pub struct Made<R> {
+    pub root: R,
+    /// What the host shares beside it.
+    pub beside: Shared,
+    pub came: Came,
+}
+
+/// Carries out a plan up to a root in memory, with what the host shares mounted beside it.
 ///
 /// # Errors
-/// [`LoadError`]; the tmpfs is unmounted by then.
-pub fn load(plan: &RootPlan, id: &str, loader: &Loader<'_>) -> Result<(Handover, Came), LoadError> {
-    let (root, mut came) = load_root(plan, id, loader)?;
-    let init = init::find(root.get().path(), &plan.inits, &plan.init_args).map_err(|e| {
-        let failure = Failure::because(Phase::Handover, id, e.to_string());
-        LoadError::Failed(failure.hint(if plan.init_named {
-            "name a program that the root has: init= on the kernel command line, init in the catalog"
-        } else {
-            "put an init into the root archive, or name one: init in the catalog"
-        }))
-    })?;
-    handover::can_move_into(root.get().path()).map_err(|e| {
-        let failure = Failure::new(Phase::Handover, id, e);
-        LoadError::Failed(failure.hint("make /dev, /proc, /sys and /run directories in the root archive"))
-    })?;
+/// [`LoadError`]; nothing is mounted then.
+pub fn load(
+    plan: &RootPlan,
+    id: &str,
+    mounts: &[ExtraMount],
+    loader: &Loader<'_>,
+) -> Result<Made<Verified<Root>>, LoadError> {
+    let beside = shared::beside(mounts, loader)?;
+    let (root, came) = load_root(plan, id, loader)?;
+    Ok(Made { root, beside, came })
+}
+
+/// The handover into a root that was loaded: its init is looked for now, whatever was done to the root meanwhile.
+///
+/// # Errors
+/// [`LoadError`]; nothing is mounted then.
+pub fn finish(made: Made<Verified<Root>>, plan: &RootPlan, id: &str) -> Result<(Handover, Came), LoadError> {
+    let Made { root, beside, mut came } = made;
+    let at = root.get().path();
+    came.fitted = fit(root.get(), plan)?;
+    shared::can_move_into(at, id)?;
+    let init = shared::find_init(at, id, &beside, (&plan.inits, plan.init_named), &plan.init_args)?;
     if plan.modules == ModulesFrom::Initrd && came.modules == Some(ModulesOfRoot::Missing) {
         came.modules = Some(modules::hand_on(root.get())?);
     }
+    beside.keep();
     Ok((Handover::switch_root(root, init), came))
+}
+
+/// Makes a root fit this machine: lines of its fstab, the mark of a container, the network of ramroot's.
+///
+/// # Errors
+/// What could not be read or written in it.
+pub fn fit(root: &Root, plan: &RootPlan) -> Result<Fitted, LoadError> {
+    let fitted = fitting::of(root, plan.fstab)?;
+    if let Some(mac) = plan.interface {
+        interfaces::write(&root.open(), mac);
+    }
+    Ok(fitted)
 }
 
 /// Fetches, verifies and unpacks a root into a tmpfs of its own, with modules for its kernel where it has none and they
@@ -162,8 +199,21 @@ pub fn load_root(
     id: &str,
     loader: &Loader<'_>,
 ) -> Result<(Verified<Root>, Came), LoadError> {
-    let failed = |e: io::Error| LoadError::Failed(Failure::new(Phase::Unpack, SYSROOT, e));
-    let mut root = Root::mount(Path::new(SYSROOT), plan.limit).map_err(failed)?;
+    load_root_at(Path::new(SYSROOT), plan, id, loader)
+}
+
+/// The same at another place: where somebody else's initrd wants it.
+///
+/// # Errors
+/// [`LoadError`]; the tmpfs is unmounted by then.
+pub fn load_root_at(
+    at: &Path,
+    plan: &RootPlan,
+    id: &str,
+    loader: &Loader<'_>,
+) -> Result<(Verified<Root>, Came), LoadError> {
+    let failed = |e: io::Error| LoadError::Failed(Failure::new(Phase::Unpack, at.display().to_string(), e));
+    let mut root = Root::mount(at, plan.limit).map_err(failed)?;
     let limits = Limits {
         bytes: plan.archive.unpacked.unwrap_or(plan.limit).min(plan.limit),
         // Directories that are not members of their own count too: no exact number is known before.
@@ -174,7 +224,7 @@ pub fn load_root(
     };
     let (tree, fetched) =
         fetch_into(&mut root, &plan.archive, ROOT, &limits, loader).map_err(|e| e.of(id))?;
-    let mut came = Came { artifacts: vec![fetched], modules: None };
+    let mut came = Came { artifacts: vec![fetched], ..Came::default() };
     let (tree, modules) = modules::give(tree.map(|_| root), plan, &mut came.artifacts, loader)?;
     came.modules = Some(modules);
     Ok((tree, came))

@@ -51,7 +51,9 @@ const OWN_INITRD: &[&str] = &["/proc/self/exe", "/bin/busybox", "/etc/bootjack/c
 /// With the modules, which go along if the second kernel is the same again. A system that is no initramfs has too many.
 fn own_initrd() -> u64 {
     let size = |path: &&str| Some(fs::metadata(path).ok()?.len());
-    let program = OWN_INITRD.iter().filter_map(size).sum::<u64>();
+    let with = fs::read_to_string("/etc/bootjack/with").unwrap_or_default();
+    let with = with.lines().filter_map(|path| Some(fs::symlink_metadata(path).ok()?.len()));
+    let program = OWN_INITRD.iter().filter_map(size).chain(with).sum::<u64>();
     let modules = if std::path::Path::new("/init").exists() { tree("/lib/modules".as_ref()) } else { 0 };
     program + modules
 }

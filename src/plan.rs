@@ -4,11 +4,16 @@
 mod carry;
 mod root_word;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::catalog::{Action, Artifact, Boot, Carry, Entry, Initrd, Job, Kexec, Root, RootSize};
+use crate::catalog::{
+    Action, Artifact, Boot, Carry, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize, Shared,
+};
 use crate::fetch::Location;
 use crate::machine::Machine;
+use crate::net::Mac;
+use crate::volumes::Tag;
 
 use carry::KERNEL;
 pub use carry::{Cargo, Numbers, Way, fits, way};
@@ -27,6 +32,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     SwitchRoot(Box<RootPlan>),
+    Shared(Box<SharedPlan>),
     Kexec(Box<KexecPlan>),
     Run(Box<RunPlan>),
     Shell,
@@ -50,7 +56,38 @@ pub struct RootPlan {
     pub init_args: Vec<String>,
     /// Where a root that has no modules for its kernel gets them.
     pub modules: ModulesFrom,
+    /// The interface that the root's ifupdown is to bring up, if it has no other way: ramroot does that.
+    pub interface: Option<Mac>,
+    /// What is done with lines of its fstab that ask for what is not there.
+    pub fstab: Fstab,
 }
+
+/// A directory that the host shares, to mount and to start: it costs no memory, and nobody vouches for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedPlan {
+    pub tag: Tag,
+    pub writable: bool,
+    /// Inits to look for, in order.
+    pub inits: Vec<String>,
+    /// Whether `inits` was named (then nothing else is tried) or is the usual list.
+    pub init_named: bool,
+    pub init_args: Vec<String>,
+}
+
+impl SharedPlan {
+    /// The directory itself.
+    pub fn location(&self) -> Location {
+        Location::Virtiofs { tag: self.tag.clone(), file: PathBuf::new() }
+    }
+
+    /// What may be done in it.
+    pub fn access(&self) -> &'static str {
+        if self.writable { "writable" } else { "read-only" }
+    }
+}
+
+/// How trust in a shared root is shown.
+pub const SHARED_TRUST: &str = "UNVERIFIED: shared by the host, as it is";
 
 /// Where modules come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,7 +176,7 @@ impl Step {
     /// As a catalog writes it after `boot =`.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::SwitchRoot(_) => "switch-root",
+            Self::SwitchRoot(_) | Self::Shared(_) => "switch-root",
             Self::Kexec(_) => "kexec",
             Self::Run(_) => "run",
             Self::Shell => "shell",
@@ -153,20 +190,32 @@ impl Step {
 impl Plan {
     /// Whether something that is fetched now can be had over the network alone.
     pub fn needs_network(&self) -> bool {
-        let remote = |artifact: &Artifact| artifact.locations.iter().all(Location::is_remote);
-        let root = |root: &RootPlan| remote(&root.archive) || root.modules.artifact().is_some_and(remote);
+        self.artifacts().iter().any(|artifact| artifact.locations.iter().all(Location::is_remote))
+    }
+
+    /// What is fetched now.
+    pub fn artifacts(&self) -> Vec<&Artifact> {
+        fn root(root: &RootPlan) -> impl Iterator<Item = &Artifact> {
+            [Some(&root.archive), root.modules.artifact()].into_iter().flatten()
+        }
         match &self.step {
-            Step::SwitchRoot(plan) => root(plan),
-            Step::Run(job) => root(&job.root),
+            Step::SwitchRoot(plan) => root(plan).collect(),
+            Step::Run(job) => root(&job.root).collect(),
             Step::Kexec(kexec) => {
                 let carried = kexec.root.as_ref().filter(|_| !matches!(kexec.way, Way::Again(_)));
-                remote(&kexec.kernel)
-                    || kexec.initrd.iter().any(|initrd| remote(&initrd.artifact))
-                    || kexec.modules.as_ref().is_some_and(remote)
-                    || carried.is_some_and(root)
+                let initrd = kexec.initrd.iter().map(|initrd| &initrd.artifact);
+                let mine = [&kexec.kernel].into_iter().chain(initrd).chain(&kexec.modules);
+                mine.chain(carried.into_iter().flat_map(root)).collect()
             }
-            Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => false,
+            Step::Shared(_) | Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => Vec::new(),
         }
+    }
+}
+
+impl Plan {
+    /// Whether something is fetched and unpacked, or loaded.
+    pub fn makes_a_root(&self) -> bool {
+        matches!(self.step, Step::SwitchRoot(_) | Step::Shared(_) | Step::Run(_) | Step::Kexec(_))
     }
 }
 
@@ -177,6 +226,7 @@ impl Plan {
 pub fn plan(entry: &Entry, machine: &Machine) -> Result<Plan, Refusal> {
     let step = match &entry.boot {
         Boot::SwitchRoot(root) => Step::SwitchRoot(Box::new(root_plan(root, machine)?)),
+        Boot::Shared(shared) => Step::Shared(Box::new(shared_plan(shared))),
         Boot::Kexec(kexec) => Step::Kexec(Box::new(kexec_plan(kexec, machine)?)),
         Boot::Run(job) => Step::Run(Box::new(run_plan(job, machine)?)),
         Boot::Shell => Step::Shell,
@@ -220,14 +270,31 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             archive: archive.clone(),
             limit,
             memory,
-            inits: match &root.init {
-                Some(init) => vec![init.clone()],
-                None => USUAL_INITS.iter().map(ToString::to_string).collect(),
-            },
+            inits: inits(root.init.as_ref()),
             init_named: root.init.is_some(),
             init_args: root.init_args.clone(),
             modules: root.modules.clone().map_or(ModulesFrom::Nowhere, ModulesFrom::Artifact),
+            interface: None,
+            fstab: root.fstab,
         }),
+    }
+}
+
+/// The one that is named, or the usual ones.
+fn inits(named: Option<&String>) -> Vec<String> {
+    match named {
+        Some(init) => vec![init.clone()],
+        None => USUAL_INITS.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn shared_plan(shared: &Shared) -> SharedPlan {
+    SharedPlan {
+        tag: shared.tag.clone(),
+        writable: shared.writable,
+        inits: inits(shared.init.as_ref()),
+        init_named: shared.init.is_some(),
+        init_args: shared.init_args.clone(),
     }
 }
 
@@ -343,7 +410,8 @@ mod tests {
             unpacked,
             entries,
         };
-        let root = Root { archive, size, init: None, init_args: vec![], modules: None };
+        let root =
+            Root { archive, size, init: None, init_args: vec![], modules: None, fstab: Fstab::default() };
         let boot = Boot::SwitchRoot(Box::new(root));
         Entry { id: "a".into(), title: "A".into(), help: None, group: None, boot }
     }

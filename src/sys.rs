@@ -11,7 +11,7 @@ use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::libc;
-use rustix::ioctl::{Getter, Updater, ioctl, opcode};
+use rustix::ioctl::{Getter, Setter, Updater, ioctl, opcode};
 
 /// Starts `command` as the leader of a session of its own with `tty` as its controlling terminal and standard
 /// streams, so that job control works in it (credentials(7), tty(4)). Takes the command whole, so that no copy of the
@@ -29,6 +29,28 @@ pub fn spawn_on_tty(mut command: Command, tty: &Path) -> io::Result<Child> {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
             rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+            nix::sys::signal::SigSet::empty().thread_set_mask()?;
+            Ok(())
+        });
+    }
+    command.spawn()
+}
+
+/// Starts `command` so that it is told to end (SIGTERM) when the thread that started it does, whatever ended that
+/// (prctl(2), PR_SET_PDEATHSIG), and so that it hears every signal.
+///
+/// # Errors
+/// Of starting the program.
+pub fn spawn_tied(command: &mut Command) -> io::Result<Child> {
+    let parent = nix::unistd::getpid();
+    // SAFETY: between fork and exec only async-signal-safe functions may run. The closure makes three plain system
+    // calls (prctl, getppid, rt_sigprocmask) on values it owns, allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+            if nix::unistd::getppid() != parent {
+                return Err(Errno::ESRCH.into());
+            }
             nix::sys::signal::SigSet::empty().thread_set_mask()?;
             Ok(())
         });
@@ -113,6 +135,26 @@ pub fn set_watchdog_timeout(device: impl AsFd, seconds: u32) -> io::Result<u32> 
     Ok(seconds.cast_unsigned())
 }
 
+/// Whether writes to an open block device are refused (BLKROGET of linux/fs.h).
+///
+/// # Errors
+/// Those of ioctl(2): ENOTTY for what is no block device.
+pub fn is_read_only(device: impl AsFd) -> io::Result<bool> {
+    type Ask = Getter<{ opcode::none(0x12, 94) }, i32>;
+    // SAFETY: linux/fs.h defines this request as _IO(0x12, 94), block/ioctl.c answers with one int.
+    Ok(unsafe { ioctl(device, Ask::new()) }? != 0)
+}
+
+/// Has the kernel refuse writes to an open block device, its own too, or take them again (BLKROSET).
+///
+/// # Errors
+/// Those of ioctl(2): EACCES without CAP_SYS_ADMIN, ENOTTY for what is no block device.
+pub fn set_read_only(device: impl AsFd, read_only: bool) -> io::Result<()> {
+    // SAFETY: linux/fs.h defines this request as _IO(0x12, 93), block/ioctl.c reads one int, which lives until the call is
+    // over.
+    Ok(unsafe { ioctl(device, Setter::<{ opcode::none(0x12, 93) }, i32>::new(read_only.into())) }?)
+}
+
 /// Bytes that a terminal has taken and not sent yet (TIOCOUTQ of ioctl_tty(2)).
 ///
 /// # Errors
@@ -121,6 +163,31 @@ pub fn unsent(terminal: impl AsFd) -> io::Result<u32> {
     type Ask = Getter<{ nix::libc::TIOCOUTQ as rustix::ioctl::Opcode }, i32>;
     // SAFETY: the kernel writes one int (asm-generic/ioctls.h, drivers/tty/tty_ioctl.c).
     Ok(unsafe { ioctl(terminal, Ask::new()) }?.cast_unsigned())
+}
+
+/// What a backtrace is made with, in a build that has neither tables to walk the stack by nor names to print
+/// (lab/build.sh): nothing, so that the linker leaves out the reader of debug information, 150 KB, and the walker.
+#[cfg(no_unwinding)]
+mod no_unwinding {
+    use std::ffi::{c_int, c_void};
+
+    /// `_URC_END_OF_STACK`.
+    const END_OF_STACK: c_int = 5;
+
+    type Trace = extern "C" fn(context: *mut c_void, argument: *mut c_void) -> c_int;
+
+    // SAFETY: name and signature are those of the Itanium C++ ABI, level I of exception handling; an end reached at
+    // once is an answer every caller has to expect.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Unwind_Backtrace(_: Trace, _: *mut c_void) -> c_int {
+        END_OF_STACK
+    }
+
+    // SAFETY: as above. Only the clean-up of a raised exception calls it, and nothing here raises any: a panic aborts.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Unwind_Resume(_: *mut c_void) -> ! {
+        std::process::abort()
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +214,24 @@ mod tests {
         }
         assert!(child.wait().unwrap().success());
         assert_eq!(seen, format!("{name}\r\ncontrolling\r\n"));
+    }
+
+    #[test]
+    fn a_tied_program_ends_with_the_thread_that_started_it_and_hears_every_signal() {
+        let mut told = Command::new("/bin/sh");
+        told.args(["-c", "grep SigBlk /proc/self/status"]).stdout(std::process::Stdio::piped());
+        let mut sleeper = Command::new("sleep");
+        sleeper.arg("600");
+        let (said, ended) = std::thread::spawn(move || {
+            nix::sys::signal::SigSet::all().thread_block().unwrap();
+            let said = spawn_tied(&mut told).unwrap().wait_with_output().unwrap().stdout;
+            (said, spawn_tied(&mut sleeper).unwrap())
+        })
+        .join()
+        .map(|(said, mut sleeper)| (String::from_utf8(said).unwrap(), sleeper.wait().unwrap()))
+        .unwrap();
+        assert_eq!(said.trim(), "SigBlk:\t0000000000000000");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(libc::SIGTERM));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! A stream, compressed or not, becomes the bytes of an archive: gzip (many members), zstd (many frames), xz (many
-//! streams), with zeros behind them, as on a disk that is larger than the archive. Threads and buffers are `intake`'s.
+//! streams), bzip2 (many streams), with zeros behind them, as on a disk that is larger than the archive. Threads and
+//! buffers are `intake`'s.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
 
+use super::MOST_ZEROS;
 use super::error::UnpackError;
 use super::sniff::{self, Compression, Format, HEAD};
 
@@ -85,6 +88,7 @@ fn name(compression: Compression) -> &'static str {
         Compression::Gzip => "gzip",
         Compression::Zstd => "zstd",
         Compression::Xz => "xz",
+        Compression::Bzip2 => "bzip2",
     }
 }
 
@@ -102,6 +106,7 @@ pub(super) fn open<'a>(source: Source<'a>, failure: &Failure) -> Result<Opened<'
         Compression::None => return named(head, Box::new(raw), none),
         Compression::Gzip => Box::new(Streams::<GzDecoder<_>, _>::Between(raw)),
         Compression::Xz => Box::new(Streams::<XzDecoder<_>, _>::Between(raw)),
+        Compression::Bzip2 => Box::new(Streams::<BzDecoder<_>, _>::Between(raw)),
         Compression::Zstd => Box::new(Streams::<zstd::Decoder<'static, _>, _>::Between(raw)),
     };
     let head = self::head(&mut plain).map_err(|e| failure.explain(e, compression))?;
@@ -122,7 +127,7 @@ fn named<'a>(
         outer => format!(" inside {}", name(outer)),
     };
     Err(UnpackError::archive(format!(
-        "this is {}{inside}, not a tar or cpio archive (plain, gzip, zstd or xz)",
+        "this is {}{inside}, not a tar or cpio archive (plain, gzip, zstd, xz or bzip2)",
         sniff::describe(&head)
     )))
 }
@@ -163,6 +168,23 @@ impl<R: BufRead> Stream<R> for GzDecoder<R> {
 
     fn begin(raw: R) -> io::Result<Self> {
         Ok(GzDecoder::new(raw))
+    }
+
+    fn end(self) -> R {
+        self.into_inner()
+    }
+}
+
+impl<R: BufRead> Stream<R> for BzDecoder<R> {
+    const PADDING: u64 = 1;
+    const NAME: &'static str = "bzip2 stream";
+
+    fn is_mark(byte: u8) -> bool {
+        byte == b'B'
+    }
+
+    fn begin(raw: R) -> io::Result<Self> {
+        Ok(BzDecoder::new(raw))
     }
 
     fn end(self) -> R {
@@ -234,6 +256,9 @@ impl<D: Stream<R>, R: BufRead> Streams<D, R> {
             let end = bytes.is_empty();
             raw.consume(n);
             zeros += n as u64;
+            if zeros > MOST_ZEROS {
+                return Err(garbage("more than 1 GiB of zeros"));
+            }
             match first {
                 Some(byte) if !D::is_mark(byte) => return Err(garbage("other data")),
                 Some(_) if zeros % D::PADDING == 0 => return Ok(Self::Inside(D::begin(raw)?)),

@@ -73,6 +73,10 @@ pub struct Progress {
 /// Bytes of file data take whole pages of this size in a tmpfs (x86-64 and most arm64 kernels).
 const PAGE: u64 = 4096;
 
+/// So many zeros may follow an archive, as on a disk that is larger: more is a disk nobody wants to read to its end, or a
+/// server that sends them for ever.
+const MOST_ZEROS: u64 = 1 << 30;
+
 /// Makes the tree of `input` in the directory `target`, which should be empty (what stands in the way is replaced,
 /// directories are merged). Needs root.
 ///

@@ -10,6 +10,7 @@ pub(super) enum Compression {
     Gzip,
     Zstd,
     Xz,
+    Bzip2,
 }
 
 /// What an archive is.
@@ -21,7 +22,6 @@ pub(super) enum Format {
 
 /// Kinds that are known by sight and not read: where the mark stands, the mark, its name.
 const FOREIGN: &[(usize, &[u8], &str)] = &[
-    (0, b"BZh", "bzip2"),
     (0, b"\x04\x22\x4d\x18", "lz4"),
     (0, b"\x02\x21\x4c\x18", "lz4 (legacy)"),
     (0, b"\x5d\x00\x00", "lzma (not xz)"),
@@ -49,6 +49,8 @@ pub(super) fn compression(head: &[u8]) -> Compression {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
         // A skippable frame (RFC 8878, 3.1.2); pzstd begins with one.
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+        // Level, and the mark of the first block or of the end.
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31 | 0x17, ..] => Compression::Bzip2,
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
         _ => Compression::None,
     }
@@ -77,6 +79,7 @@ pub(super) fn describe(head: &[u8]) -> String {
         Compression::Gzip => return "gzip".to_owned(),
         Compression::Zstd => return "zstd".to_owned(),
         Compression::Xz => return "xz".to_owned(),
+        Compression::Bzip2 => return "bzip2".to_owned(),
         Compression::None => {}
     }
     for (at, mark, name) in FOREIGN {

@@ -4,6 +4,7 @@
 use tar_core::HEADER_SIZE;
 use tar_core::parse::{self, Parser};
 
+use super::MOST_ZEROS;
 use super::error::UnpackError;
 use super::intake::Intake;
 use super::member::{Member, Step, understand};
@@ -124,8 +125,14 @@ impl<'a> Members<'a> {
 
     /// Reads what follows the end marker: zeros, and the file index that pixz leaves. The source is then at its end.
     pub(super) fn end(&mut self) -> Result<(), UnpackError> {
+        let begin = self.intake.taken();
         loop {
             let offset = self.intake.taken();
+            if offset - begin > MOST_ZEROS {
+                let reason =
+                    "more than 1 GiB of zeros after the archive's end marker: say how large it is (size)";
+                return Err(UnpackError::archive(reason));
+            }
             let bytes = self.intake.peek(1)?;
             if bytes.is_empty() {
                 return Ok(());

@@ -5,7 +5,7 @@ use super::problem::{nearest, quoted};
 use super::quantity::root_size;
 use super::run::{self, Named};
 use super::table::Table;
-use super::{Artifact, Boot, Carry, Entry, Root, RootSize, kexec};
+use super::{Artifact, Boot, Carry, Entry, Fstab, Root, RootSize, kexec};
 use crate::fetch::Location;
 
 /// What an entry does not say.
@@ -17,6 +17,7 @@ pub(super) struct Defaults {
     pub(super) init_args: Vec<String>,
     pub(super) carry: Carry,
     pub(super) modules: Option<Artifact>,
+    pub(super) fstab: Fstab,
 }
 
 /// Said to one who does not know how an entry may boot.
@@ -52,6 +53,7 @@ const KEYS_OF_KINDS: &[(&str, &[Kind])] = &[
     // A job starts its command and no init.
     ("init", &[Kind::SwitchRoot, Kind::Kexec]),
     ("init_args", &[Kind::SwitchRoot, Kind::Kexec]),
+    ("fstab", &[Kind::SwitchRoot, Kind::Kexec]),
     ("modules", &[Kind::SwitchRoot, Kind::Kexec, Kind::Run]),
     ("kernel", &[Kind::Kexec]),
     ("cmdline", &[Kind::Kexec]),
@@ -71,6 +73,7 @@ pub(super) const KEYS: &[&str] = &[
     "root_size",
     "init",
     "init_args",
+    "fstab",
     "kernel",
     "initrd",
     "modules",
@@ -206,7 +209,17 @@ pub(super) fn root(table: &Table, base: &Location, defaults: &Defaults) -> Optio
     let init = init(table).or_else(|| defaults.init.clone());
     let init_args = init_args(table).unwrap_or_else(|| defaults.init_args.clone());
     let archive = artifact::of(table, "root", Role::Root, base)?;
-    Some(Root { archive, size, init, init_args, modules: None })
+    let fstab = fstab(table).unwrap_or(defaults.fstab);
+    Some(Root { archive, size, init, init_args, modules: None, fstab })
+}
+
+pub(super) fn fstab(table: &Table) -> Option<Fstab> {
+    let fstab = |text: &str| match text {
+        "keep" => Ok(Fstab::Keep),
+        "drop" => Ok(Fstab::Drop),
+        _ => Err("is neither \"keep\" nor \"drop\"".to_owned()),
+    };
+    table.read("fstab", "\"keep\" or \"drop\"", fstab).map(|(fstab, _)| fstab)
 }
 
 pub(super) fn init(table: &Table) -> Option<String> {

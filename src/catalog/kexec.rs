@@ -11,7 +11,7 @@ use super::{Carry, Initrd, Kexec, Root, words};
 use crate::fetch::Location;
 
 /// Keys that say something of the root.
-const KEYS_OF_ROOT: &[&str] = &["root_size", "init", "init_args", "carry"];
+const KEYS_OF_ROOT: &[&str] = &["root_size", "init", "init_args", "fstab", "carry"];
 
 /// A kernel and what it starts with, if all of it can be made out.
 pub(super) fn read(table: &Table, base: &Location, defaults: &Defaults) -> Option<Kexec> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::artifact::{self, Role};
 use super::entry::{self, Defaults, ROOT_SIZE};
 use super::table::{At, Table};
-use super::{Carry, kexec, quantity};
+use super::{Carry, Fstab, kexec, quantity};
 use crate::fetch::Location;
 
-pub(super) const DEFAULTS_KEYS: &[&str] = &["cmdline", "root_size", "init", "init_args", "carry", "modules"];
+pub(super) const DEFAULTS_KEYS: &[&str] =
+    &["cmdline", "root_size", "init", "init_args", "carry", "modules", "fstab"];
 pub(super) const MENU_KEYS: &[&str] =
     &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base"];
 /// `[menu]` as written.
@@ -87,6 +88,7 @@ pub(super) fn defaults(top: &Table, base: &Location) -> Defaults {
         init_args: Vec::new(),
         carry: Carry::default(),
         modules: None,
+        fstab: Fstab::default(),
     };
     let Some(table) = top.table("defaults", "[defaults]", "[defaults] on a line of its own") else {
         return nothing;
@@ -99,5 +101,6 @@ pub(super) fn defaults(top: &Table, base: &Location) -> Defaults {
         init_args: entry::init_args(&table).unwrap_or_default(),
         carry: kexec::carry(&table).unwrap_or_default(),
         modules: artifact::of(&table, "modules", Role::Modules, base),
+        fstab: entry::fstab(&table).unwrap_or_default(),
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crate::fetch::Location;
 use crate::verify::{Sha256, Trust};
+use crate::volumes::Tag;
 
 pub use places::{Mirror, Placed, artifacts};
 pub use problem::{Problem, Severity};
@@ -87,6 +88,8 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Boot {
     SwitchRoot(Box<Root>),
+    /// A directory that the host shares is the root, as it is. Asked for on the kernel command line alone.
+    Shared(Box<Shared>),
     /// Another kernel takes the place of the running one.
     Kexec(Box<Kexec>),
     /// A job runs in the root, and its end decides what follows.
@@ -108,6 +111,28 @@ pub struct Root {
     pub init_args: Vec<String>,
     /// Modules for the running kernel, for a root that has none; those of a second kernel are in [`Kexec`].
     pub modules: Option<Artifact>,
+    pub fstab: Fstab,
+}
+
+/// What is done with lines of the root's `etc/fstab` whose device is not there: systemd waits 90 s for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fstab {
+    /// They are named, and stay.
+    #[default]
+    Keep,
+    /// They are named, and left out.
+    Drop,
+}
+
+/// A shared directory as a root, and what starts in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shared {
+    pub tag: Tag,
+    pub writable: bool,
+    /// Absolute path of the init, in the root or below `/run/mnt`; absent: the usual ones are looked for.
+    pub init: Option<String>,
+    pub init_args: Vec<String>,
 }
 
 /// A second kernel and what it starts with.

@@ -181,7 +181,7 @@ fn version(top: &Table) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::super::entries::ENTRY_LIMIT;
-    use super::super::{Action, Artifact, Boot, Entry, Root, RootSize, artifact, entry, menu, run};
+    use super::super::{Action, Artifact, Boot, Entry, Fstab, Root, RootSize, artifact, entry, menu, run};
     use super::*;
     use crate::verify::Trust;
 
@@ -266,6 +266,7 @@ mod tests {
             init: Some("/sbin/init".into()),
             init_args: vec!["systemd.unit=rescue.target".into()],
             modules: None,
+            fstab: Fstab::default(),
         };
         assert_eq!(root(&catalog, "rescue"), rescue);
     }

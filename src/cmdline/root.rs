@@ -1,8 +1,11 @@
 //! A root asked for on the command line: `root=tmpfs:` with its companions, and the words of the four ancestors. Any
 //! wrong word refuses the root, so that a slip in the digest never boots something unverified.
 
+use std::path::PathBuf;
+
+use super::place::{self, Place};
 use super::words::{Word, nearest};
-use super::{CmdlineProblem, KNOWN, location, unknown, value};
+use super::{CmdlineProblem, KNOWN, unknown, value};
 use crate::fetch::Location;
 use crate::verify::{ParseDigestError, Sha256};
 use crate::volumes::Tag;
@@ -40,7 +43,7 @@ pub enum Dialect {
     Ramroot,
     /// `rootfs=TAG`: osbuild's initrd; its init is `/bin/sh` unless one is named.
     Shared,
-    /// `root=virtiofs:TAG`: dracut's.
+    /// `root=virtiofs:TAG`, `rootfstype=virtiofs root=TAG`: dracut's.
     Virtiofs,
 }
 
@@ -52,45 +55,50 @@ pub enum Size {
     Bytes(u64),
 }
 
-/// The words with which the ancestors ask for a root.
-pub(super) const ANCESTORS: &[&str] = &["rd.container.rootfs", "boot", "ramroot", "rootfs"];
+/// Words that go with an archive.
+const COMPANIONS: &[&str] = &["rd.tmpfs.size", "rd.tmpfs.sha256", "rd.tmpfs.chunks", "rd.tmpfs.imgfile"];
 
-/// The root that is asked for, if one is. What is wrong is added to `problems`, where `init`, the problem with `init=`,
-/// is already.
+/// What ramroot unpacks where nothing is named.
+const RAMROOT: &str = "/ramroot.xz";
+
+/// The tag that osbuild's initrd takes where none is named.
+const ROOTFS: &str = "rootfs";
+
+/// The root that is asked for, if one is. What is wrong is added to `problems`, where `refused`, the problem with
+/// another word that it cannot do without, is already.
 pub(super) fn read(
     words: &[Word],
-    init: Option<CmdlineProblem>,
+    refused: Option<CmdlineProblem>,
     problems: &mut Vec<CmdlineProblem>,
 ) -> Option<Result<RootWord, CmdlineProblem>> {
-    let mut asked: Vec<(&str, &Word)> = Vec::new();
-    for word in words {
-        let Some(kind) = kind(word) else { continue };
-        match asked.iter_mut().find(|(other, _)| *other == kind) {
-            // The last one speaks for its kind; `boot=ramdisk` says nothing that `ramroot=` does not.
-            Some(earlier) if word.name != "boot" => earlier.1 = word,
-            Some(_) => {}
-            None => asked.push((kind, word)),
-        }
-    }
     let mut wrong = Vec::new();
-    let root = match asked[..] {
+    let root = match asked(words)[..] {
+        [] if has_mounts_alone(words) => Tag::parse(ROOTFS).ok().map(|tag| shared(tag, Dialect::Shared)),
         [] => {
-            let companion = words.iter().rfind(|w| is_ours(w) && !is_unknown(w));
+            let companion = words.iter().rfind(|w| COMPANIONS.contains(&w.name.as_str()));
             problems.extend(companion.map(|w| w.problem("there is no root=tmpfs: to go with it")));
             problems.extend(words.iter().filter(|w| is_unknown(w)).map(unknown));
             return None;
         }
-        [(TMPFS, _)] => tmpfs(words, &mut wrong),
-        [(_, word)] => {
-            wrong.push(word.problem("is not in this version"));
-            None
+        [(dialect @ (Dialect::Shared | Dialect::Virtiofs), word)] => {
+            directory(dialect, word, words, &mut wrong)
         }
+        // One root in the words of two systems.
+        [(_, one), (_, other)] if is_same_directory(one, other) => {
+            directory(Dialect::Shared, one, words, &mut wrong)
+        }
+        [(dialect, word)] => archive(dialect, word, words, &mut wrong),
         [(_, one), (_, other), ..] => {
-            wrong.push(one.problem(format!("asks for another root than {}", other.problem("").word)));
+            let other = other.problem("").word;
+            let hint = Some(format!("only one of them, such as {other}"));
+            let cause = format!("asks for another root than {other}");
+            wrong.push(CmdlineProblem { hint, ..one.problem(cause) });
             None
         }
     };
-    let refused = wrong.first().cloned().or(init);
+    wrong.extend(words.iter().filter(|w| is_unknown(w)).map(unknown));
+    problems.extend(not_looked_at(words, root.as_ref()));
+    let refused = wrong.first().cloned().or(refused);
     problems.extend(wrong);
     match (refused, root) {
         (None, Some(root)) => Some(Ok(root)),
@@ -99,69 +107,165 @@ pub(super) fn read(
     }
 }
 
-const TMPFS: &str = "root=tmpfs:";
-
-/// Whether a word goes with `root=tmpfs:`: `rd.tmpfs…` in any spelling, and what can only be a slip of one of them.
-pub(super) fn is_ours(word: &Word) -> bool {
-    let meant = || nearest(&word.name, KNOWN).is_some_and(|known| known.starts_with("rd.tmpfs"));
-    word.name.to_ascii_lowercase().starts_with("rd.tmpfs") || meant()
-}
-
-fn is_unknown(word: &Word) -> bool {
-    is_ours(word) && !KNOWN.contains(&word.name.as_str())
+/// The ways in which a root is asked for, each with the word that speaks for it: the last one, but `boot=ramdisk` says
+/// nothing that `ramroot=` does not.
+fn asked(words: &[Word]) -> Vec<(Dialect, &Word)> {
+    let mut asked: Vec<(Dialect, &Word)> = Vec::new();
+    for word in words {
+        let Some(dialect) = dialect(word, words) else { continue };
+        match asked.iter_mut().find(|(other, _)| *other == dialect) {
+            Some(earlier) if word.name != "boot" => earlier.1 = word,
+            Some(_) => {}
+            None => asked.push((dialect, word)),
+        }
+    }
+    asked
 }
 
 /// Which way of asking for a root a word belongs to.
-fn kind(word: &Word) -> Option<&'static str> {
-    let value = word.value.as_deref().unwrap_or_default();
-    match word.name.as_str() {
-        "root" if value.starts_with("tmpfs:") => Some(TMPFS),
-        "boot" if value != "ramdisk" => None,
-        // One system: `boot=ramdisk ramroot=…`.
-        "boot" => Some("ramroot"),
-        name => ANCESTORS.iter().find(|&&ancestor| ancestor == name).copied(),
+fn dialect(word: &Word, words: &[Word]) -> Option<Dialect> {
+    let virtiofs = || words.iter().rfind(|w| w.name == "rootfstype").is_some_and(|w| w.value() == "virtiofs");
+    match (word.name.as_str(), word.value()) {
+        ("root", value) if value.starts_with("tmpfs:") => Some(Dialect::Tmpfs),
+        ("root", value) if value.starts_with("virtiofs:") || virtiofs() => Some(Dialect::Virtiofs),
+        ("rd.container.rootfs", _) => Some(Dialect::Container),
+        ("ramroot", _) | ("boot", "ramdisk") => Some(Dialect::Ramroot),
+        ("rootfs", _) => Some(Dialect::Shared),
+        _ => None,
     }
 }
 
-fn tmpfs(words: &[Word], wrong: &mut Vec<CmdlineProblem>) -> Option<RootWord> {
-    let mut locations = Vec::new();
-    for word in words.iter().filter(|w| kind(w) == Some(TMPFS)) {
-        match place(word) {
-            Ok(location) => locations.push(location),
+/// Whether osbuild's initrd is meant, which needs no word for its root; a catalog is another way to one.
+fn has_mounts_alone(words: &[Word]) -> bool {
+    let has = |names: &[&str]| words.iter().any(|w| names.contains(&w.name.as_str()));
+    has(&["mount", "mount-ro"]) && !has(&["bootjack.catalog", "bootjack.entry"])
+}
+
+fn shared(tag: Tag, dialect: Dialect) -> RootWord {
+    RootWord { source: RootSource::Shared(tag), dialect, size: None, sha256: None }
+}
+
+fn tag(word: &Word) -> &str {
+    word.value().strip_prefix("virtiofs:").unwrap_or(word.value())
+}
+
+fn is_same_directory(one: &Word, other: &Word) -> bool {
+    let names = [one.name.as_str(), other.name.as_str()];
+    let directories = matches!(names, ["rootfs", "root"] | ["root", "rootfs"]);
+    directories && !one.value().starts_with("tmpfs:") && tag(one) == tag(other)
+}
+
+/// A directory of the host, which nothing is unpacked for.
+fn directory(
+    dialect: Dialect,
+    word: &Word,
+    words: &[Word],
+    wrong: &mut Vec<CmdlineProblem>,
+) -> Option<RootWord> {
+    let companions = words.iter().filter(|w| COMPANIONS.contains(&w.name.as_str()));
+    wrong.extend(companions.map(|w| w.problem(format!("goes with an archive, not with {}", word.text()))));
+    match Tag::parse(tag(word)) {
+        Ok(tag) => Some(shared(tag, dialect)),
+        Err(why) => {
+            let right = if dialect == Dialect::Shared { "rootfs=rootfs" } else { "root=virtiofs:rootfs" };
+            wrong.push(CmdlineProblem {
+                hint: Some(format!("such as {right}")),
+                ..word.problem(why.to_string())
+            });
+            None
+        }
+    }
+}
+
+/// An archive for a tmpfs.
+fn archive(
+    dialect: Dialect,
+    word: &Word,
+    words: &[Word],
+    wrong: &mut Vec<CmdlineProblem>,
+) -> Option<RootWord> {
+    let imgfile = last(words, "rd.tmpfs.imgfile", place::imgfile, wrong);
+    let locations = match dialect {
+        Dialect::Tmpfs => places(words, imgfile, wrong),
+        _ => {
+            wrong.extend(imgfile.map(|(_, file)| has_a_path(file, word)));
+            let found = match (dialect, word.name.as_str()) {
+                (_, "boot") => Ok(Location::Initramfs(RAMROOT.into())),
+                (Dialect::Ramroot, _) => place::or_in_initramfs(word.value()),
+                _ => place::url(word.value()),
+            };
+            found.map_err(|cause| wrong.push(word.problem(cause))).into_iter().collect()
+        }
+    };
+    let chunks = words.iter().rfind(|w| w.name == "rd.tmpfs.chunks");
+    wrong.extend(chunks.map(|w| w.problem("is not in this version")));
+    let size = last(words, "rd.tmpfs.size", value::size, wrong).map(|(size, _)| size);
+    let sha256 = last(words, "rd.tmpfs.sha256", digest, wrong).map(|(digest, _)| digest);
+    let source = RootSource::Archive(locations);
+    (wrong.is_empty()).then_some(RootWord { source, dialect, size, sha256 })
+}
+
+/// The mirrors of `root=tmpfs:`, those without a path with that of `rd.tmpfs.imgfile=`.
+fn places(
+    words: &[Word],
+    imgfile: Option<(PathBuf, &Word)>,
+    wrong: &mut Vec<CmdlineProblem>,
+) -> Vec<Location> {
+    let mirrors = words.iter().filter(|w| dialect(w, words) == Some(Dialect::Tmpfs));
+    let mut places = Vec::new();
+    for word in mirrors {
+        match Place::parse(word) {
+            Ok(place) => places.push((place, word)),
             Err(problem) => wrong.push(problem),
         }
     }
-    wrong.extend(words.iter().filter(|w| is_unknown(w)).map(unknown));
-    for later in ["rd.tmpfs.chunks", "rd.tmpfs.imgfile"] {
-        let word = words.iter().rfind(|w| w.name == later);
-        wrong.extend(word.map(|w| w.problem("is not in this version")));
+    if let (Some((_, file)), Some((_, word))) = (&imgfile, places.last())
+        && !places.iter().any(|(place, _)| place.is_bare())
+    {
+        wrong.push(has_a_path(file, word));
     }
-    let last = |name: &str| words.iter().rfind(|w| w.name == name);
-    let (size, sha256) = (last("rd.tmpfs.size"), last("rd.tmpfs.sha256"));
-    let size = size.map(|w| value::size(w.value.as_deref().unwrap_or_default()).map_err(|e| w.problem(e)));
-    let sha256 = sha256.map(|w| digest(w.value.as_deref().unwrap_or_default()).map_err(|e| w.problem(e)));
-    let size = size.transpose().unwrap_or_else(|problem| {
-        wrong.push(problem);
-        None
-    });
-    let sha256 = sha256.transpose().unwrap_or_else(|problem| {
-        wrong.push(problem);
-        None
-    });
-    (wrong.is_empty() && !locations.is_empty()).then_some(RootWord {
-        source: RootSource::Archive(locations),
-        dialect: Dialect::Tmpfs,
-        size,
-        sha256,
-    })
+    let file = imgfile.as_ref().map(|(path, _)| path.as_path());
+    let with_file = places.into_iter().map(|(place, word)| place.with(file, word));
+    with_file.filter_map(|place| place.map_err(|problem| wrong.push(problem)).ok()).collect()
 }
 
-fn place(word: &Word) -> Result<Location, CmdlineProblem> {
-    let text = word.value.as_deref().unwrap_or_default().strip_prefix("tmpfs:").unwrap_or_default();
-    if text == "/dev" || text.starts_with("/dev/") {
-        return Err(word.problem("a volume is not in this version"));
+fn has_a_path(imgfile: &Word, root: &Word) -> CmdlineProblem {
+    let hint = Some(String::from("such as root=tmpfs:LABEL=images rd.tmpfs.imgfile=images/root.tar.zst"));
+    CmdlineProblem { hint, ..imgfile.problem(format!("{} has a path already", root.problem("").word)) }
+}
+
+/// A `root=` for other systems: dracut-container-root takes every root for its own, and ramroot needs none.
+fn not_looked_at(words: &[Word], root: Option<&RootWord>) -> Option<CmdlineProblem> {
+    let word = words.iter().rfind(|w| w.name == "root" && dialect(w, words).is_none())?;
+    let same = matches!(&root?.source, RootSource::Shared(tag) if tag.as_str() == word.value());
+    let problem = word.problem("is not looked at: other words ask for the root");
+    (!same && word.value() != "tmpfs").then_some(CmdlineProblem { hint: None, ..problem })
+}
+
+/// The value of the last word of this name.
+fn last<'w, T>(
+    words: &'w [Word],
+    name: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+    wrong: &mut Vec<CmdlineProblem>,
+) -> Option<(T, &'w Word)> {
+    let word = words.iter().rfind(|w| w.name == name)?;
+    match read(word.value()) {
+        Ok(value) => Some((value, word)),
+        Err(cause) => {
+            wrong.push(word.problem(cause));
+            None
+        }
     }
-    location(text).map_err(|cause| word.problem(cause))
+}
+
+/// A word of the roots in a wrong spelling: `rd.tmpfs…` and `rd.container…` that are not known, and what can only be a
+/// slip of one of ours.
+pub(super) fn is_unknown(word: &Word) -> bool {
+    let name = word.name.to_ascii_lowercase();
+    let family = name.starts_with("rd.tmpfs") || name.starts_with("rd.container");
+    let meant = || nearest(&word.name, KNOWN).is_some_and(|known| !known.starts_with("bootjack"));
+    !KNOWN.contains(&word.name.as_str()) && (family || meant())
 }
 
 fn digest(text: &str) -> Result<Sha256, String> {

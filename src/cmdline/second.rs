@@ -1,10 +1,10 @@
 //! The command line of a second kernel: what the catalog says, without the words that were meant for others, and with
 //! those the second stage needs. Pure text; which machine and which entry they come from is known to the caller.
 
-use super::CmdlineProblem;
-use super::NETWORK;
-use super::Params;
+use url::Url;
+
 use super::words::{Word, pieces};
+use super::{BreakAt, CmdlineProblem, NETWORK, Params, storage};
 
 /// What a second command line is made of.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +13,8 @@ pub struct Second<'a> {
     pub written: &'a str,
     /// The running kernel's own, for the words about consoles and the network.
     pub running: &'a str,
+    /// What the running stage made of it, for what holds in the second one too.
+    pub orders: Option<&'a Params>,
     /// The console a person used (`ttyS0`, `tty1`) with its speed in baud: it stays the one that speaks.
     pub console: Option<(&'a str, Option<u32>)>,
     /// What the second stage is to unpack; absent for a plain kernel.
@@ -40,8 +42,8 @@ pub struct SecondRoot {
 /// Seconds after which a panicking kernel reboots where nobody is there to see it.
 const PANIC: &str = "panic=30";
 
-/// What an unattended machine does when a boot fails.
-const POLICY: &[&str] = &["bootjack.retry_for", "bootjack.on_failure"];
+/// What a machine does when a boot fails.
+const POLICY: &[&str] = &["bootjack.retry_for", "bootjack.on_failure", "rd.shell", "rd.emergency"];
 
 /// Words that earlier loaders left, which mean nothing to the second kernel: iPXE's and PXELINUX's.
 const LOADERS: &[&str] = &["BOOT_IMAGE", "initrd"];
@@ -58,14 +60,13 @@ impl Second<'_> {
         if let Some(root) = &self.root {
             words.extend(root.words()?);
             words.extend(self.watchdog());
+            words.extend(self.of_the_way());
             words.extend(self.policy());
             if root.network {
                 words.extend(self.network(root));
             }
         }
-        if self.unattended && !self.has("panic") {
-            words.push(PANIC.into());
-        }
+        words.extend(self.panic());
         match &self.root {
             Some(root) if !root.init_args.is_empty() => {
                 words.push("--".into());
@@ -151,10 +152,54 @@ impl Second<'_> {
 
     /// What the operator said of failures holds for the whole boot: a catalog that the second stage fetches says less.
     fn policy(&self) -> Vec<String> {
+        self.of_the_running(POLICY).into_iter().map(|(_, raw)| raw.to_owned()).collect()
+    }
+
+    /// How devices are put together and waited for, what is mounted beside the root, which proxy is asked: as the
+    /// running kernel was told, unless the entry says. A proxy's password travels elsewhere: everybody reads this line.
+    fn of_the_way(&self) -> Vec<String> {
+        let mut words = self.of_the_running(storage::LAST);
+        let mounts = ["mount", "mount-ro"].iter().any(|name| self.has(name));
+        let running = pieces(self.running);
+        let each = running.iter().take_while(|(word, _)| !is_end(word)).filter(|(word, _)| {
+            let name = word.name.as_str();
+            storage::EACH.contains(&name) && if is_mount(name) { !mounts } else { !self.has(name) }
+        });
+        words.extend(each.map(|(word, raw)| (word.clone(), *raw)));
+        let proxy = || Params::parse(self.running).proxy.map(|url| format!("proxy={}", public(url)));
+        let text =
+            |(word, raw): (Word, &str)| if word.name == "proxy" { proxy() } else { Some(raw.to_owned()) };
+        words.into_iter().filter_map(text).collect()
+    }
+
+    /// The last of each of these words that the running kernel was given, and the entry does not say.
+    fn of_the_running(&self, names: &[&str]) -> Vec<(Word, &str)> {
         let words = pieces(self.running);
-        let before_end: Vec<_> = words.iter().take_while(|(word, _)| !is_end(word)).collect();
-        let last = |name: &&str| before_end.iter().rev().find(|(word, _)| word.name == **name);
-        POLICY.iter().filter_map(|name| last(name).map(|(_, raw)| (*raw).to_owned())).collect()
+        let before_end: Vec<_> = words.into_iter().take_while(|(word, _)| !is_end(word)).collect();
+        let last = |name: &&str| before_end.iter().rfind(|(word, _)| word.name == **name).cloned();
+        // Our own are not the entry's to say: they are taken out of it.
+        let left = |name: &&&str| name.starts_with("bootjack.") || !self.has(name);
+        names.iter().filter(left).filter_map(last).collect()
+    }
+
+    /// When the second kernel reboots after a panic: as the entry says, or as this kernel was told. Our second stage
+    /// takes that for no order of its own, unless shells are forbidden here: then they are there too.
+    fn panic(&self) -> Vec<String> {
+        let orders = self.orders.filter(|_| self.root.is_some());
+        let mut words = Vec::new();
+        if orders.is_some_and(Params::forbids_shell) {
+            words.push("bootjack.shell=0".into());
+        }
+        if orders.is_some_and(|orders| orders.break_at.contains(&BreakAt::BeforeInit)) {
+            words.push("rd.break".into());
+        }
+        match orders.and_then(|orders| orders.panic) {
+            _ if self.has("panic") => {}
+            Some(seconds) => words.push(format!("panic={seconds}")),
+            _ if self.unattended => words.push(PANIC.into()),
+            _ => {}
+        }
+        words
     }
 
     fn has(&self, name: &str) -> bool {
@@ -185,8 +230,27 @@ impl SecondRoot {
 fn is_taken_out(word: &Word, with_root: bool) -> bool {
     let name = word.name.to_ascii_lowercase();
     let ours = name.starts_with("bootjack.") || name.starts_with("rd.tmpfs.");
-    let root = word.name == "root" && word.value.as_deref().is_some_and(|v| v.starts_with("tmpfs:"));
-    ours || root || LOADERS.contains(&word.name.as_str()) || (with_root && word.name == "BOOTIF")
+    let root = word.name == "root" && word.value().starts_with("tmpfs:");
+    // Another root than the entry's; a plain kernel may have an initrd that reads it.
+    let other_root = match word.name.as_str() {
+        "BOOTIF" | "rd.container.rootfs" | "ramroot" | "rootfs" => true,
+        "boot" => word.value() == "ramdisk",
+        "root" => word.value().starts_with("virtiofs:"),
+        "rootfstype" => word.value() == "virtiofs",
+        _ => false,
+    };
+    ours || root || LOADERS.contains(&word.name.as_str()) || (with_root && other_root)
+}
+
+fn is_mount(name: &str) -> bool {
+    name == "mount" || name == "mount-ro"
+}
+
+/// Without user and password.
+fn public(mut url: Url) -> Url {
+    // Only a URL without a host cannot have them, and then it has none.
+    let _no_host = (url.set_username(""), url.set_password(None));
+    url
 }
 
 fn is_end(word: &Word) -> bool {
@@ -284,6 +348,65 @@ mod tests {
     }
 
     #[test]
+    fn the_way_to_the_root_goes_along_unless_the_entry_says() {
+        let running = "rd.lvm.lv=vg0/a rd.lvm.lv=vg0/b rd.luks=0 rd.md.uuid=1:2 rd.retry=5 rd.retry=9 rootdelay=3 \
+                       rd.noverifyssl mount=b mount-ro=a rd.shell=0 root=tmpfs:http://old/r ramroot=/x";
+        let with = |written| {
+            let root = SecondRoot { sha256: None, ..root() };
+            let second = Second { written, running, root: Some(root), ..Second::default() };
+            let text = second.compose().unwrap();
+            let params = Params::parse(&text);
+            assert_eq!(params.problems, [], "{text}");
+            (text, params)
+        };
+        let (text, params) = with("rootfs=x rootfstype=virtiofs boot=ramdisk rd.container.rootfs=http://a/b");
+        let expected = Params::parse(running);
+        assert_eq!((params.assembly, &params.mounts), (expected.assembly, &expected.mounts), "{text}");
+        assert_eq!((params.device_wait, params.unverified_tls), (expected.device_wait, true), "{text}");
+        assert!(text.contains(" rd.shell=0") && !text.contains("old"), "{text}");
+        let (text, params) = with("mount-ro=z rd.lvm.lv=vg1/c rd.noverifyssl=0 rd.retry=1 rootdelay=0");
+        assert_eq!(params.assembly.lvs, ["vg1/c"]);
+        assert_eq!(params.assembly.md, ["1:2"]);
+        assert_eq!((params.mounts.len(), params.unverified_tls), (1, false), "{text}");
+        assert_eq!(params.device_wait, Some(std::time::Duration::from_secs(1)));
+        // A plain kernel is told by its entry alone, and reads these itself.
+        let plain = Second { written: "rootfs=x ramroot=/y", running, ..Second::default() };
+        assert_eq!(plain.compose().unwrap(), "rootfs=x ramroot=/y");
+    }
+
+    #[test]
+    fn a_proxys_password_stands_on_no_second_command_line() {
+        let running = "proxy=http://ann:s3cret@10.0.0.1:3128";
+        let text = Second { running, root: Some(root()), ..Second::default() }.compose().unwrap();
+        assert!(text.ends_with(" proxy=http://10.0.0.1:3128/"), "{text}");
+    }
+
+    #[test]
+    fn every_kind_of_location_is_read_back_by_the_second_stage() {
+        for text in [
+            "http://a/r",
+            "ftp://a/r",
+            "tftp://a/r",
+            "initramfs:/r",
+            "dev:/dev/vda1:/r s",
+            "dev:/dev/mapper/vg0-images",
+            "LABEL=my images/1:/r",
+            "UUID=0A-1b",
+            "PARTLABEL=a=b:/d/r",
+            "PARTUUID=12-01:/r",
+            "nfs4://[2001:db8::1]/srv,vers=4.2:/d/r",
+            "virtiofs:my tag:/r",
+        ] {
+            let root = SecondRoot { locations: vec![text.into()], sha256: None, ..root() };
+            let second = Second { root: Some(root), ..Second::default() };
+            let line = second.compose().unwrap();
+            let root = Params::parse(&line).root.unwrap().unwrap();
+            let expected = vec![crate::fetch::Location::parse(text).unwrap()];
+            assert_eq!(root.source, crate::cmdline::RootSource::Archive(expected), "{line}");
+        }
+    }
+
+    #[test]
     fn what_the_operator_said_of_failures_goes_along() {
         let running = "bootjack.retry_for=1m bootjack.on_failure=safe bootjack.entry=a bootjack.retry_for=5s \
                        -- bootjack.on_failure=hold";
@@ -344,6 +467,27 @@ mod tests {
         assert_eq!(with("quiet"), "quiet panic=30");
         assert_eq!(with("panic=5"), "panic=5");
         assert_eq!(with("a -- panic=5"), "a panic=30 -- panic=5");
+    }
+
+    #[test]
+    fn whoever_forbids_a_shell_forbids_it_in_the_second_stage_too() {
+        let with = |written, orders: &str, handed| {
+            let orders = Params::parse(orders).obeying(handed);
+            let root = Some(SecondRoot { size: "80%".into(), ..SecondRoot::default() });
+            let second =
+                Second { written, orders: Some(&orders), root, unattended: true, ..Second::default() };
+            second.compose().unwrap()
+        };
+        assert_eq!(with("", "panic=5", false), "rd.tmpfs.size=80% bootjack.shell=0 panic=5");
+        assert_eq!(with("panic=9", "panic=5", false), "panic=9 rd.tmpfs.size=80% bootjack.shell=0");
+        assert_eq!(with("", "bootjack.shell=0", true), "rd.tmpfs.size=80% bootjack.shell=0 panic=30");
+        // What the stage before this one added for the kernel is nobody's order.
+        assert_eq!(with("", "panic=30", true), "rd.tmpfs.size=80% panic=30");
+        assert_eq!(with("", "rd.break", false), "rd.tmpfs.size=80% rd.break panic=30");
+        assert_eq!(with("", "rd.break=mount", false), "rd.tmpfs.size=80% panic=30");
+        let orders = Params::parse("panic=5").obeying(false);
+        let plain = Second { written: "a", orders: Some(&orders), ..Second::default() };
+        assert_eq!(plain.compose().unwrap(), "a", "a plain kernel is its own");
     }
 
     #[test]

@@ -58,9 +58,19 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
     };
     let digits = if shift == 0 { text } else { &text[..text.len() - 1] };
     match number(digits).ok_or(wrong)?.checked_mul(1 << shift) {
-        Some(0) => Err("leaves no room for a root".into()),
+        // tmpfs(5) takes it for no limit, and a root that takes all memory ends in the OOM killer.
+        Some(0) => Err("would be no limit at all".into()),
         Some(bytes) => Ok(Size::Bytes(bytes)),
         None => Err("is more than any machine has".into()),
+    }
+}
+
+/// As dracut's `getargbool`: the bare word says yes.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "" | "1" | "yes" | "on" => Ok(true),
+        "0" | "no" | "off" => Ok(false),
+        _ => Err("is neither 0 nor 1".into()),
     }
 }
 

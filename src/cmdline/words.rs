@@ -1,7 +1,7 @@
 //! Splitting the command line into words as the kernel does (`next_arg` and `parse_args` of its lib/cmdline.c and
 //! kernel/params.c), and finding the word that was meant. What the words mean is not known here.
 
-use super::CmdlineProblem;
+use super::{CmdlineProblem, example};
 
 /// `name` or `name=value`, without quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +19,16 @@ impl Word {
         }
     }
 
+    /// The value; empty where there is none.
+    pub(super) fn value(&self) -> &str {
+        self.value.as_deref().unwrap_or_default()
+    }
+
+    /// What is wrong with it, and how it is written right.
     pub(super) fn problem(&self, cause: impl Into<String>) -> CmdlineProblem {
         let harmless = |c: char| if c.is_control() { '?' } else { c };
-        CmdlineProblem { word: self.text().chars().map(harmless).collect(), cause: cause.into(), hint: None }
+        let hint = example::of(&self.name).map(|example| format!("such as {example}"));
+        CmdlineProblem { word: self.text().chars().map(harmless).collect(), cause: cause.into(), hint }
     }
 }
 
@@ -92,11 +99,13 @@ fn is_space(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\u{b}'
 }
 
-/// The known word that `word` was probably meant to be: at most two letters away.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+/// The known word that `word` was probably meant to be: at most two letters away, a short one at most one letter.
+pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word: Vec<char> = word.to_lowercase().chars().take(64).collect();
     let nearest = known.iter().map(|known| (distance(&word, known), *known)).min_by_key(|(d, _)| *d);
-    nearest.filter(|(distance, _)| *distance <= 2).map(|(_, known)| known)
+    nearest
+        .filter(|(distance, known)| *distance <= if known.len() < 10 { 1 } else { 2 })
+        .map(|(_, known)| known)
 }
 
 /// Insertions, deletions and replacements between two words (Levenshtein).

@@ -1,8 +1,10 @@
-//! `--ca`, which every command that fetches has: one place makes the fetcher that trusts them.
+//! `--ca`, `--no-verify-tls` and `--proxy`, which every command that fetches has: one place makes the fetcher.
 
 use std::path::PathBuf;
 
-use crate::fetch::{Config, Fetcher};
+use url::Url;
+
+use crate::fetch::{Config, Fetcher, parse_proxy};
 use crate::load::{Failure, Phase};
 
 /// Whom https is trusted to come from, beside the public authorities.
@@ -11,6 +13,12 @@ pub struct CaArgs {
     /// More certificate authorities for https (PEM)
     #[arg(long, value_name = "FILE")]
     ca: Vec<PathBuf>,
+    /// Believe whoever answers to https; a digest still counts
+    #[arg(long)]
+    no_verify_tls: bool,
+    /// Ask this HTTP proxy in place of every http and https server
+    #[arg(long, value_name = "URL", value_parser = proxy)]
+    proxy: Option<Url>,
 }
 
 impl CaArgs {
@@ -19,7 +27,20 @@ impl CaArgs {
     /// # Errors
     /// A file that cannot be read or holds no certificate.
     pub fn fetcher(&self) -> Result<Fetcher, Failure> {
-        let config = Config { ca: self.ca.clone(), ..Config::default() };
-        Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))
+        let config = Config {
+            ca: self.ca.clone(),
+            unverified_tls: self.no_verify_tls,
+            proxy: self.proxy.clone(),
+            ..Config::default()
+        };
+        let fetcher = Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))?;
+        if let Some(what) = fetcher.unverified_tls() {
+            eprintln!("bootjack: warning: {what}: --no-verify-tls: whoever answers to https is believed");
+        }
+        Ok(fetcher)
     }
+}
+
+fn proxy(text: &str) -> Result<Url, String> {
+    parse_proxy(text).map_err(|why| format!("{why}: write one such as http://10.0.0.1:3128"))
 }

@@ -1,6 +1,8 @@
 //! `bootjack initrd`: this binary, modules, certificates and a catalog as one archive that a kernel starts from.
 //! How the archive is written is `archive::newc`'s, which modules a kernel has `modules`', what the kernel does with it `boot`'s.
 
+mod bundle;
+mod elf;
 mod inspect;
 mod modules;
 
@@ -19,7 +21,9 @@ use crate::catalog;
 use crate::fetch::Location;
 use crate::handover::kernel;
 use crate::load::{Failure, Phase};
+use crate::plan::mib;
 use crate::verify::{Hashing, Sha256};
+use bundle::{Bundle, With};
 use modules::Kernel;
 
 /// zstd's level. An initrd is built once and sent to every machine: 19 is 12 % smaller than 9 and takes 4 s for 10 MB,
@@ -45,13 +49,13 @@ pub struct InitrdArgs {
     /// The kernel to boot: checks that the modules are its own.
     #[arg(long, value_name = "IMAGE", requires = "modules")]
     kernel: Option<PathBuf>,
-    /// Which modules: net, storage, input, watchdog, all, names, or folders such as kernel/drivers/net/wireless.
+    /// Which modules: net, nfs, storage, virtiofs, input, watchdog, all, names, or folders such as kernel/drivers/net/wireless.
     /// Default: net, input and watchdog; all with --modules-only.
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "modules")]
     drivers: Vec<String>,
     /// Only the modules, for the catalog key `modules`.
     #[arg(long, requires = "modules", conflicts_with_all =
-        ["catalog", "ca", "ca_only", "busybox", "include", "microcode", "binary"])]
+        ["catalog", "ca", "ca_only", "busybox", "with", "include", "microcode", "binary"])]
     modules_only: bool,
     /// A catalog to boot from when the kernel command line names none.
     #[arg(long, value_name = "FILE")]
@@ -66,6 +70,9 @@ pub struct InitrdArgs {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true,
           default_missing_value = "/bin/busybox")]
     busybox: Option<PathBuf>,
+    /// Programs of this machine, with their libraries and kernel modules: lvm, mdadm, cryptsetup, or any other.
+    #[arg(long, value_name = "NAME|PATH[=DEST]", value_delimiter = ',', value_parser = With::parse)]
+    with: Vec<With>,
     /// Further files, and where they go in the initrd.
     #[arg(long, value_name = "FILE=DEST", num_args = 1.., value_parser = include)]
     include: Vec<Include>,
@@ -116,6 +123,22 @@ pub fn run(args: &InitrdArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// An initrd for a machine whose root the host shares: this program and the drivers for that, in memory.
+///
+/// # Errors
+/// The modules cannot be read, or this program needs a dynamic loader.
+pub(super) fn in_memory(modules: &Path) -> Result<File> {
+    let kernel = Kernel::read(modules)?;
+    let mut tree = Tree::for_init();
+    kernel.add(&kernel.select(&["virtiofs".to_owned()])?, &mut tree)?;
+    add_own_program(None, &mut tree)?;
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let file =
+        File::from(rustix::fs::memfd_create("bootjack-initrd", flags).context("making room for the initrd")?);
+    tree.append(&file, 0)?;
+    Ok(file)
+}
+
 /// The modules asked for, if the kernel is the one they were built for.
 fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()> {
     if let Some(image) = &args.kernel {
@@ -128,10 +151,12 @@ fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()
         );
     }
     let usual: &[&str] = if args.modules_only { &["all"] } else { &["net", "input", "watchdog"] };
-    let chosen = match &args.drivers[..] {
-        [] => kernel.select(&usual.iter().map(ToString::to_string).collect::<Vec<_>>())?,
-        wanted => kernel.select(wanted)?,
+    let mut wanted = match &args.drivers[..] {
+        [] => usual.iter().map(ToString::to_string).collect(),
+        wanted => wanted.to_vec(),
     };
+    wanted.extend(args.with.iter().filter_map(With::drivers).map(str::to_owned));
+    let chosen = kernel.select(&wanted)?;
     kernel.add(&chosen, tree)?;
     eprintln!("{} modules of kernel {}", chosen.len(), kernel.release);
     Ok(())
@@ -139,16 +164,12 @@ fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()
 
 /// Everything but the modules.
 fn add_system(args: &InitrdArgs, tree: &mut Tree) -> Result<()> {
-    let own = match &args.binary {
-        Some(path) => path.clone(),
-        None => std::env::current_exe().context("looking for this program's own file")?,
-    };
-    add_program(&own, "init", tree)?;
-    tree.symlink("bin/bootjack", "../init")?;
+    add_own_program(args.binary.as_deref(), tree)?;
     if let Some(busybox) = &args.busybox {
         add_program(busybox, "bin/busybox", tree)?;
         tree.symlink("bin/sh", "busybox")?;
     }
+    add_programs(&args.with, tree)?;
     if let Some(catalog) = &args.catalog {
         tree.file("etc/bootjack/catalog.toml", 0o644, Content::Bytes(checked(catalog)?))?;
     }
@@ -169,6 +190,30 @@ fn add_system(args: &InitrdArgs, tree: &mut Tree) -> Result<()> {
         tree.file(dest, mode, Content::File(file.clone()))?;
     }
     Ok(())
+}
+
+/// As /init; another in its place where one is named.
+fn add_own_program(named: Option<&Path>, tree: &mut Tree) -> Result<()> {
+    let own = match named {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe().context("looking for this program's own file")?,
+    };
+    add_program(&own, "init", tree)?;
+    tree.symlink("bin/bootjack", "../init")
+}
+
+/// The programs of `--with`, and how large they are: they are not small.
+fn add_programs(with: &[With], tree: &mut Tree) -> Result<()> {
+    if with.is_empty() {
+        return Ok(());
+    }
+    let mut bundle = Bundle::new()?;
+    for with in with {
+        let (files, bytes) = bundle.take(with).with_context(|| format!("--with {with}"))?;
+        eprintln!("{with}: {files} files, {}", mib(bytes));
+    }
+    bundle.add(tree)?;
+    bundle::settings(with, tree)
 }
 
 fn add_program(path: &Path, place: &str, tree: &mut Tree) -> Result<()> {
@@ -249,11 +294,17 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 /// `FILE=DEST`; DEST from the root of the initrd, without tricks.
 fn include(text: &str) -> Result<Include> {
     let (file, dest) = text.split_once('=').context("FILE=DEST is wanted")?;
-    let dest = dest.trim_start_matches('/');
-    if file.is_empty() || dest.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
-        bail!("FILE=DEST is wanted, DEST a plain path in the initrd");
+    ensure!(!file.is_empty(), "FILE=DEST is wanted, such as ./motd=/etc/motd");
+    Ok(Include { file: file.into(), dest: plain_path(dest).context("FILE=DEST")? })
+}
+
+/// A path from the root of the initrd, with or without the first `/`.
+fn plain_path(text: &str) -> Result<String> {
+    let path = text.trim_start_matches('/');
+    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        bail!("{text:?} is no plain path in the initrd, such as /usr/sbin/tool");
     }
-    Ok(Include { file: file.into(), dest: dest.to_owned() })
+    Ok(path.to_owned())
 }
 
 /// Adds what to do about it, where that is known.

@@ -36,10 +36,16 @@ impl Progress {
         Self { doing, terminal, total: None, started: Instant::now(), drawn: None, told: 0, bar: false }
     }
 
+    /// The same, and lines on a terminal too: the console of an initrd may be a printer, or a log.
+    pub fn in_lines(doing: &'static str) -> Self {
+        Self { terminal: false, ..Self::to_stderr(doing) }
+    }
+
     /// Starts (again), with the bytes to come where they are known.
     pub fn start(&mut self, total: Option<u64>) {
         self.end();
-        *self = Self { total: total.filter(|&bytes| bytes > 0), ..Self::to_stderr(self.doing) };
+        let total = total.filter(|&bytes| bytes > 0);
+        *self = Self { total, terminal: self.terminal, ..Self::to_stderr(self.doing) };
     }
 
     /// So many bytes and members are done.

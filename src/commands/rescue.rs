@@ -18,20 +18,21 @@ const GREETING: &str = r#"
 printf '\033[2J\033[H'
 echo "bootjack: shell on $(tty); 'exit' or Ctrl-D goes back"
 echo "bootjack: the log is /run/bootjack/log"
+[ -z "$1" ] || echo "bootjack: $1"
 exec /bin/busybox sh -l"#;
 
-/// Runs a shell on the terminal at `tty` until it is left.
+/// Runs a shell on the terminal at `tty` until it is left; `about` is a line on what it is for, or nothing.
 ///
 /// # Errors
 /// If the initrd has no busybox, or the terminal cannot be opened.
-pub fn shell(tty: &Path) -> anyhow::Result<ExitStatus> {
+pub fn shell(tty: &Path, about: &str) -> anyhow::Result<ExitStatus> {
     ensure!(
         Path::new(BUSYBOX).exists(),
         "this initrd has no shell: {BUSYBOX} is not there (bootjack initrd --busybox puts it in)"
     );
     install_applets().context("installing busybox's applets")?;
     let mut command = Command::new(BUSYBOX);
-    command.args(["sh", "-c", GREETING]).current_dir("/").env_clear();
+    command.args(["sh", "-c", GREETING, "sh", about]).current_dir("/").env_clear();
     command.envs([("HOME", "/root"), ("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"), ("TERM", term(tty))]);
     command.env("PS1", r"bootjack:\w# ");
     let mut child =

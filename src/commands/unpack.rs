@@ -1,6 +1,8 @@
 //! `bootjack unpack`: the boot's own fetch → verify → unpack, on any Linux host or inside a foreign initrd. The work is
 //! `load`'s; here are the words, the directory and the progress.
 
+mod asked;
+
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
@@ -8,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -23,18 +25,33 @@ use crate::catalog::Artifact;
 use crate::fetch::Location;
 use crate::load::{self, Failure, Fetched, LoadError, Loader, Phase, Report, Target, clean};
 use crate::verify::{Sha256, Trust};
+use crate::volumes;
 
 /// Fetch, verify and unpack a root archive into a directory, as a boot does
 #[derive(clap::Args)]
 #[command(
-    override_usage = "bootjack unpack [OPTIONS] <LOCATION>... <DIR>",
+    override_usage = "bootjack unpack [OPTIONS] <LOCATION>... <DIR>\n       \
+                      bootjack unpack --cmdline[=FILE] <DIR>",
     after_help = "Example: bootjack unpack http://10.0.2.2:8080/debian.tar.zst --sha256 9f86d0… /mnt/root"
 )]
 pub struct UnpackArgs {
     /// Where the archive is (further ones are mirrors), and last the directory: made, or empty
     // At least two, which is seen in `run`: clap would want two on each side of an option.
-    #[arg(required = true, value_name = "LOCATION|DIR")]
+    #[arg(required_unless_present = "ask", value_name = "LOCATION|DIR")]
     places: Vec<String>,
+    /// The root that the kernel command line asks for, into a tmpfs mounted at DIR; exit status 3: it asks for none
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "/proc/cmdline",
+        conflicts_with_all = ["sha256", "size", "ca", "retry_for"]
+    )]
+    cmdline: Option<PathBuf>,
+    /// Fetch nothing: say in the shell's words what the command line's root needs
+    #[arg(long, requires = "cmdline", conflicts_with = "places")]
+    ask: bool,
     /// SHA-256 the fetched bytes must have; without it the archive is not verified
     #[arg(long, value_name = "HEX")]
     sha256: Option<Sha256>,
@@ -72,12 +89,18 @@ struct Outcome {
 /// # Errors
 /// What went wrong, with the directory left empty.
 pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
-    let Some((dir, locations @ [_, ..])) = args.places.split_last() else {
-        eprintln!("error: a LOCATION and a DIR are needed\n\nFor more information, try '--help'.");
-        return Ok(ExitCode::from(2));
-    };
     let started = Instant::now();
-    let done = unpack(args, locations, dir);
+    let done = match (&args.cmdline, &args.places[..]) {
+        (Some(_), [_, _, ..]) => return Ok(wrong_usage("--cmdline goes with one DIR")),
+        (Some(file), dir) => match (asked::read(file)?, dir) {
+            (None, _) => return Ok(ExitCode::from(asked::NOT_OURS)),
+            (Some(asked), [dir, ..]) => asked.unpack(Path::new(dir)),
+            (Some(asked), []) => return asked.tell(),
+        },
+        (None, [locations @ .., dir]) if !locations.is_empty() => unpack(args, locations, dir),
+        (None, _) => return Ok(wrong_usage("a LOCATION and a DIR are needed")),
+    };
+    volumes::dismantle();
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
         let outcome = match &done {
@@ -121,16 +144,17 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn wrong_usage(what: &str) -> ExitCode {
+    eprintln!("error: {what}\n\nFor more information, try '--help'.");
+    ExitCode::from(2)
+}
+
 fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<(Unpacked, Fetched), Failure> {
     let locations = places
         .iter()
         .map(|text| Location::parse(text).map_err(|e| Failure::new(Phase::Fetch, text, e)))
         .collect::<Result<Vec<_>, _>>()?;
-    if !rustix::process::geteuid().is_root() {
-        let failure =
-            Failure::because(Phase::Unpack, dir, "owners and device nodes can only be made by root");
-        return Err(failure.hint("run it as root: sudo bootjack unpack …"));
-    }
+    only_root(dir)?;
     let trust = match &args.sha256 {
         Some(digest) => Trust::Sha256(digest.clone()),
         None => {
@@ -144,13 +168,7 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<(Unpacked, 
     let mut directory =
         Directory::prepare(Path::new(dir)).map_err(|e| Failure::new(Phase::Unpack, dir, e))?;
     let progress = Mutex::new(Progress::to_stderr("unpacking"));
-    let on = |report: Report| {
-        if stop.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
-        }
-        progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).report(&report);
-        ControlFlow::Continue(())
-    };
+    let on = |report: Report| tell(&progress, &stop, &report);
     // No limits but the directory's file system: on a host the person knows what they unpack.
     let limits = Limits { bytes: u64::MAX, entries: u64::MAX };
     let name = artifact.locations[0].to_string();
@@ -158,11 +176,8 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<(Unpacked, 
     match load::fetch_into(&mut directory, &artifact, &name, &limits, &loader) {
         Ok((unpacked, fetched)) => Ok((unpacked.into_parts().0, fetched)),
         Err(error) => {
-            progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).end();
-            let mut failure = match error {
-                LoadError::Failed(failure) => failure,
-                LoadError::Stopped => Failure::because(Phase::Unpack, name, "stopped"),
-            };
+            progress.lock().unwrap_or_else(PoisonError::into_inner).end();
+            let mut failure = failure_of(error, &name);
             if let Err(e) = directory.empty() {
                 failure.cause.push(format!("and {dir} could not be emptied: {e}"));
             }
@@ -171,10 +186,33 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<(Unpacked, 
     }
 }
 
+fn only_root(dir: &str) -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let failure = Failure::because(Phase::Unpack, dir, "owners and device nodes can only be made by root");
+    Err(failure.hint("run it as root: sudo bootjack unpack …"))
+}
+
+fn tell(progress: &Mutex<Progress>, stop: &AtomicBool, report: &Report) -> ControlFlow<()> {
+    if stop.load(Ordering::Relaxed) {
+        return ControlFlow::Break(());
+    }
+    progress.lock().unwrap_or_else(PoisonError::into_inner).report(report);
+    ControlFlow::Continue(())
+}
+
+fn failure_of(error: LoadError, name: &str) -> Failure {
+    match error {
+        LoadError::Failed(failure) => failure,
+        LoadError::Stopped => Failure::because(Phase::Unpack, name, "stopped"),
+    }
+}
+
 /// Set by an interrupt or a request to end, which from here on end nothing at once: half a tree would stay.
 /// To be called before there are threads: they take over which signals are held back (pthread_sigmask(3)).
 fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().context("holding back signals")?;
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -15,6 +15,7 @@ use hickory_resolver::proto::rr::Name as DnsName;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::Config;
+use super::error::seconds;
 
 /// Answers of one server are waited for so long before it is asked once more: both fit into a connect timeout.
 const QUERY: Duration = Duration::from_secs(3);
@@ -53,6 +54,37 @@ impl Resolve for Names {
             Ok(Box::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0))) as Addrs)
         })
     }
+}
+
+/// For those who wait on a thread of their own. The error is a line.
+pub(super) fn look_up(config: &Config, name: &str, within: Duration) -> Result<Vec<IpAddr>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("starting: {e}"))?;
+    let asked = Arc::new(Mutex::new(String::new()));
+    let telling = asked.clone();
+    let tell: Tell = Arc::new(move |told| {
+        if let Told::Asking(servers) = told {
+            *telling.lock().unwrap_or_else(PoisonError::into_inner) = asking(servers);
+        }
+    });
+    let found = runtime.block_on(async {
+        let looking = addresses(name, config.nameservers.clone(), config.search.clone(), &tell);
+        tokio::time::timeout(within, looking).await
+    });
+    // Not waiting for anything a resolver may still have under way.
+    runtime.shutdown_background();
+    let why = match found {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(e)) => format!("{e:#}"),
+        Err(_) => format!("no answer within {}", seconds(within)),
+    };
+    Err(format!("{why}{}", asked.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// The name servers that are asked, in words.
+pub(super) fn asking(servers: &[SocketAddr]) -> String {
+    let servers: Vec<String> = servers.iter().map(|s| s.ip().to_string()).collect();
+    format!(" (asking {})", servers.join(", "))
 }
 
 async fn addresses(

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant as Timer, sleep_until, timeout};
 use url::{Host, Url};
 
-use super::dns::{Names, Told};
+use super::dns::{Names, Told, asking};
 use super::error::seconds;
 use super::location::shown;
 use super::{Config, Event, FetchError, Flow, Location, OnEvent, Source, Timing, date, tls};
@@ -137,7 +137,7 @@ fn fetch_until_gone(
     sender: &SyncSender<Message>,
     gone: oneshot::Receiver<()>,
 ) {
-    let trace = Arc::new(Trace::new(&url));
+    let trace = Arc::new(Trace::new(&url, config.proxy.clone()));
     // A send that fails means that the reader is gone: then nobody wants to know.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -210,10 +210,15 @@ fn client(
     let mut identity = header::HeaderMap::new();
     // The bytes as they lie there: the digest is over those, and a name ending in .gz is not a transport encoding.
     identity.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
-    Client::builder()
+    // Only the proxy that was named: nothing of the environment.
+    let builder = Client::builder().no_proxy();
+    let builder = match &config.proxy {
+        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone())?),
+        None => builder,
+    };
+    builder
         .tls_backend_preconfigured(tls)
         .dns_resolver(Arc::new(names))
-        .no_proxy()
         .referer(false)
         .user_agent(concat!("bootjack/", env!("CARGO_PKG_VERSION")))
         .default_headers(identity)
@@ -326,6 +331,8 @@ struct Hop {
     addresses: Vec<IpAddr>,
     /// The name servers that are asked, in words.
     asking: String,
+    /// Asked in place of every server: its addresses are the ones above.
+    proxy: Option<Url>,
     /// When this hop began, and when the try did.
     since: Instant,
     begun: Instant,
@@ -341,15 +348,16 @@ enum Step {
 }
 
 impl Trace {
-    fn new(url: &Url) -> Self {
+    fn new(url: &Url, proxy: Option<Url>) -> Self {
         let now = Instant::now();
-        let (step, addresses) = at_first(url);
+        let (step, addresses) = at_first(proxy.as_ref().unwrap_or(url));
         Self(Mutex::new(Hop {
             asked: shown(url),
             url: url.clone(),
             step,
             addresses,
             asking: String::new(),
+            proxy,
             since: now,
             begun: now,
         }))
@@ -361,7 +369,7 @@ impl Trace {
 
     fn begin(&self, url: &Url) {
         let mut hop = self.hop();
-        (hop.step, hop.addresses) = at_first(url);
+        (hop.step, hop.addresses) = at_first(hop.proxy.as_ref().unwrap_or(url));
         hop.url = url.clone();
         hop.since = Instant::now();
     }
@@ -369,10 +377,7 @@ impl Trace {
     fn told(&self, told: &Told<'_>) {
         let mut hop = self.hop();
         match told {
-            Told::Asking(servers) => {
-                let servers: Vec<String> = servers.iter().map(|s| s.ip().to_string()).collect();
-                hop.asking = format!(" (asking {})", servers.join(", "));
-            }
+            Told::Asking(servers) => hop.asking = asking(servers),
             Told::Found(addresses) => {
                 hop.addresses = addresses.to_vec();
                 hop.step = Step::Connecting;
@@ -392,19 +397,22 @@ impl Trace {
         self.hop().begun.elapsed()
     }
 
-    /// The URL that was asked for, and the one that a redirect led to.
+    /// The URL that was asked for, the one that a redirect led to, and who was asked in its place.
     fn url(&self) -> String {
         let hop = self.hop();
         let now = shown(&hop.url);
-        if now == hop.asked { now } else { format!("{} (redirected to {now})", hop.asked) }
+        let via = hop.proxy.as_ref().map(|proxy| format!(" through the proxy {}", shown(proxy)));
+        let url = if now == hop.asked { now } else { format!("{} (redirected to {now})", hop.asked) };
+        url + &via.unwrap_or_default()
     }
 
     /// `URL: step: cause`.
     fn text(&self, cause: &str) -> String {
         let url = self.url();
         let hop = self.hop();
-        let port = hop.url.port_or_known_default().unwrap_or(0);
-        let host = hop.url.host_str().unwrap_or("");
+        let reached = hop.proxy.as_ref().unwrap_or(&hop.url);
+        let port = reached.port_or_known_default().unwrap_or(0);
+        let host = reached.host_str().unwrap_or("");
         let peers: Vec<String> =
             hop.addresses.iter().map(|ip| std::net::SocketAddr::new(*ip, port).to_string()).collect();
         let peer = if peers.is_empty() { host.to_string() } else { peers.join(", ") };
@@ -437,7 +445,16 @@ impl Trace {
         if error.is_timeout() && error.is_connect() {
             return self.transient(&format!("no success within {}", seconds(self.since().elapsed())), None);
         }
-        self.transient(&cause(error), None)
+        let cause = cause(error);
+        match (error.is_connect(), cause.as_str()) {
+            // The words of hyper-util for a tunnel that was refused.
+            (true, "tunnel error: proxy authorization required") => {
+                let why = "it wants user and password: write proxy=http://USER:PASSWORD@HOST:PORT";
+                FetchError::Permanent(self.text(why))
+            }
+            (true, "tunnel error: unsuccessful") => self.transient("it opens no tunnel there", None),
+            _ => self.transient(&cause, None),
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub enum LocationError {
     Volume(NotAVolume),
     Nfs(NotAnExport),
     Tag(NotATag),
+    /// `virtiofs:TAG` alone.
+    NoFileOf(Tag),
     /// A prefix that is known and comes with a later version.
     NotInThisVersion(String),
     UnknownScheme(String),
@@ -64,6 +66,13 @@ impl fmt::Display for LocationError {
             Self::Volume(why) => why.fmt(f),
             Self::Nfs(why) => why.fmt(f),
             Self::Tag(why) => why.fmt(f),
+            Self::NoFileOf(tag) => {
+                write!(
+                    f,
+                    "which file of {tag}: virtiofs:{tag}:/images/root.tar.zst; a shared directory as a root is asked \
+                     for by root=virtiofs:{tag} on the kernel command line"
+                )
+            }
             Self::NotInThisVersion(what) => write!(f, "'{what}' locations are not in this version"),
             Self::UnknownScheme(what) => {
                 write!(
@@ -132,6 +141,9 @@ impl Location {
     fn on_virtiofs(text: &str) -> Result<Self, LocationError> {
         let (tag, path) = text.split_once(":/").unwrap_or((text, ""));
         let tag = Tag::parse(tag).map_err(LocationError::Tag)?;
+        if path.trim_start_matches('/').is_empty() {
+            return Err(LocationError::NoFileOf(tag));
+        }
         Ok(Self::Virtiofs { tag, file: inside(path)? })
     }
 
@@ -147,7 +159,7 @@ impl Location {
         if scheme(text).is_some() {
             return Self::parse(text);
         }
-        let url = |base: &Url| base.join(text).map_err(|e| LocationError::Url(e.to_string()));
+        let url = |base: &Url| base.join(text).map_err(not_a_url);
         // On a volume the path is below its root, which the text before it names.
         let on = |base: &Path| inside(&sibling(&Path::new("/").join(base), text).to_string_lossy());
         Ok(match self {
@@ -240,6 +252,16 @@ impl<'de> serde::Deserialize<'de> for Location {
     }
 }
 
+/// In the parser's words; what it says of a host name beyond ASCII helps nobody (why it takes none: Cargo.toml).
+fn not_a_url(error: url::ParseError) -> LocationError {
+    LocationError::Url(match error {
+        url::ParseError::IdnaError => {
+            "a host name is ASCII; others are written in punycode, like xn--bcher-kva.example".into()
+        }
+        other => other.to_string(),
+    })
+}
+
 /// A URL for people: without a password.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();
@@ -263,7 +285,7 @@ fn scheme(text: &str) -> Option<&str> {
 }
 
 fn with_host(text: &str) -> Result<Url, LocationError> {
-    let url = Url::parse(text).map_err(|e| LocationError::Url(e.to_string()))?;
+    let url = Url::parse(text).map_err(not_a_url)?;
     match url.host_str() {
         Some(host) if !host.is_empty() => Ok(url),
         _ => Err(LocationError::Url("no host".into())),
@@ -301,6 +323,14 @@ mod tests {
 
     fn parsed(text: &str) -> String {
         Location::parse(text).map_or_else(|e| e.to_string(), |l| format!("{l:?}"))
+    }
+
+    #[test]
+    fn a_tag_without_a_file_says_how_a_shared_root_is_asked_for() {
+        for text in ["virtiofs:rootfs", "virtiofs:rootfs:/", "virtiofs:rootfs://"] {
+            let said = parsed(text);
+            assert!(said.contains("root=virtiofs:rootfs on the kernel command line"), "{said}");
+        }
     }
 
     #[test]
@@ -342,7 +372,6 @@ mod tests {
         assert_eq!(parsed("LABEL="), "nothing stands after LABEL=: write LABEL=NAME");
         assert!(parsed("dev:sda:/x").contains("names no block device"));
         assert!(parsed("virtiofs:a/b:/x").starts_with("a tag is a name"));
-        assert!(parsed("virtiofs:tag").starts_with("\"/\" is no file on it"));
         assert!(parsed("nfs://a").starts_with("has no path: write nfs://"), "{}", parsed("nfs://a"));
         assert!(parsed("gopher://a/").starts_with("'gopher' is no known kind"));
         assert_eq!(parsed("http://"), "not a URL: empty host");
@@ -352,6 +381,17 @@ mod tests {
     fn a_file_of_an_nfs_server_is_in_the_directory_before_it() {
         assert_eq!(parsed("nfs://a/srv/images/r.tar"), parsed("nfs://a/srv/images:/r.tar"));
         assert_eq!(parsed("nfs://a:2049/r.tar"), parsed("nfs://a:2049/:/r.tar"));
+    }
+
+    #[test]
+    fn a_host_name_beyond_ascii_is_refused_with_the_way_to_write_it() {
+        assert!(parsed("http://bücher.example/r.tar").contains("punycode, like xn--bcher-kva.example"));
+        let base = Location::parse("http://a/b").unwrap();
+        assert!(base.join("//bücher.example/r.tar").unwrap_err().to_string().contains("punycode"));
+        let known = Location::parse("http://xn--bcher-kva.example/r.tar").unwrap();
+        assert_eq!(known.to_string(), "http://xn--bcher-kva.example/r.tar");
+        // Beyond the host everything may stand.
+        assert_eq!(Location::parse("http://a/bücher.tar").unwrap().to_string(), "http://a/b%C3%BCcher.tar");
     }
 
     #[test]

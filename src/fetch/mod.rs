@@ -2,6 +2,7 @@
 //! again, over all mirrors, until the budget is spent. What the bytes mean, and whether they may be trusted, is for
 //! others to say.
 
+mod beside;
 mod carried;
 pub mod date;
 mod dns;
@@ -9,11 +10,15 @@ mod drive;
 mod error;
 mod file;
 mod flow;
+mod ftp;
 mod http;
 mod location;
 mod mounted;
+mod nfs;
+mod proxy;
 pub mod retry;
 mod shared;
+mod tftp;
 mod tls;
 mod volume;
 
@@ -30,6 +35,7 @@ pub use drive::{Attempt, Exhausted, drive};
 pub use error::FetchError;
 pub use flow::Flow;
 pub use location::{Location, LocationError};
+pub use proxy::parse_proxy;
 
 /// What a fetcher needs to know of the world.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +121,11 @@ impl Fetcher {
         Ok(Self { config: config.clone(), tls: tls::config(config)? })
     }
 
+    /// For every place where it is shown whom to trust: `UNVERIFIED TLS`, if whoever answers is believed.
+    pub fn unverified_tls(&self) -> Option<&'static str> {
+        self.config.unverified_tls.then_some("UNVERIFIED TLS")
+    }
+
     /// One try to open `location`; `on` is asked at least four times a second. Redirects are followed (10 at most, never
     /// from https to http); a `Content-Encoding` is not undone.
     ///
@@ -128,9 +139,9 @@ impl Fetcher {
             Location::Volume { volume, file } => {
                 volume::open(volume, file.as_deref(), location, &self.config, timing, on)
             }
-            Location::Nfs { .. } | Location::Ftp(_) | Location::Tftp(_) => {
-                Err(FetchError::Permanent(format!("{location}: not in this version")))
-            }
+            Location::Ftp(url) => ftp::open(&self.config, url, timing, on),
+            Location::Tftp(url) => tftp::open(&self.config, url, timing, on),
+            Location::Nfs { export, file } => nfs::open(&self.config, export, file, location, timing, on),
         }
     }
 }

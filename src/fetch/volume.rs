@@ -3,14 +3,17 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::error::seconds;
 use super::{Config, Event, FetchError, Location, OnEvent, Source, Timing, file, mounted};
+use crate::sys;
 use crate::volumes::{self, Content, Found, Mounted, NotFound, Volume};
 
 /// A device that is not there is looked for so often: disks behind USB and SAS take seconds to appear.
@@ -60,10 +63,13 @@ fn wait(
     let mut times = 0;
     loop {
         let why = match volumes::find(volume) {
-            Ok(found) => return Ok(found),
+            Ok(found) => return inside(found).map_err(|why| permanent(location, &why.to_string())),
             Err(why @ NotFound::None { .. }) => why,
             Err(why) => return Err(permanent(location, &why.to_string())),
         };
+        // What is put together now is found in the next round.
+        volumes::assemble(&config.assembly, volume, &|| on(Event::Tick))
+            .map_err(|e| permanent(location, &e.to_string()))?;
         let waited = begun.elapsed();
         let text = || format!("{location}: {why} (waited {})", seconds(waited));
         if waited >= most {
@@ -94,6 +100,11 @@ fn wait(
     }
 }
 
+/// What is in an encrypted device, where that is open.
+fn inside(found: Found) -> Result<Found, NotFound> {
+    volumes::opened(&found.device).map_or(Ok(found), |inside| volumes::find(&inside))
+}
+
 /// Mounts a file system so that neither a file nor a journal is written: what it says was not in order when it was left
 /// stays as it is. Options: Documentation/filesystems and Documentation/admin-guide of the kernel.
 fn mount(found: &Found, content: &Content) -> Result<Mounted, String> {
@@ -112,7 +123,40 @@ fn mount(found: &Found, content: &Content) -> Result<Mounted, String> {
     let others = found.others.iter().map(|other| format!("device={}", other.display()));
     let options: Vec<String> = std::iter::once(options.to_owned()).chain(others).collect();
     let source = found.device.path.to_str().ok_or("its name is no text")?;
+    let devices = std::iter::once(&found.device.path).chain(&found.others);
+    let held: io::Result<Vec<Option<Unwritten>>> = devices.map(|path| Unwritten::hold(path)).collect();
+    let _held = held.map_err(|e| format!("keeping it from being written to: {e}"))?;
     Mounted::mount(source, kind, MountFlags::RDONLY, &options.join(",")).map_err(|e| in_words(&e, kind))
+}
+
+/// A device to which the kernel writes nothing as long as this lives. `ro` alone does not keep ext4 and f2fs from
+/// throwing away files that were open and without a name when the power failed (`ext4_orphan_cleanup`).
+struct Unwritten(File);
+
+impl Unwritten {
+    /// Nothing where it is in use already: then somebody may be writing to it, and goes on.
+    fn hold(path: &Path) -> io::Result<Option<Self>> {
+        let alone = File::options().read(true).custom_flags(libc::O_EXCL).open(path);
+        match alone {
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::BUSY) => return Ok(None),
+            // Closed: the mount wants it alone, too.
+            alone => drop(alone?),
+        }
+        let device = File::open(path)?;
+        if sys::is_read_only(&device)? {
+            return Ok(None);
+        }
+        sys::set_read_only(&device, true)?;
+        Ok(Some(Self(device)))
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        if let Err(e) = sys::set_read_only(&self.0, false) {
+            log::error!("a device stays read-only: {e}");
+        }
+    }
 }
 
 fn in_words(error: &io::Error, kind: &str) -> String {

@@ -8,6 +8,7 @@ pub mod kernel;
 pub mod kexec;
 pub mod root;
 pub mod run;
+pub mod shared;
 mod switch_root;
 
 use std::convert::Infallible;
@@ -20,7 +21,8 @@ use crate::verify::Verified;
 pub use farewell::LastWords;
 use init::Init;
 use kexec::Loaded;
-use root::Root;
+use root::{Root, SYSROOT};
+use shared::Shared;
 use switch_root::switch_root;
 pub use switch_root::{Fallen, can_move_into};
 
@@ -50,6 +52,12 @@ impl Handover {
     pub fn switch_root(root: Verified<Root>, init: Init) -> Self {
         let (root, _) = root.into_parts();
         Self(Order::SwitchRoot { root: root.keep(), init })
+    }
+    /// Into a directory that the host shares, mounted as the next root.
+    pub fn shared_root(root: Verified<Shared>, init: Init) -> Self {
+        let (root, _) = root.into_parts();
+        root.keep();
+        Self(Order::SwitchRoot { root: SYSROOT.into(), init })
     }
     /// Into a kernel that was loaded of verified parts.
     pub fn kexec(loaded: Verified<Loaded>, words: LastWords) -> Self {
@@ -110,14 +118,14 @@ impl Order {
     }
 }
 
-/// Throws away what a worker that died, or changed its mind, left: a half-made root, a loaded kernel. Says whether there
-/// was something.
+/// Throws away what a worker that died, or changed its mind, left: a half-made root, what was mounted beside it, a loaded
+/// kernel. Says whether there was something.
 ///
 /// # Errors
 /// Of umount2(2) or kexec_file_load(2).
 pub fn discard_all() -> std::io::Result<bool> {
-    let unloaded = kexec::unload();
-    Ok(root::discard()? | unloaded?)
+    let (unloaded, shared) = (kexec::unload(), shared::discard());
+    Ok(root::discard()? | unloaded? | shared?)
 }
 
 /// reboot(2), with dirty pages written back first.

@@ -59,8 +59,8 @@ fn kind(found: &fs::Metadata) -> &'static str {
 /// [`Fallen`]: before the point of no return with every mount back in its place.
 pub fn switch_root(root: &Path, init: &Init) -> Result<Infallible, Fallen> {
     let mut moved = Vec::new();
-    let old = match prepare(root, &mut moved) {
-        Ok(old) => old,
+    let (old, left) = match prepare(root, &mut moved) {
+        Ok(prepared) => prepared,
         Err(e) => {
             for back in moved.iter().rev() {
                 let there = root.join(back.trim_start_matches('/'));
@@ -71,36 +71,49 @@ pub fn switch_root(root: &Path, init: &Init) -> Result<Infallible, Fallen> {
             return Err(Fallen::Back(e));
         }
     };
+    for from in left {
+        if let Err(e) = unmount(from, UnmountFlags::DETACH) {
+            log::warn!("unmounting {from}: {e}");
+        }
+    }
     leave_old_root(old).and_then(|()| become_init(init)).map_err(Fallen::Gone)
 }
 
-/// All that can still be undone; the old root, to be emptied.
-fn prepare(root: &Path, moved: &mut Vec<&'static str>) -> anyhow::Result<OwnedFd> {
+/// All that can still be undone; the old root, to be emptied, and the mounts that the new one has no place for.
+fn prepare(root: &Path, moved: &mut Vec<&'static str>) -> anyhow::Result<(OwnedFd, Vec<&'static str>)> {
     ensure!(std::process::id() == 1, "only process 1 can switch root");
     let old = open("/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .context("opening the old root")?;
+    let mut left = Vec::new();
     for &from in MUST_MOVE {
-        move_into(root, from, moved)?;
+        if !move_into(root, from, moved)? {
+            log::warn!("the root is read-only and has no {from}: it gets none");
+            left.push(from);
+        }
     }
     // A root may keep its /tmp elsewhere, as a link: then ours is of no use to it.
     if root.join("tmp").symlink_metadata().is_ok_and(|m| m.is_dir()) {
         move_into(root, "/tmp", moved)?;
     }
     chdir(root).with_context(|| format!("entering {}", root.display()))?;
-    Ok(old)
+    Ok((old, left))
 }
 
-fn move_into(root: &Path, from: &'static str, moved: &mut Vec<&'static str>) -> anyhow::Result<()> {
+/// False if the root has no place for it and none can be made: it is read-only.
+fn move_into(root: &Path, from: &'static str, moved: &mut Vec<&'static str>) -> anyhow::Result<bool> {
     if !is_mount_point(Path::new(from)) {
-        return Ok(());
+        return Ok(true);
     }
     let target = root.join(from.trim_start_matches('/'));
     if !target.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-        fs::create_dir(&target).with_context(|| format!("making {from} in the new root"))?;
+        match fs::create_dir(&target) {
+            Err(e) if e.kind() == io::ErrorKind::ReadOnlyFilesystem => return Ok(false),
+            made => made.with_context(|| format!("making {from} in the new root"))?,
+        }
     }
     mount_move(from, &target).with_context(|| format!("moving {from} into the new root"))?;
     moved.push(from);
-    Ok(())
+    Ok(true)
 }
 
 fn is_mount_point(path: &Path) -> bool {
@@ -196,6 +209,17 @@ fn kernels_environment() -> impl Iterator<Item = (std::ffi::OsString, std::ffi::
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_only_root_without_a_place_for_a_mount_goes_without() {
+        let dir = tempfile::tempdir().unwrap();
+        mount("none", dir.path(), "tmpfs", MountFlags::RDONLY, None).unwrap();
+        let mut moved = Vec::new();
+        let went = move_into(dir.path(), "/proc", &mut moved);
+        unmount(dir.path(), UnmountFlags::DETACH).unwrap();
+        assert!(!went.unwrap());
+        assert!(moved.is_empty() && Path::new("/proc/self").exists());
+    }
 
     #[test]
     fn emptying_takes_all_that_is_not_a_mount() {

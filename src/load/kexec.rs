@@ -65,7 +65,7 @@ pub fn load_kexec(
         return Err(LoadError::Failed(failure.hint("shorten cmdline, or name fewer mirrors")));
     }
     let (handover, came) = parts.hand_over(kernel, &initrd, &cmdline)?;
-    Ok((handover, Came { artifacts: came, modules: None }, way))
+    Ok((handover, Came { artifacts: came, ..Came::default() }, way))
 }
 
 /// What has come so far.

@@ -77,8 +77,36 @@ pub(super) fn hand_on(root: &Root) -> Result<ModulesOfRoot, LoadError> {
         return Ok(ModulesOfRoot::Missing);
     }
     let directory = root.open().map_err(|e| failed(root.path(), e))?;
-    move_into(&from, &directory).map_err(|e| failed(&from, e))?;
+    put_into(&from, &directory, "lib/modules", Old::Goes).map_err(|e| failed(&from, e))?;
     Ok(ModulesOfRoot::Added)
+}
+
+/// Whether a root that is used as it is has modules for the running kernel.
+pub(super) fn of_root(root: &OwnedFd) -> ModulesOfRoot {
+    match has_modules(root, &Machine::probe().kernel) {
+        true => ModulesOfRoot::InTheRoot,
+        false => ModulesOfRoot::Missing,
+    }
+}
+
+/// Copies modules and firmware of somebody else's initrd, which goes on to need them, into a root that has neither, as
+/// ramroot's users expect.
+///
+/// # Errors
+/// What could not be copied.
+pub fn copy_of_initrd(root: &Root) -> Result<ModulesOfRoot, LoadError> {
+    let release = Machine::probe().kernel;
+    let directory = root.open().map_err(|e| failed(root.path(), e))?;
+    let mut came = ModulesOfRoot::Missing;
+    for (from, to) in
+        [(Path::new("/lib/modules").join(release), "lib/modules"), (PathBuf::from("/lib/firmware"), "lib")]
+    {
+        if from.is_dir() {
+            put_into(&from, &directory, to, Old::Stays).map_err(|e| failed(&from, e))?;
+            came = ModulesOfRoot::Added;
+        }
+    }
+    Ok(came)
 }
 
 fn failed(path: &Path, error: io::Error) -> LoadError {
@@ -90,7 +118,7 @@ fn has_modules(root: &OwnedFd, release: &str) -> bool {
 }
 
 /// Opens a directory as a process whose root is `root` would: a merged-/usr root's `lib` is a link.
-fn inside(root: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
+pub(super) fn inside(root: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     Ok(openat2(root, path, flags, Mode::empty(), resolve)?)
@@ -128,42 +156,84 @@ fn of(directory: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()))
 }
 
-/// Moves a directory of modules into `lib/modules` of the root, a file at a time: there may be no memory for both.
-fn move_into(from: &Path, root: &OwnedFd) -> io::Result<()> {
-    let library = match inside(root, "lib") {
-        Ok(library) => library,
-        Err(_) => {
-            fs::create_dir(of(root).join("lib"))?;
-            inside(root, "lib")?
-        }
-    };
-    let modules = of(&library).join("modules");
-    if !modules.exists() {
-        fs::create_dir(&modules)?;
-    }
-    let name = from.file_name().ok_or_else(|| io::Error::other("a directory without a name"))?;
-    let modules = inside(root, "lib/modules")?;
-    move_tree(from, &of(&modules).join(name))
+/// What becomes of the files that were copied.
+#[derive(Clone, Copy, PartialEq)]
+enum Old {
+    Stays,
+    /// There may be no memory for both.
+    Goes,
 }
 
-fn move_tree(from: &Path, to: &Path) -> io::Result<()> {
+/// Puts a directory into another one of the root, which is made. A copy never touches one of that name that is there.
+fn put_into(from: &Path, root: &OwnedFd, place: &str, old: Old) -> io::Result<()> {
+    let mut at = root.try_clone()?;
+    let mut path = PathBuf::new();
+    for part in Path::new(place) {
+        path.push(part);
+        let text = path.to_string_lossy();
+        at = match inside(root, &text) {
+            Ok(there) => there,
+            Err(_) => {
+                fs::create_dir(of(&at).join(part))?;
+                inside(root, &text)?
+            }
+        };
+    }
+    let name = from.file_name().ok_or_else(|| io::Error::other("a directory without a name"))?;
+    let to = of(&at).join(name);
+    if old == Old::Stays && fs::symlink_metadata(&to).is_ok() {
+        return Ok(());
+    }
+    put_tree(from, &to, old)
+}
+
+/// A file at a time.
+fn put_tree(from: &Path, to: &Path, old: Old) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        let (old, new) = (entry.path(), to.join(entry.file_name()));
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            move_tree(&old, &new)?;
-            fs::remove_dir(&old)?;
-            continue;
-        }
-        if kind.is_symlink() {
+            put_tree(&source, &target, old)?;
+        } else if kind.is_symlink() {
             // `build` and `source` lead nowhere outside of the machine that built the kernel.
-            std::os::unix::fs::symlink(fs::read_link(&old)?, &new)?;
+            std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
         } else {
-            fs::copy(&old, &new)?;
+            fs::copy(&source, &target)?;
         }
-        fs::remove_file(&old)?;
+        match old {
+            Old::Stays => {}
+            Old::Goes if kind.is_dir() => fs::remove_dir(&source)?,
+            Old::Goes => fs::remove_file(&source)?,
+        }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_put_inside_of_a_root_whose_lib_is_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, root) = (dir.path().join("6.1-test"), dir.path().join("root"));
+        fs::create_dir_all(from.join("kernel")).unwrap();
+        fs::write(from.join("kernel/a.ko"), "a").unwrap();
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        // Absolute: outside of the root it leads to the machine's own.
+        std::os::unix::fs::symlink("/usr/lib", root.join("lib")).unwrap();
+        let directory = OwnedFd::from(fs::File::open(&root).unwrap());
+        let there = root.join("usr/lib/modules/6.1-test/kernel/a.ko");
+        put_into(&from, &directory, "lib/modules", Old::Stays).unwrap();
+        assert_eq!(fs::read_to_string(&there).unwrap(), "a");
+        fs::write(&there, "its own").unwrap();
+        put_into(&from, &directory, "lib/modules", Old::Stays).unwrap();
+        assert_eq!(fs::read_to_string(&there).unwrap(), "its own");
+        assert!(from.join("kernel/a.ko").exists());
+        fs::remove_dir_all(root.join("usr/lib/modules")).unwrap();
+        put_into(&from, &directory, "lib/modules", Old::Goes).unwrap();
+        assert!(there.exists() && !from.join("kernel").exists());
+    }
 }

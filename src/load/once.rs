@@ -30,8 +30,10 @@ impl Verdict {
         phase: Phase::Verify,
         hint: "the file on the server is not the one the catalog means: see sha256sum",
     };
-    const NO_SIZE: Self =
-        Self { phase: Phase::Plan, hint: "say how many bytes it has: size in the catalog, unpack --size" };
+    const NO_SIZE: Self = Self {
+        phase: Phase::Plan,
+        hint: "say how many bytes it has: size in a catalog, unpack --size; or put the archive into a file system",
+    };
     const NO_SIZE_SAID: Self = Self {
         phase: Phase::Unpack,
         hint: "if other bytes follow the archive on the device, say how many are its own: size in the catalog, \

@@ -21,8 +21,11 @@ const MICROCODE: &str = "kernel/x86/microcode";
 
 /// What goes along of this initramfs, beside program and shell: what to boot when all else fails, and whom to trust. Not
 /// all of their directory: archives may lie there, too.
-const SETTINGS: &[&str] = &["catalog.toml", "ca", "ca-only", "keys"];
+const SETTINGS: &[&str] = &["catalog.toml", "ca", "ca-only", "keys", "with"];
 const SETTINGS_OF: &str = "etc/bootjack";
+
+/// Paths of the programs and libraries that `bootjack initrd --with` put into this initramfs.
+const WITH: &str = "/etc/bootjack/with";
 
 /// The part with microcode, if this initramfs has any.
 pub(super) fn microcode(file: &File) -> Result<(), LoadError> {
@@ -61,6 +64,7 @@ fn own_tree(release: Option<&str>, ca: &[PathBuf]) -> anyhow::Result<Tree> {
             tree.file(&place, 0o644, Content::File(path))?;
         }
     }
+    add_programs(&mut tree)?;
     for (n, path) in ca.iter().enumerate() {
         tree.file(&format!("{SETTINGS_OF}/ca/named-{n}.pem"), 0o644, Content::File(path.clone()))?;
     }
@@ -73,6 +77,20 @@ fn own_tree(release: Option<&str>, ca: &[PathBuf]) -> anyhow::Result<Tree> {
         }
     }
     Ok(tree)
+}
+
+/// What an encrypted or assembled disk is read with, this stage as the next one.
+fn add_programs(tree: &mut Tree) -> anyhow::Result<()> {
+    let list = fs::read_to_string(WITH).unwrap_or_default();
+    // One that a person took away is not missed here: the second stage says what it lacks.
+    for path in list.lines().filter(|path| Path::new(path).exists()) {
+        let place = path.trim_start_matches('/');
+        match fs::read_link(path) {
+            Ok(target) => tree.symlink(place, target.to_str().context("a link that is no text")?)?,
+            Err(_) => tree.file(place, 0o755, Content::File(path.into()))?,
+        }
+    }
+    Ok(())
 }
 
 /// The part with what the second stage is told.

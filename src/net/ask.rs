@@ -21,13 +21,18 @@ pub enum Event {
     Expired(u32),
 }
 
-/// Runs until it is aborted.
-pub async fn ask_and_keep(link: Link, shared: Arc<Shared>, tell: UnboundedSender<Event>) {
+/// Runs until it is aborted; `hostname` is told to the servers.
+pub async fn ask_and_keep(
+    link: Link,
+    hostname: Option<String>,
+    shared: Arc<Shared>,
+    tell: UnboundedSender<Event>,
+) {
     let index = link.index;
     let mut attempt = 1;
     loop {
         shared.set(index, NicState::Asking { attempt, since: Instant::now() });
-        match Client::ask(&link.name, index, link.mac).await {
+        match Client::ask(&link, hostname.as_deref()).await {
             Ok((client, lease)) => {
                 attempt = 1;
                 let gone = tell.send(Event::Lease(index, lease)).is_err();

@@ -10,13 +10,27 @@ pub struct Task {
     pub mtu: Option<u32>,
     /// An address to set first.
     pub mac: Option<super::mac::Mac>,
+    /// The machine's name.
+    pub hostname: Option<String>,
+}
+
+impl Task {
+    fn dhcp() -> Self {
+        Self { method: Method::Dhcp, mtu: None, mac: None, hostname: None }
+    }
 }
 
 /// What `link` is to do, or nothing if another interface is wanted. With `patience` gone (nobody who was wanted
 /// brought a network for a while) everybody is let in, in the way the first rule says.
 pub fn task(config: &Config, link: &Link, patience: bool) -> Option<Task> {
     let bootif = config.bootif.is_none_or(|mac| mac == link.mac);
-    let of = |rule: &Rule| Task { method: rule.method.clone(), mtu: rule.mtu, mac: rule.mac };
+    let of = |rule: &Rule| {
+        let Rule { method, mtu, mac, hostname, .. } = rule.clone();
+        Task { method, mtu, mac, hostname }
+    };
+    if patience && config.bootdev.as_deref().is_some_and(|name| !is(config, link, name)) {
+        return None;
+    }
     let named = config.rules.iter().find(|r| r.interface.as_deref().is_some_and(|n| is(config, link, n)));
     if let Some(rule) = named {
         // Named by hand: that is meant, whatever the firmware used.
@@ -25,13 +39,13 @@ pub fn task(config: &Config, link: &Link, patience: bool) -> Option<Task> {
     let open = config.rules.iter().find(|r| r.interface.is_none());
     let wanted = match (open, config.rules.first()) {
         (Some(rule), _) if bootif => Some(of(rule)),
-        (None, None) if bootif => Some(Task { method: Method::Dhcp, mtu: None, mac: None }),
+        (None, None) if bootif => Some(Task::dhcp()),
         _ => None,
     };
-    let late = || Task {
-        method: open.or(config.rules.first()).map_or(Method::Dhcp, |r| r.method.clone()),
-        mtu: None,
-        mac: None,
+    let late = || {
+        let rule = open.or(config.rules.first());
+        let method = rule.map_or(Method::Dhcp, |r| r.method.clone());
+        Task { method, hostname: rule.and_then(|r| r.hostname.clone()), ..Task::dhcp() }
     };
     wanted.or_else(|| (!patience).then(late))
 }
@@ -39,14 +53,16 @@ pub fn task(config: &Config, link: &Link, patience: bool) -> Option<Task> {
 /// Whether waiting for somebody in particular keeps others out at all.
 pub fn is_picky(config: &Config) -> bool {
     config.bootif.is_some()
+        || config.bootdev.is_some()
         || (!config.rules.is_empty() && config.rules.iter().all(|r| r.interface.is_some()))
 }
 
 /// Whom the command line waits for, in words.
 pub fn wanted(config: &Config) -> String {
-    match config.bootif {
-        Some(mac) => format!("the interface the firmware booted from ({mac})"),
-        None => {
+    match (&config.bootdev, config.bootif) {
+        (Some(name), _) => format!("the interface of bootdev= ({name})"),
+        (None, Some(mac)) => format!("the interface the firmware booted from ({mac})"),
+        (None, None) => {
             let names: Vec<&str> = config.rules.iter().filter_map(|r| r.interface.as_deref()).collect();
             format!("the interface of the command line ({})", names.join(", "))
         }
@@ -54,7 +70,7 @@ pub fn wanted(config: &Config) -> String {
 }
 
 /// A name is the kernel's, or one that `ifname=` gave to an address.
-fn is(config: &Config, link: &Link, name: &str) -> bool {
+pub fn is(config: &Config, link: &Link, name: &str) -> bool {
     match config.names.iter().find(|(n, _)| n == name) {
         Some((_, mac)) => *mac == link.mac,
         None => name == link.name,
@@ -75,7 +91,7 @@ mod tests {
         let words: Vec<(String, String)> =
             line.split(' ').filter_map(|w| w.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
         let (config, problems) = Config::parse(&words);
-        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(problems, vec![]);
         config
     }
 
@@ -100,6 +116,10 @@ mod tests {
             ("ip=dhcp BOOTIF=01-02-00-00-00-00-01", "-d-", "ddd"),
             ("ip=eth2:dhcp", "--d", "ddd"),
             ("ip=eth2:dhcp BOOTIF=01-02-00-00-00-00-01", "--d", "ddd"),
+            ("ip=eth0:dhcp ip=eth1:dhcp bootdev=eth1", "-d-", "ddd"),
+            ("ip=dhcp bootdev=eth2", "--d", "ddd"),
+            ("bootdev=net7 ifname=net7:02:00:00:00:00:01", "-d-", "ddd"),
+            ("hwaddr=02:00:00:00:00:02", "--d", "ddd"),
             ("ip=net7:dhcp ifname=net7:02:00:00:00:00:01", "-d-", "ddd"),
             ("ip=10.0.0.2:::24::eth1:none", "-s-", "sss"),
             ("ip=10.0.0.2:::24::eth1:none ip=dhcp", "dsd", "dsd"),

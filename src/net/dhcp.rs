@@ -9,6 +9,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::config::classful;
 use super::lease::{Lease, Route};
+use super::link::Link;
 use super::mac::Mac;
 
 /// How long one try lasts. The client sends at 0 and 3 to 5 s; servers that ping an address before they offer it
@@ -38,14 +39,16 @@ pub enum News {
 }
 
 impl Client {
-    /// Asks once, for at most [`TRY`].
+    /// Asks once, for at most [`TRY`]; `hostname` goes along (option 12).
     ///
     /// # Errors
     /// A text for the screen: no answer, or what the kernel refused.
-    pub async fn ask(interface: &str, index: u32, mac: Mac) -> Result<(Self, Lease), String> {
+    pub async fn ask(link: &Link, hostname: Option<&str>) -> Result<(Self, Lease), String> {
+        let (interface, mac) = (link.name.as_str(), link.mac);
         raw_sockets()?;
         let mut config = DhcpV4Config::new(interface);
-        config.set_iface_index(index);
+        config.set_iface_index(link.index);
+        hostname.map(|name| config.set_host_name(name));
         config.set_iface_mac_raw(&mac.0).map_err(|e| e.to_string())?;
         config.set_client_id(ETHERNET, &mac.0);
         config.override_request_dhcp_opts(WANTED);

@@ -194,6 +194,7 @@ impl Jobs {
     }
 
     async fn raise(&mut self, index: u32, mac: Option<Mac>, attempt: u32) {
+        self.rename(index).await;
         let mut done = Ok(());
         if let Some(mac) = mac {
             done = link::set_mac(&self.kernel, index, mac).await.map_err(|e| format!("setting the MAC: {e}"));
@@ -206,6 +207,17 @@ impl Jobs {
         self.shared.set(index, NicState::Refused(format!("{why} (try {attempt})")));
         let next = Instant::now() + schedule::pause(attempt, schedule::chance());
         self.raised(index, Raised::Refused(attempt, next));
+    }
+
+    /// Calls an interface what `ifname=` says. Other words find it by its address in any case.
+    async fn rename(&self, index: u32) {
+        let Some(job) = self.jobs.get(&index) else { return };
+        let called = self.config.names.iter().find(|(_, mac)| *mac == job.born).map(|(name, _)| name);
+        if let Some(name) = called.filter(|name| **name != job.link.name)
+            && let Err(e) = link::rename(&self.kernel, index, name).await
+        {
+            self.shared.note(format!("calling {} {name}, as ifname= says: {e}", job.link.name));
+        }
     }
 
     /// The carrier is gone. A lease is kept until another interface has one: cables get knocked.
@@ -233,7 +245,8 @@ impl Jobs {
                 let _ = self.tell.send(Event::Lease(index, lease));
             }
             Method::Dhcp => {
-                let errand = ask_and_keep(job.link.clone(), Arc::clone(&self.shared), self.tell.clone());
+                let (shared, tell) = (Arc::clone(&self.shared), self.tell.clone());
+                let errand = ask_and_keep(job.link.clone(), task.hostname.clone(), shared, tell);
                 job.errand = Some(spawn_local(errand).abort_handle());
             }
         }
@@ -285,12 +298,7 @@ impl Jobs {
             self.shared.set(other, NicState::NoLink);
             self.flush(other).await;
         }
-        let mut servers = self.config.nameservers.clone();
-        servers.extend(lease.nameservers.iter().filter(|s| !self.config.nameservers.contains(s)));
-        lease.nameservers = servers;
-        if let Some(mtu) = self.task(index).and_then(|t| t.mtu) {
-            lease.mtu = Some(mtu);
-        }
+        self.add_words(index, &mut lease);
         match link::apply(&self.kernel, index, &lease).await {
             Ok(problems) => {
                 problems.into_iter().for_each(|p| self.shared.note(format!("{}: {p}", lease.interface)))
@@ -305,6 +313,28 @@ impl Jobs {
             }
         }
         self.announce(index, lease);
+    }
+
+    /// What the command line says beside, before, or in place of the server.
+    fn add_words(&self, index: u32, lease: &mut Lease) {
+        let config = &self.config;
+        if config.own_dns_only && lease.server.is_some() {
+            lease.nameservers.clear();
+            lease.search.clear();
+        }
+        let mut servers = config.nameservers.clone();
+        servers.extend(lease.nameservers.iter().filter(|s| !config.nameservers.contains(s)));
+        lease.nameservers = servers;
+        if let Some(job) = self.jobs.get(&index) {
+            let born = Link { mac: job.born, ..job.link.clone() };
+            let its = |name: &Option<String>| name.as_ref().is_none_or(|n| choice::is(config, &born, n));
+            let routes = config.routes.iter().filter(|(_, name)| its(name)).map(|(route, _)| route);
+            lease.routes.extend(routes.cloned());
+        }
+        if let Some(task) = self.task(index) {
+            lease.mtu = task.mtu.or(lease.mtu);
+            lease.hostname = task.hostname.or(lease.hostname.take());
+        }
     }
 
     fn announce(&mut self, index: u32, lease: Lease) {

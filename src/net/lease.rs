@@ -51,7 +51,7 @@ impl Lease {
             routes: Vec::new(),
             nameservers: fixed.nameservers.clone(),
             search: Vec::new(),
-            hostname: fixed.hostname.clone(),
+            hostname: None,
             mtu,
             server: None,
             seconds: 0,
@@ -88,7 +88,6 @@ mod tests {
             address: Ipv4Addr::new(10, 1, 2, 3),
             prefix,
             gateway: Some(Ipv4Addr::new(10, 1, 0, 1)),
-            hostname: None,
             nameservers: vec!["9.9.9.9".parse().unwrap(), "2001:db8::53".parse().unwrap()],
         };
         Lease::by_hand(&fixed, "eth0", Mac([2, 0, 0, 0, 0, 1]), None)

@@ -95,6 +95,12 @@ pub async fn set_mac(handle: &Handle, index: u32, mac: Mac) -> Done {
     handle.link().set(message.address(mac.0.to_vec()).build()).execute().await
 }
 
+/// Gives the interface, which has to be down, another name.
+pub async fn rename(handle: &Handle, index: u32, name: &str) -> Done {
+    let message: LinkMessageBuilder<LinkUnspec> = LinkUnspec::new_with_index(index);
+    handle.link().set(message.name(name).build()).execute().await
+}
+
 async fn mtu(handle: &Handle, index: u32, mtu: u32) -> Done {
     handle.link().set(LinkUnspec::new_with_index(index).mtu(mtu).build()).execute().await
 }
@@ -128,7 +134,7 @@ fn own_address(message: &rtnetlink::packet_route::address::AddressMessage) -> Op
 /// When the address cannot be set.
 pub async fn apply(handle: &Handle, index: u32, lease: &Lease) -> Result<Vec<String>, String> {
     let mut problems = Vec::new();
-    // RFC 791: every link carries 68; below 576 nobody means it.
+    // As for the command line's; a server may say anything.
     if let Some(wanted) = lease.mtu.filter(|m| (576..=65535).contains(m))
         && let Err(e) = mtu(handle, index, wanted).await
     {

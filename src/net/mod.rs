@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-pub use config::{Config, Method, Rule, Static};
+pub use config::{Config, Method, Problem, Rule, Static};
 pub use lease::{Lease, Route};
 pub use mac::{Mac, NotAMac};
 use state::Shared;
@@ -63,6 +63,11 @@ impl Network {
     /// Every interface, by index, and what it is doing right now.
     pub fn status(&self) -> Vec<Nic> {
         self.shared.status()
+    }
+
+    /// Something that whoever waits for the network should know from the beginning.
+    pub fn remark(&self, text: String) {
+        self.shared.remark(text);
     }
 
     /// What else a person should know (an interface of the command line that is not there), oldest first.

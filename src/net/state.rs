@@ -103,6 +103,10 @@ impl Shared {
 
     pub fn note(&self, text: String) {
         log::warn!("network: {text}");
+        self.remark(text);
+    }
+
+    pub fn remark(&self, text: String) {
         self.lock().notes.push(text);
     }
 

@@ -1,10 +1,13 @@
 //! A root asked for on the kernel command line becomes an entry like any other, so that it goes through the same plan →
 //! load → handover. How the words are written is known to `cmdline`, what an entry is to `catalog`.
 
-use crate::catalog::{Action, Artifact, Boot, Entry, Root, RootSize};
-use crate::cmdline::{CmdlineProblem, OnFailure, Params, RootSource, RootWord, Size};
+use super::{ModulesFrom, RootPlan};
+use crate::catalog::{Action, Artifact, Boot, Entry, Fstab, Root, RootSize, Shared};
+use crate::cmdline::{CmdlineProblem, Dialect, OnFailure, Params, RootSource, RootWord, Size};
 use crate::fetch::Location;
+use crate::net::Mac;
 use crate::verify::Trust;
+use crate::volumes::Tag;
 
 /// Id of the entry made of root words: no catalog can have it.
 pub const ROOT_WORD_ID: &str = "root=";
@@ -16,14 +19,35 @@ impl Params {
     /// The problem for which it is refused; all of them are in `problems`.
     pub fn root_entry(&self) -> Option<Result<Entry, CmdlineProblem>> {
         let root = self.root.as_ref()?.as_ref().map_err(Clone::clone);
-        Some(root.and_then(|word| match &word.source {
-            RootSource::Archive(locations) => Ok(self.entry_of(word, locations)),
-            RootSource::Shared(tag) => Err(CmdlineProblem {
-                word: format!("rootfs={tag}"),
-                cause: "is not in this version".into(),
-                hint: None,
-            }),
+        Some(root.map(|word| match &word.source {
+            RootSource::Archive(locations) => self.entry_of(word, locations),
+            RootSource::Shared(tag) => self.shared_entry(word.dialect, tag),
         }))
+    }
+
+    /// A shared directory is the root: read-only unless `rw` says otherwise; osbuild's initrd starts a shell in it where
+    /// nothing else is named.
+    fn shared_entry(&self, dialect: Dialect, tag: &Tag) -> Entry {
+        let usual = (dialect == Dialect::Shared).then(|| "/bin/sh".to_owned());
+        let shared = Shared {
+            tag: tag.clone(),
+            writable: self.writable == Some(true),
+            init: self.init.clone().or(usual),
+            init_args: self.init_args.clone(),
+        };
+        let (id, title) = (ROOT_WORD_ID.into(), format!("virtiofs:{tag}"));
+        Entry { id, title, help: None, group: None, boot: Boot::Shared(Box::new(shared)) }
+    }
+
+    /// What ramroot does for its roots beside unpacking: modules for the running kernel, and a network for ifupdown on
+    /// the interface that the firmware booted from.
+    pub fn complete(&self, plan: &mut RootPlan, bootif: Option<Mac>) {
+        if matches!(&self.root, Some(Ok(word)) if word.dialect == Dialect::Ramroot) {
+            plan.interface = bootif;
+            if plan.modules == ModulesFrom::Nowhere {
+                plan.modules = ModulesFrom::Initrd;
+            }
+        }
     }
 
     fn entry_of(&self, word: &RootWord, locations: &[Location]) -> Entry {
@@ -36,7 +60,7 @@ impl Params {
         };
         let size = word.size.map_or(RootSize::Percent(80), RootSize::from);
         let (init, init_args) = (self.init.clone(), self.init_args.clone());
-        let root = Root { archive, size, init, init_args, modules: None };
+        let root = Root { archive, size, init, init_args, modules: None, fstab: Fstab::default() };
         let title = locations.first().map(ToString::to_string).unwrap_or_default();
         let boot = Boot::SwitchRoot(Box::new(root));
         Entry { id: ROOT_WORD_ID.into(), title, help: None, group: None, boot }
@@ -67,6 +91,8 @@ impl From<OnFailure> for Action {
 mod tests {
     use super::*;
     use crate::catalog;
+    use crate::machine::Machine;
+    use crate::plan::{Step, plan};
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -97,6 +123,55 @@ mod tests {
         let wrong = Params::parse("root=tmpfs:http://a/r rd.tmpfs.sha256=ab");
         assert!(matches!(wrong.root_entry(), Some(Err(_))));
         assert!(Params::parse("quiet").root_entry().is_none());
+    }
+
+    fn shared(dialect: Dialect, text: &str, writable: Option<bool>) -> Shared {
+        let source = RootSource::Shared(Tag::parse("rootfs").unwrap());
+        let word = RootWord { source, dialect, size: None, sha256: None };
+        let params = Params { root: Some(Ok(word)), writable, ..Params::parse(text) };
+        let Boot::Shared(shared) = params.root_entry().unwrap().unwrap().boot else {
+            panic!("a shared root")
+        };
+        *shared
+    }
+
+    #[test]
+    fn a_shared_root_is_read_only_unless_rw_says_otherwise() {
+        for (said, writable) in [(None, false), (Some(false), false), (Some(true), true)] {
+            assert_eq!(shared(Dialect::Shared, "", said).writable, writable);
+        }
+    }
+
+    #[test]
+    fn a_shared_root_starts_what_its_dialect_starts() {
+        let of = |dialect, text| {
+            let shared = shared(dialect, text, None);
+            (shared.init, shared.init_args)
+        };
+        assert_eq!(of(Dialect::Shared, ""), (Some("/bin/sh".into()), vec![]));
+        assert_eq!(of(Dialect::Virtiofs, ""), (None, vec![]), "the usual list");
+        let named = (Some("/run/mnt/t/vm.py".to_owned()), vec!["a".to_owned()]);
+        assert_eq!(of(Dialect::Shared, "init=/run/mnt/t/vm.py -- a"), named);
+    }
+
+    #[test]
+    fn only_a_root_in_ramroots_words_gets_modules_and_a_network_of_this_initrd() {
+        let machine = Machine { memory_total: 1 << 32, memory_available: 1 << 31, ..Machine::default() };
+        let mut params = Params::parse("root=tmpfs:http://a/r");
+        let plan = plan(&params.root_entry().unwrap().unwrap(), &machine).unwrap();
+        let Step::SwitchRoot(plan) = plan.step else { panic!("a root") };
+        let mac = Some(Mac([2, 0, 0, 0, 0, 1]));
+        let mut completed = |dialect| {
+            let Some(Ok(word)) = &mut params.root else { panic!("a root word") };
+            word.dialect = dialect;
+            let mut plan = plan.clone();
+            params.complete(&mut plan, mac);
+            (plan.modules, plan.interface)
+        };
+        assert_eq!(completed(Dialect::Ramroot), (ModulesFrom::Initrd, mac));
+        for other in [Dialect::Tmpfs, Dialect::Container, Dialect::Virtiofs] {
+            assert_eq!(completed(other), (ModulesFrom::Nowhere, None));
+        }
     }
 
     #[test]

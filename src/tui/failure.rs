@@ -36,6 +36,8 @@ pub struct Failure {
     log: Vec<String>,
     /// Keys that make no sense here.
     without: Vec<Command>,
+    /// The question begins with it.
+    shell_first: bool,
     declared: Option<Declared>,
     asked: Option<Command>,
     /// First line of the text that is shown, as far as there are so many.
@@ -60,8 +62,8 @@ impl Failure {
     /// The screen of a failure; `facts` for its head, `log` with the newest line last.
     pub fn new(failure: load::Failure, facts: Vec<String>, log: Vec<String>) -> Self {
         let without = if log.is_empty() { vec![Command::Log] } else { vec![] };
-        let (went_well, declared, asked, over) = (false, None, None, None);
-        Self { failure, went_well, facts, log, without, declared, asked, top: 0, over }
+        let (went_well, shell_first, declared, asked, over) = (false, false, None, None, None);
+        Self { failure, went_well, facts, log, without, shell_first, declared, asked, top: 0, over }
     }
 
     /// The same screen for the end of a job that went well.
@@ -79,6 +81,18 @@ impl Failure {
     /// Trying the same again makes no sense.
     pub fn without_retry(mut self) -> Self {
         self.without.push(Command::Retry);
+        self
+    }
+
+    /// Nobody may have a shell now.
+    pub fn without_shell(mut self) -> Self {
+        self.without.push(Command::Shell);
+        self
+    }
+
+    /// A shell is what whoever comes is expected to want.
+    pub fn with_shell_first(mut self) -> Self {
+        self.shell_first = true;
         self
     }
 
@@ -167,6 +181,7 @@ impl Failure {
                 format!("{doing} in {} - any key stops", text::span(*left))
             }
             (None, Some(Declared { doing, left: None, .. })) => format!("Stopped: not {doing}. What now?"),
+            (None, None) if self.shell_first => "Press s for a shell. What now?".into(),
             (None, None) => "What now?".into(),
         };
         Span::styled(format!(" {said}"), look.warn().patch(look.title()))

@@ -14,7 +14,7 @@ use super::pager::Pager;
 use super::{Event, Look, Screen, text};
 use crate::catalog::Artifact;
 use crate::load::Report;
-use crate::plan::{KexecPlan, Plan, RootPlan, Step, Way};
+use crate::plan::{KexecPlan, Plan, RootPlan, SharedPlan, Step, Way};
 use crate::verify::Trust;
 
 /// The rate is the mean over this long: steady enough to read, quick enough to show a stall.
@@ -76,6 +76,7 @@ impl Loading {
     pub fn new(plan: &Plan, facts: Vec<String>) -> Self {
         let artifacts = match &plan.step {
             Step::SwitchRoot(root) => of_root(root),
+            Step::Shared(shared) => vec![of_shared(shared)],
             Step::Run(job) => of_root(&job.root),
             Step::Kexec(kexec) => of_kexec(kexec),
             Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => vec![],
@@ -162,6 +163,13 @@ impl Loading {
 /// The modules of a root come only if it turns out to have none.
 fn of_root(root: &RootPlan) -> Vec<Part> {
     vec![Part::new("root", Some(root.archive.clone()))]
+}
+
+/// A shared root is there as soon as it is mounted: nothing is fetched, and nobody vouches for it.
+fn of_shared(shared: &SharedPlan) -> Part {
+    let (locations, trust) = (vec![shared.location()], Trust::Unverified);
+    let root = Artifact { locations, trust, size: None, unpacked: None, entries: None };
+    Part { kept: true, ..Part::new("root", Some(root)) }
 }
 
 /// In the order in which they are fetched; an archive that is fetched again after the kexec is none of them.

@@ -12,6 +12,7 @@ pub mod menu;
 pub mod network;
 pub mod page;
 pub mod pager;
+pub mod passphrase;
 pub mod text;
 pub mod theme;
 

@@ -60,6 +60,8 @@ pub enum Doing {
 pub struct Awaited {
     /// "an address", "the catalog http://…".
     pub what: String,
+    /// What the operator should know of the network meanwhile: words that cannot be had.
+    pub notes: Vec<String>,
     /// The last try's error.
     pub error: Option<String>,
     /// In how long it is tried again, as of the first time this was said; the screen counts it down.
@@ -92,6 +94,7 @@ pub struct Network {
     /// How much of `awaited.next` is over.
     paused: Duration,
     top: usize,
+    without_shell: bool,
     over: Option<Pager>,
 }
 
@@ -99,6 +102,11 @@ impl Network {
     /// The screen of a wait; `facts` for its head.
     pub fn new(awaited: Awaited, facts: Vec<String>) -> Self {
         Self { awaited, facts, ..Self::default() }
+    }
+
+    /// Nobody may have a shell.
+    pub fn without_shell(self) -> Self {
+        Self { without_shell: true, ..self }
     }
 
     /// How things are now; called as often as one likes.
@@ -123,6 +131,9 @@ impl Network {
         let mut none = Vec::new();
         if !self.awaited.built_in {
             none.push(Command::BuiltIn);
+        }
+        if self.without_shell {
+            none.push(Command::Shell);
         }
         if self.log.is_empty() {
             none.push(Command::Log);
@@ -149,6 +160,10 @@ impl Network {
             .into_iter()
             .map(|l| Line::styled(format!(" {l}"), look.title()))
             .collect();
+        for note in &awaited.notes {
+            let note = text::wrap(note, cells.saturating_sub(2));
+            lines.extend(note.into_iter().map(|l| Line::styled(format!(" {l}"), look.warn())));
+        }
         if let Some(error) = &awaited.error {
             let error = text::wrap(error, cells.saturating_sub(2));
             lines.extend(error.into_iter().map(|l| Line::styled(format!(" {l}"), look.bad())));

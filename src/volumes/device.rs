@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::probe::{Content, Image, probe};
@@ -90,7 +90,10 @@ impl Places {
     /// One device, with what lies on it.
     pub(super) fn look(&self, name: &str) -> Device {
         let path = self.node(name);
-        let image = File::open(&path).and_then(Image::of).and_then(|image| image.answers().map(|()| image));
+        // Without waiting: to open an optical drive closes its tray, and an empty one says so at once.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let opened = File::options().read(true).custom_flags(flags).open(&path);
+        let image = opened.and_then(Image::of).and_then(|image| image.answers().map(|()| image));
         let (content, unreadable) = match image {
             Ok(image) => (probe(&image), None),
             Err(e) => (None, Some(e.to_string())),
@@ -168,6 +171,6 @@ fn bytes(bytes: u64) -> String {
 }
 
 /// A name off a disk, for a message of one line.
-fn harmless(name: &str) -> String {
+pub(super) fn harmless(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::device::{Device, Places};
+use super::device::{Device, Places, harmless};
 use super::volume::{Volume, unescaped};
 
 /// The one device that was meant.
@@ -39,7 +39,7 @@ pub fn find(volume: &Volume) -> Result<Found, NotFound> {
 fn find_in(places: &Places, volume: &Volume) -> Result<Found, NotFound> {
     let Volume::Device(path) = volume else { return by_content(places.all(), volume, volume) };
     if let Some(name) = named(places, path) {
-        return Ok(Found { device: places.look(&name), others: Vec::new() });
+        return whole(places.look(&name), places.all(), volume);
     }
     match link_of_udev(path) {
         Some(Ok(meant)) => by_content(places.all(), &meant, volume),
@@ -92,11 +92,8 @@ fn by_content(there: Vec<Device>, meant: &Volume, asked: &Volume) -> Result<Foun
     distinct.retain(|device| !matches.iter().any(|other| is_part_of(device, other, &there)));
     match distinct[..] {
         [] => Err(NotFound::None { volume: asked.clone(), there }),
-        [device] => Ok(Found { device: device.clone(), others: Vec::new() }),
-        [device, ref others @ ..] if are_one_file_system(&distinct) => Ok(Found {
-            device: device.clone(),
-            others: others.iter().map(|other| other.path.clone()).collect(),
-        }),
+        [device] => whole(device.clone(), there.clone(), asked),
+        [device, ..] if are_of_one_file_system(&distinct) => whole(device.clone(), there.clone(), asked),
         _ => {
             let matches = distinct.into_iter().cloned().collect();
             Err(NotFound::Several { volume: asked.clone(), matches })
@@ -134,12 +131,32 @@ fn is_part_of(device: &Device, other: &Device, there: &[Device]) -> bool {
     same_bytes || below.iter().any(|name| **name == device.name || device.disk.as_ref() == Some(name))
 }
 
-/// As many devices as the file system has, and all of the same.
-fn are_one_file_system(devices: &[&Device]) -> bool {
+/// The device with the others of its file system, if it is made of several: all of them have to be there.
+fn whole(device: Device, there: Vec<Device>, asked: &Volume) -> Result<Found, NotFound> {
+    let count = device.content.as_ref().map_or(1, |content| content.devices);
+    if count <= 1 {
+        return Ok(Found { device, others: Vec::new() });
+    }
+    let same = |other: &&Device| other.path != device.path && are_of_one_file_system(&[&device, other]);
+    let others: Vec<_> = there.iter().filter(same).map(|other| other.path.clone()).collect();
+    match (others.len() as u64 + 1).cmp(&count) {
+        std::cmp::Ordering::Equal => Ok(Found { device, others }),
+        // The rest may still come.
+        std::cmp::Ordering::Less => Err(NotFound::None { volume: asked.clone(), there }),
+        std::cmp::Ordering::Greater => {
+            let of_it = |other: &Device| are_of_one_file_system(&[&device, other]);
+            let matches = there.iter().filter(|other| of_it(other)).cloned().collect();
+            Err(NotFound::Several { volume: asked.clone(), matches })
+        }
+    }
+}
+
+/// Whether they are parts of one file system, of which there are no more than it has.
+fn are_of_one_file_system(devices: &[&Device]) -> bool {
     let contents: Option<Vec<_>> = devices.iter().map(|device| device.content.as_ref()).collect();
     let contents = contents.unwrap_or_default();
     let first = contents.first().map(|content| (&content.uuid, content.devices));
-    let fits = first.is_some_and(|(uuid, count)| uuid.is_some() && count == devices.len() as u64);
+    let fits = first.is_some_and(|(uuid, count)| uuid.is_some() && count >= devices.len() as u64);
     fits && contents.iter().all(|content| Some((&content.uuid, content.devices)) == first)
 }
 
@@ -162,7 +179,7 @@ impl fmt::Display for NotFound {
                 list(f, matches, |device| {
                     let content = device.content.as_ref();
                     let uuid = content.and_then(|content| content.uuid.as_ref());
-                    let uuid = uuid.map(|uuid| format!(", UUID={uuid}")).unwrap_or_default();
+                    let uuid = uuid.map(|uuid| format!(", UUID={}", harmless(uuid))).unwrap_or_default();
                     format!("{}{uuid} as dev:{}", device, device.path.display())
                 })?;
                 f.write_str("; name the one that is meant by its UUID=, or by dev:/dev/…")

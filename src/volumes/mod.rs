@@ -1,22 +1,32 @@
 //! What can be mounted to read something from it: block devices by name, label or UUID, NFS exports, virtiofs tags.
 //! Names them, finds them, mounts them read-only and unmounts them. What lies on them is read by `fetch`.
 
+mod assemble;
 mod device;
 mod find;
+mod luks;
+mod lvm;
+mod md;
 mod mounted;
 mod nfs;
 mod probe;
+mod shared;
 mod table;
+mod tool;
 mod volume;
 
 use std::fs::File;
 use std::io;
 
+pub use assemble::{AssembleError, assemble, dismantle};
 pub use device::Device;
 pub use find::{Found, NotFound, find};
+pub use luks::{Locked, NotOpened, Secret, is_open, locked, locked_by, open, opened};
+pub use lvm::WITHOUT_UDEV as LVM_WITHOUT_UDEV;
 pub use mounted::{MOUNTS, Mounted, discard_all};
 pub use nfs::{Export, NotAnExport};
 pub use probe::Content;
+pub use shared::{NO_TAG_HINT, may_appear, why_not_mounted};
 pub use volume::{NotAVolume, Volume};
 
 /// Tells what an image or a device holds, as blkid(8) does; nothing if it is nothing known.

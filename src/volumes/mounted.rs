@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -29,7 +30,8 @@ impl Mounted {
     pub fn mount(source: &str, kind: &str, flags: MountFlags, options: &str) -> io::Result<Self> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let at = Path::new(MOUNTS).join(format!("{}-{number}", std::process::id()));
-        fs::create_dir_all(&at)?;
+        // Nobody else's business: what is on the source may say that everybody can read it.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&at)?;
         let flags = flags | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         let options = CString::new(options)?;
         match mount(source, &at, kind, flags, options.as_c_str()) {

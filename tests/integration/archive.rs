@@ -388,6 +388,9 @@ fn every_compression_is_told_by_content() {
         ("zstd, two frames", twice("zstd -q -19")),
         ("zstd, skippable", [skippable(0), filter("zstd -q", &plain), skippable(15)].concat()),
         ("pzstd", filter("pzstd -q -p 2 -c", &plain)),
+        ("bzip2", filter("bzip2 -1", &plain)),
+        ("bzip2, two streams", twice("bzip2 -9")),
+        ("bzip2 and zeros", [filter("bzip2", &plain), vec![0; 777]].concat()),
         ("xz", filter("xz -1", &plain)),
         ("xz, two streams", twice("xz -0")),
         ("xz, padding", [filter("xz -0", front), vec![0; 8], filter("xz -0", back), vec![0; 4]].concat()),
@@ -416,7 +419,7 @@ fn what_follows_the_archive_is_refused_unless_it_is_zeros() {
         bytes.extend_from_slice(more);
         bytes
     };
-    for command in ["cat", "gzip", "zstd -q", "xz"] {
+    for command in ["cat", "gzip", "bzip2", "zstd -q", "xz"] {
         // On a disk that is larger than the archive.
         for zeros in [0, 512, 300_000] {
             let target = Mount::tmpfs("mode=0755");
@@ -449,6 +452,7 @@ fn what_follows_the_archive_is_refused_unless_it_is_zeros() {
             with(filter("zstd -q", &plain), b"\x28\xb5\x2f\xfd\x04"),
             "the zstd stream ends too early",
         ),
+        ("bzip2", with(filter("bzip2", &plain), b"x"), "other data after the bzip2 stream"),
         ("xz", with(filter("xz", &plain), b"xxxx"), "other data after the xz stream"),
         (
             "xz, odd padding",
@@ -626,7 +630,7 @@ fn an_archive_cut_anywhere_is_refused() {
     for cut in (0..end).step_by(512).chain([1, 511, 513, 700, end - 1, end - 511, end - 513]) {
         refused(&plain[..cut]);
     }
-    for command in ["gzip", "zstd -q", "zstd -q --no-check", "xz -T1", "xz -T2 --block-size=1KiB"] {
+    for command in ["gzip", "bzip2", "zstd -q", "zstd -q --no-check", "xz -T1", "xz -T2 --block-size=1KiB"] {
         let packed = filter(command, &plain);
         for cut in (0..packed.len()).step_by(37).chain(packed.len() - 9..packed.len()) {
             refused(&packed[..cut]);
@@ -650,7 +654,7 @@ fn what_is_no_archive_is_named() {
         (vec![], "this is nothing (0 bytes), not a tar or cpio archive"),
         (page.clone(), "this is an HTML page,"),
         (filter("gzip", &page), "this is an HTML page inside gzip,"),
-        (filter("bzip2", &page), "this is bzip2,"),
+        (filter("bzip2", &page), "this is an HTML page inside bzip2,"),
         (filter("lz4 -q", &page), "this is lz4,"),
         (filter("gzip", &filter("xz", &sizes())), "this is xz inside gzip,"),
         (
@@ -678,7 +682,7 @@ impl Read for Broken<'_> {
 #[test]
 fn a_broken_source_is_told_from_a_damaged_archive() {
     let plain = sizes();
-    for command in ["cat", "gzip", "zstd -q", "xz -1"] {
+    for command in ["cat", "gzip", "bzip2", "zstd -q", "xz -1"] {
         let packed = filter(command, &plain);
         for cut in [0, 3, 300, packed.len() / 2, packed.len() - 1, packed.len()] {
             let target = Mount::tmpfs("mode=0755");

@@ -13,6 +13,32 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
+#[test]
+fn every_row_of_the_matrix_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/compatibility.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with('|') && line.matches(" | ").count() == 4);
+    let mut named = 0;
+    for row in rows.filter(|row| !row.contains("---") && !row.ends_with("| test |")) {
+        let proof = row.trim_end_matches('|').rsplit(" | ").next().unwrap_or_default();
+        let tests: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+        for test in &tests {
+            let below = if test.starts_with("src/") { root.to_owned() } else { root.join("tests") };
+            assert!(below.join(test).exists(), "{test} in {row}");
+        }
+        // What has no test says why not.
+        assert!(
+            !tests.is_empty()
+                || row.contains("not in this version")
+                || row.contains("not understood")
+                || proof.trim() == "–" && row.contains("they come"),
+            "{row}"
+        );
+        named += tests.len();
+    }
+    assert!(named > 40, "{named}");
+}
+
 /// What stands in backquotes, and each line of a fenced block: where commands are written.
 fn code(text: &str) -> Vec<String> {
     let mut found = Vec::new();

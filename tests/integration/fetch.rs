@@ -18,11 +18,11 @@ use crate::odd_server::{Odd, answer, head, silence};
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn go_on(_: Event) -> ControlFlow<()> {
+pub fn go_on(_: Event) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn at(url: &str) -> Location {
+pub fn at(url: &str) -> Location {
     Location::parse(url).unwrap()
 }
 
@@ -31,12 +31,12 @@ fn fetcher() -> Fetcher {
 }
 
 /// Patient where nothing should have to wait, so that a busy machine fails no test.
-fn patient() -> Timing {
+pub fn patient() -> Timing {
     Timing { connect: LONG, stall: LONG }
 }
 
 /// Patient in connecting, quick to see a stall.
-fn hasty() -> Timing {
+pub fn hasty() -> Timing {
     Timing { connect: Duration::from_secs(10), stall: Duration::from_millis(200) }
 }
 
@@ -48,14 +48,14 @@ fn refused(url: &str) -> FetchError {
     open(url).map(|s| s.location).expect_err("it should not open")
 }
 
-fn permanent(error: FetchError) -> String {
+pub fn permanent(error: FetchError) -> String {
     match error {
         FetchError::Permanent(text) => text,
         other => panic!("not permanent: {other:?}"),
     }
 }
 
-fn transient(error: FetchError) -> String {
+pub fn transient(error: FetchError) -> String {
     match error {
         FetchError::Transient { text, .. } => text,
         other => panic!("not transient: {other:?}"),
@@ -63,7 +63,7 @@ fn transient(error: FetchError) -> String {
 }
 
 /// Reads to the end, which must be an error; the bytes before it and the flow's own account of it.
-fn broken(mut source: Source) -> (Vec<u8>, std::io::Error, FetchError) {
+pub fn broken(mut source: Source) -> (Vec<u8>, std::io::Error, FetchError) {
     let mut bytes = Vec::new();
     let error = source.reader.read_to_end(&mut bytes).expect_err("it should break");
     let failure = source.flow.failure().expect("the flow knows");
@@ -362,13 +362,13 @@ fn a_content_encoding_is_not_undone() {
 }
 
 /// A CA of its own and a server with a certificate for 127.0.0.1 that is valid in these years.
-struct Authority {
+pub struct Authority {
     _dir: tempfile::TempDir,
     pem: PathBuf,
-    server: rustls::ServerConfig,
+    pub server: rustls::ServerConfig,
 }
 
-fn authority(years: std::ops::Range<i32>) -> Authority {
+pub fn authority(years: std::ops::Range<i32>) -> Authority {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(vec![]).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

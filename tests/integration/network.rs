@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bootjack::fetch::{Fetcher, Location};
 use bootjack::net::{Config, Lease, Network, NicState};
 
 const INSIDE: &str = "BOOTJACK_TEST_IN_A_NAMESPACE";
@@ -113,7 +114,7 @@ fn line(child: &mut Child) -> String {
 fn config(words: &[(&str, &str)]) -> Config {
     let words: Vec<(String, String)> = words.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     let (config, problems) = Config::parse(&words);
-    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(problems, vec![]);
     config
 }
 
@@ -233,6 +234,82 @@ fn an_address_by_hand_needs_no_server_and_off_means_off() {
         assert!(sh("ip link show eth0").contains("mtu 1300"));
         assert_eq!(sh("uname -n").trim(), "bob");
     });
+}
+
+#[test]
+fn what_the_command_line_says_beside_ip_comes_before_the_server() {
+    alone("what_the_command_line_says_beside_ip_comes_before_the_server", |dir| {
+        let mut server = Server::new(dir);
+        server.serve("10.99.0.7");
+        let shown = sh("ip -o link show eth0");
+        let mac = shown.split("link/ether ").nth(1).unwrap().split(' ').next().unwrap();
+        let bootif = format!("06-{}", mac.to_uppercase().replace(':', "-"));
+        let network = Network::start(config(&[
+            ("ifname", &format!("net7:{mac}")),
+            ("ip", "::::asked.for:net7:dhcp"),
+            ("BOOTIF", &bootif),
+            ("nameserver", "9.9.9.9"),
+            ("rd.peerdns", "0"),
+            ("rd.route", "192.168.7.0/24:10.99.0.1:net7"),
+            ("rd.route", "192.168.8.0/24:10.99.0.1:eth9"),
+        ]))
+        .unwrap();
+        let lease = lease(&network);
+        assert_eq!((lease.interface.as_str(), lease.address.to_string().as_str()), ("net7", "10.99.0.50"));
+        assert!(sh("ip -o link show net7").contains(mac), "it is called so");
+        assert_eq!(fs::read_to_string("/etc/resolv.conf").unwrap(), "nameserver 9.9.9.9\n");
+        assert_eq!((lease.hostname.as_deref(), sh("uname -n").trim()), (Some("asked.for"), "asked.for"));
+        let routes = sh("ip -4 route");
+        assert!(routes.contains("192.168.7.0/24 via 10.99.0.1 dev net7"), "{routes}");
+        assert!(!routes.contains("192.168.8.0"), "a route of another interface: {routes}");
+        // The server writes its leases when it ends: it was told the name.
+        server.stop();
+        let leases = fs::read(dir.join("udhcpd.leases")).unwrap();
+        assert!(String::from_utf8_lossy(&leases).contains("asked.for"), "{leases:?}");
+    });
+}
+
+#[test]
+fn an_address_by_hand_with_a_name_server_resolves_names() {
+    alone("an_address_by_hand_with_a_name_server_resolves_names", |dir| {
+        let _server = Server::new(dir);
+        let words = [("ip", "10.99.0.40::10.99.0.1:24:bob:eth0:none"), ("nameserver", "127.0.0.9")];
+        let network = Network::start(config(&words)).unwrap();
+        lease(&network);
+        let names = std::net::UdpSocket::bind("127.0.0.9:53").unwrap();
+        let pages = std::net::TcpListener::bind("10.99.0.40:80").unwrap();
+        std::thread::spawn(move || {
+            let mut query = [0; 512];
+            while let Ok((n, from)) = names.recv_from(&mut query) {
+                names.send_to(&address_of(&query[..n], [10, 99, 0, 40]), from).unwrap();
+            }
+        });
+        std::thread::spawn(move || {
+            let page = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+            for mut stream in pages.incoming().flatten() {
+                let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+                while head.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                stream.write_all(page).unwrap();
+            }
+        });
+        let fetcher = Fetcher::new(&bootjack::fetch::Config::default()).unwrap();
+        let place = [Location::parse("http://images.lab/x").unwrap()];
+        let (bytes, _) = fetcher.read_all(&place, LONG, 10, &|_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(bytes, b"hello");
+    });
+}
+
+/// The answer to a DNS query (RFC 1035): this address, whatever the name; nothing but addresses of IPv4.
+fn address_of(query: &[u8], address: [u8; 4]) -> Vec<u8> {
+    let end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+    let is_a = query[end - 4..end - 2] == [0, 1];
+    let mut answer = query[..end].to_vec();
+    answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
+    if is_a {
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        answer.extend(address);
+    }
+    answer
 }
 
 #[test]

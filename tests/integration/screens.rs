@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use bootjack::catalog::{Action, Artifact, Boot, Carry, Catalog, Entry, Initrd, Job, Kexec, Root, RootSize};
+use bootjack::catalog::{
+    Action, Artifact, Boot, Carry, Catalog, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize,
+};
 use bootjack::fetch::Location;
 use bootjack::handover::run::End;
 use bootjack::load::{self, Phase, Report};
@@ -14,8 +16,10 @@ use bootjack::tui::job::{self, JobAnswer};
 use bootjack::tui::loading::{Cancel, Loading};
 use bootjack::tui::menu::{Broken, Menu, MenuAnswer, MenuModel, rows};
 use bootjack::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine};
+use bootjack::tui::passphrase::{Passphrase, PassphraseAnswer};
 use bootjack::tui::{Event, Look, Screen};
 use bootjack::verify::{Sha256, Trust};
+use bootjack::volumes::{Content, Device, Locked};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -85,7 +89,14 @@ fn entry(id: &str, title: &str, group: &str, help: &str, boot: Boot) -> Entry {
 
 fn switch_root(archive: Artifact) -> Boot {
     let (size, init, init_args) = (RootSize::Percent(80), None, vec![]);
-    Boot::SwitchRoot(Box::new(Root { archive, size, init, init_args, modules: None }))
+    Boot::SwitchRoot(Box::new(Root {
+        archive,
+        size,
+        init,
+        init_args,
+        modules: None,
+        fstab: Fstab::default(),
+    }))
 }
 
 /// A rack's catalog with an entry of every kind.
@@ -199,6 +210,7 @@ fn kernels_and_a_job() -> MenuModel {
         init: None,
         init_args: vec![],
         modules: None,
+        fstab: Fstab::default(),
     };
     let kexec = Kexec {
         kernel: file("vmlinuz", 8),
@@ -369,6 +381,7 @@ fn a_wait_for_the_network_says_what_each_card_does() {
         next: Some(Duration::from_secs(4)),
         built_in: true,
         over: false,
+        notes: vec![],
     };
     let mut network = Network::new(awaited.clone(), vec!["node7".into()]);
     shows("network-no-card", &network);
@@ -381,6 +394,34 @@ fn a_wait_for_the_network_says_what_each_card_does() {
     network.update(nics(), Awaited { built_in: false, ..awaited });
     assert_eq!(type_keys(&mut network, "b"), None, "what is not offered does nothing");
     assert_eq!(network.on(press(KeyCode::Esc)), Some(NetworkAnswer::Back));
+}
+
+#[test]
+fn a_word_of_the_network_that_cannot_be_had_is_seen_while_waiting() {
+    let notes = vec!["kernel command line: vlan=v5:eth0: comes with a later version".to_owned()];
+    let awaited = Awaited { what: "an address".into(), notes, ..Awaited::default() };
+    let network = Network::new(awaited, vec![]);
+    let seen = picture(&network, &Look::MONO, 80, 24);
+    assert!(seen.contains("vlan=v5:eth0: comes with a later version"), "{seen}");
+}
+
+#[test]
+fn a_shell_that_is_forbidden_is_neither_offered_nor_had() {
+    let offered = |seen: String| seen.contains("s shell");
+    let failure = || Failure::new(failed(), vec![], log());
+    let mut without = failure().without_shell();
+    assert!(offered(picture(&failure(), &Look::MONO, 80, 24)));
+    assert!(!offered(picture(&without, &Look::MONO, 80, 24)));
+    assert_eq!(type_keys(&mut without, "s"), None);
+    let mut waiting = Network::new(Awaited::default(), vec![]).without_shell();
+    assert!(!offered(picture(&waiting, &Look::MONO, 80, 24)));
+    assert_eq!(type_keys(&mut waiting, "s"), None);
+    let model = MenuModel { rows: vec![], ..MenuModel::default() };
+    let mut menu = Menu::new(MenuModel { without_shell: true, ..model.clone() });
+    assert_eq!(type_keys(&mut menu, "s"), None);
+    assert_eq!(type_keys(&mut Menu::new(model), "s"), Some(MenuAnswer::Shell));
+    let first = picture(&failure().with_shell_first(), &Look::MONO, 80, 24);
+    assert!(first.contains("Press s for a shell. What now?"), "{first}");
 }
 
 #[test]
@@ -602,4 +643,60 @@ fn a_key_stops_an_unattended_failure_until_nobody_is_there_any_more() {
         (0..100).for_each(|_| assert_eq!(failure.on(seconds(1000)), None));
         assert_eq!(status(&failure), "");
     }
+}
+
+fn locked() -> Locked {
+    let uuid = Some("5b4c2f0e-9d9a-4a55-8a51-2f7d6c1b0a99".into());
+    let content = Content { kind: "crypto_LUKS", label: Some("images".into()), uuid, ..Content::default() };
+    let (name, path) = ("vdb".into(), "/dev/vdb".into());
+    let device = Device { name, path, size: 48 << 20, content: Some(content), ..Device::default() };
+    Locked::new(device).unwrap()
+}
+
+#[test]
+fn a_passphrase_is_asked_for_without_being_shown() {
+    let mut screen = Passphrase::new(&locked(), 3, Some(Duration::from_secs(600)), vec!["node7".into()]);
+    // What means something elsewhere is a letter here.
+    assert_eq!(type_keys(&mut screen, "wrong? qs1"), None);
+    let shown = picture(&screen, &Look::MONO, 80, 24);
+    assert!(!shown.contains("wrong") && shown.contains(&format!("{}_", "*".repeat(10))), "{shown}");
+    assert_eq!(screen.on(press(KeyCode::Backspace)), None);
+    assert!(picture(&screen, &Look::MONO, 80, 24).contains(&format!(" {}_", "*".repeat(9))));
+    assert_eq!(screen.on(press(KeyCode::Enter)), Some(PassphraseAnswer::Open));
+    assert_eq!(screen.opening().letters(), 9);
+    // What is typed while it is tried is not meant for the next question.
+    assert_eq!(type_keys(&mut screen, "x"), None);
+    assert!(screen.refused("no key with this passphrase"));
+    assert_eq!(type_keys(&mut screen, "secret"), None);
+    shows("passphrase-again", &screen);
+    let control_u = Event::Key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
+    assert_eq!(screen.on(control_u), None);
+    assert_eq!(screen.opening().letters(), 0);
+    assert!(screen.refused("no key with this passphrase"));
+    assert!(!screen.refused("no key with this passphrase"), "three tries");
+    assert_eq!(screen.on(press(KeyCode::Esc)), Some(PassphraseAnswer::Leave));
+}
+
+#[test]
+fn a_passphrase_that_nobody_types_is_not_waited_for_for_ever() {
+    let mut screen = Passphrase::new(&locked(), 3, Some(Duration::from_secs(20)), vec![]);
+    assert_eq!(screen.on(seconds(19)), None);
+    assert_eq!(type_keys(&mut screen, "a"), None, "somebody is there");
+    assert_eq!(screen.on(seconds(19)), None);
+    assert_eq!(screen.on(seconds(1)), Some(PassphraseAnswer::TimeUp));
+    // While it is opened, time means nothing.
+    drop(screen.opening());
+    assert_eq!(screen.on(seconds(100)), None);
+    let mut attended = Passphrase::new(&locked(), 3, None, vec![]);
+    assert_eq!(attended.on(seconds(100_000)), None);
+}
+
+#[test]
+fn a_device_that_is_waited_for_is_named_with_the_time_it_has() {
+    let named = "rd.luks.uuid=5b4c2f0e";
+    let mut screen = Passphrase::looking_for(named, Duration::from_secs(30), vec!["node7".into()]);
+    assert_eq!(screen.on(seconds(12)), None);
+    shows("passphrase-looking", &screen);
+    assert_eq!(type_keys(&mut screen, "x"), None);
+    assert_eq!(screen.on(press(KeyCode::Esc)), Some(PassphraseAnswer::Leave));
 }

@@ -130,6 +130,17 @@ impl Root {
         Self::of(read(made(name)), &read(made(&format!("{name}.json"))))
     }
 
+    /// A directory or a tar archive, packed here.
+    pub fn packed_of(source: &Path) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let packed = dir.path().join("packed.tar.zst");
+        let mut pack = Command::new(bootjack());
+        pack.arg("pack").arg(source).arg("-o").arg(&packed).args(["--level", "1", "--json"]);
+        let done = pack.output().expect("bootjack runs");
+        assert!(done.status.success(), "bootjack pack: {}", String::from_utf8_lossy(&done.stderr));
+        Self::of(std::fs::read(&packed).expect("packed"), &done.stdout)
+    }
+
     /// Bytes, and what `pack --json` said of them.
     fn of(bytes: Vec<u8>, about: &[u8]) -> Self {
         let about: serde_json::Value = serde_json::from_slice(about).expect("what pack --json says");

@@ -20,6 +20,9 @@ pub const TWO_KERNELS: u64 = 300;
 /// Where Debian's ovmf leaves firmware and its variables.
 const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];
 
+/// A kernel that panics ends the journey at once. Not `panic=-1`: that forbids a shell, here as in initramfs-tools.
+const PANIC: &str = "sysctl.kernel.panic=-1";
+
 pub const ENTER: &str = "\r";
 pub const DOWN: &str = "\x1b[B";
 pub const ESC: &str = "\x1b";
@@ -124,7 +127,7 @@ impl Vm {
                 .arg(options.kernel.image())
                 .arg("-initrd")
                 .arg(options.initrd)
-                .args(["-append", &format!("console={} panic=-1 {}", options.console, options.append)])
+                .args(["-append", &format!("console={} {PANIC} {}", options.console, options.append)])
                 .args(options.net),
         };
         qemu.args(options.devices).stdin(Stdio::null()).stdout(Stdio::null());

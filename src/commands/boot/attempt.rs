@@ -6,18 +6,19 @@ use std::fs;
 use super::course::{self, Ended, JobEnd};
 use super::handoff::Handoff;
 use super::kernel::uptime;
-use super::loading::discard;
 use super::report::{self, Part};
 use super::second::Outlook;
 use super::waiting::Waited;
 use super::words::Word;
 use super::worker::Story;
 use crate::catalog::{Boot, Kexec};
+use crate::cmdline::BreakAt;
 use crate::handover::Handover;
 use crate::handover::run::Outcome;
-use crate::load::{self, Failure, LoadError, Phase};
+use crate::load::{self, Came, Failure, LoadError, Loader, Phase};
 use crate::machine::Machine;
-use crate::plan::{self, KexecPlan, ModulesFrom, Plan, RootPlan, RunPlan, Step};
+use crate::plan::{self, KexecPlan, ModulesFrom, Plan, ROOT_WORD_ID, RunPlan, SHARED_TRUST, Step};
+use crate::volumes;
 
 impl Story {
     /// Plans and carries out.
@@ -35,10 +36,16 @@ impl Story {
             }
         };
         log::info!("booting {}: {}", plan.id, plan.title);
+        if let (Step::SwitchRoot(root), ROOT_WORD_ID) = (&mut plan.step, entry.id.as_str()) {
+            self.params.complete(root, self.bootif);
+        }
         if let (Step::SwitchRoot(root), true) = (&mut plan.step, self.has_modules_for_the_root(attempt)) {
             root.modules = ModulesFrom::Initrd;
         }
         report::add(|report, _| report.begin_attempt(attempt, &plan, &machine));
+        if plan.makes_a_root() {
+            self.break_at(BreakAt::BeforeRoot, attempt);
+        }
         match &plan.step {
             Step::Shell => match self.shell(attempt.console) {
                 Ok(()) => Ended::Stopped,
@@ -47,7 +54,19 @@ impl Story {
             Step::Reboot => Ended::Loaded(Handover::reboot()),
             Step::PowerOff => Ended::Loaded(Handover::power_off()),
             Step::Local => Ended::Loaded(Handover::local()),
-            Step::SwitchRoot(root) => self.load(&plan, root, attempt),
+            Step::SwitchRoot(root) => {
+                let mounts = self.params.mounts.clone();
+                let made = |loader: &Loader<'_>| load::load(root, &plan.id, &mounts, loader);
+                self.load(&plan, attempt, made, |made| load::finish(made, root, &plan.id))
+            }
+            Step::Shared(shared) => {
+                let mounts = self.params.mounts.clone();
+                let warning = format!("{} is {SHARED_TRUST}", shared.location());
+                log::warn!("{warning}");
+                report::add(|report, _| report.warn(&warning));
+                let made = |loader: &Loader<'_>| load::load_shared(shared, &plan.id, &mounts, loader);
+                self.load(&plan, attempt, made, |made| load::finish_shared(made, shared, &plan.id))
+            }
             Step::Kexec(kexec) => match &entry.boot {
                 Boot::Kexec(written) => self.load_second(&plan, kexec, written, attempt),
                 _ => Ended::Stopped,
@@ -61,15 +80,23 @@ impl Story {
         self.handoff.as_ref().is_some_and(|handoff| handoff.modules && handoff.is_of(attempt.entry))
     }
 
-    fn load(&mut self, plan: &Plan, root: &RootPlan, attempt: &course::Attempt) -> Ended<Handover> {
+    /// A root for the kernel that runs.
+    fn load<M: Send>(
+        &mut self,
+        plan: &Plan,
+        attempt: &course::Attempt,
+        make: impl FnOnce(&Loader<'_>) -> Result<M, LoadError> + Send,
+        finish: impl FnOnce(M) -> Result<(Handover, Came), LoadError>,
+    ) -> Ended<Handover> {
         if let Some(ended) = self.unreachable(plan, attempt) {
             return ended;
         }
         Word::Doing(format!("loading {}", plan.id)).say();
-        let unwanted = |(handover, _)| discard(handover);
-        let loaded =
-            self.watched(plan, attempt.patience, unwanted, |loader| load::load(root, &plan.id, loader));
-        match loaded {
+        let made = self.watched(plan, attempt.patience, drop, make);
+        if made.is_ok() {
+            self.break_at(BreakAt::BeforeInit, attempt);
+        }
+        match made.and_then(finish) {
             Ok((handover, came)) => {
                 report::add(|report, now| {
                     report.end(Part::Load, now);
@@ -106,7 +133,7 @@ impl Story {
             policy: attempt.policy.clone(),
             attempt: attempt.attempt,
             catalog: attempt.catalog.cloned(),
-            ca: self.params.ca.clone(),
+            params: self.params.clone(),
             report: report::current(),
         };
         match self.load_kexec(plan, kexec, &outlook, attempt.patience) {
@@ -139,6 +166,9 @@ impl Story {
             report.end(Part::Load, now);
             report.came(&plan.id, &came);
         });
+        // Whatever disks the job works on, none is in use.
+        volumes::dismantle();
+        self.break_at(BreakAt::BeforeInit, attempt);
         attempt.job_begins(&run.on_failure).into_iter().for_each(|word| word.say());
         let started = uptime().as_secs_f64();
         report::add(|report, now| report.begin(Part::Job, now));
@@ -162,7 +192,7 @@ impl Story {
     }
 
     /// Trying again may help, unless what has to be read was read already.
-    fn failed(&self, attempt: &course::Attempt, mut failure: Failure) -> Ended<Handover> {
+    pub fn failed(&self, attempt: &course::Attempt, mut failure: Failure) -> Ended<Handover> {
         report::add(|report, now| report.fail(&failure, now));
         let handed = self.handoff.as_ref().filter(|handoff| handoff.is_of(attempt.entry));
         let again = !handed.is_some_and(Handoff::is_used_up);
@@ -174,10 +204,15 @@ impl Story {
         Ended::Failed { failure, again }
     }
 
-    /// The end of the attempt if it needs a network and there is none: a person does not want to wait, or nobody is
-    /// there and it took too long.
+    /// The end of the attempt if what it needs cannot be reached, a network or an encrypted device: a person does not
+    /// want to wait, or nobody is there and it took too long.
     fn unreachable(&mut self, plan: &Plan, attempt: &course::Attempt) -> Option<Ended<Handover>> {
-        let ended = if plan.needs_network() { self.without_network(plan, attempt) } else { None };
+        let ended = if plan.needs_network() || self.needs_network {
+            self.without_network(plan, attempt)
+        } else {
+            None
+        };
+        let ended = ended.or_else(|| self.unlock(plan, attempt));
         if ended.is_none() {
             report::add(|report, now| report.begin(Part::Load, now));
         }

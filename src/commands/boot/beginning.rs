@@ -9,6 +9,7 @@ use crate::early::Quiet;
 use crate::fetch::{self, Fetcher};
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
+use crate::net;
 use crate::tui::Consoles;
 
 /// Certificate authorities that came with the initrd, and the mark that only they count.
@@ -66,13 +67,30 @@ pub fn make_fetcher(params: &Params, notices: &mut Vec<String>) -> Result<Fetche
     let config = fetch::Config {
         ca,
         ca_only: Path::new(CA_ONLY).exists(),
+        assembly: params.assembly.clone(),
         device_wait: params.device_wait,
+        proxy: params.proxy.clone(),
+        unverified_tls: params.unverified_tls,
         ..fetch::Config::default()
     };
-    Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))
+    let fetcher = Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))?;
+    let unverified = fetcher.unverified_tls();
+    notices.extend(
+        unverified.map(|what| format!("{what}: rd.noverifyssl: whoever answers to https is believed")),
+    );
+    Ok(fetcher)
 }
 
 pub fn complaint(problem: &CmdlineProblem) -> String {
-    let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    with_hint(problem, problem.hint.as_deref())
+}
+
+/// The same for a word of the network.
+pub fn network_complaint(problem: &net::Problem) -> String {
+    with_hint(problem, problem.hint.as_deref())
+}
+
+fn with_hint(problem: &dyn std::fmt::Display, hint: Option<&str>) -> String {
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
     format!("kernel command line: {problem}{hint}")
 }

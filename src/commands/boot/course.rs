@@ -13,10 +13,9 @@ mod tests;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::beginning::complaint;
 use super::source::{NoOffer, Offer, Origin};
 use super::words::{Legacy, Policy, Standing, Word};
-use crate::catalog::{Action, Catalog};
+use crate::catalog::{Action, Boot as Kind, Catalog};
 use crate::cmdline::Params;
 use crate::load::{Failure, Phase};
 use goal::{Boot, Failed, Goal};
@@ -75,12 +74,15 @@ impl Course {
     /// What the first stage handed on comes before the root words of the command line, these before an entry, an entry
     /// before the menu; the death of the worker before this one comes before them all.
     fn first_goal(&mut self, hands: &mut impl Hands) -> Goal {
-        if self.params.shell
-            && self.legacy.worker == 0
-            && let Err(failure) = hands.shell(None)
-        {
-            let again = Some(self.asked_for());
-            return self.fail(failure, again, self.policy());
+        if self.params.shell && self.legacy.worker == 0 {
+            match hands.shell(None) {
+                // Whoever left it is there.
+                Ok(()) => self.attend(hands, true),
+                Err(failure) => {
+                    let again = Some(self.asked_for());
+                    return self.fail(failure, again, self.policy());
+                }
+            }
         }
         let goal = self.asked_for();
         let Some(failure) = self.legacy.failure.take() else { return goal };
@@ -109,7 +111,9 @@ impl Course {
             (Some(Ok(entry)), _) => boot(entry, None),
             // Never anything else than what was asked for: a word that is wrong now is wrong the next time too.
             (Some(Err(problem)), _) => {
-                let failure = Failure::because(Phase::Plan, "the kernel command line", complaint(&problem));
+                let cause = vec![problem.to_string()];
+                let thing = "the kernel command line".to_owned();
+                let failure = Failure { phase: Phase::Plan, thing, cause, hint: problem.hint };
                 self.fail(failure, None, self.policy())
             }
             // A job is not told twice.
@@ -182,19 +186,34 @@ impl Course {
         Ok(offer)
     }
 
-    /// What the command line says of failures, then the last catalog, then the defaults.
+    /// What our words on the command line say of failures, then the last catalog, then the ancestors' words, then the
+    /// defaults. Only a shell that is asked for with `rd.shell` comes before a catalog: nobody may reboot it away.
     fn policy(&self) -> Policy {
-        let known = self.standing.policy.clone().unwrap_or_default();
+        let Params { retry_for, on_failure, rd_shell, .. } = &self.params;
+        let known = self.standing.policy.clone().unwrap_or_else(|| self.of_the_ancestors());
+        let held = (*rd_shell == Some(true)).then_some(Action::Hold);
         Policy {
-            retry_for: self.params.retry_for.unwrap_or(known.retry_for),
-            on_failure: self.params.on_failure.clone().map_or(known.on_failure, Action::from),
+            retry_for: retry_for.unwrap_or(known.retry_for),
+            on_failure: on_failure.clone().map(Action::from).or(held).unwrap_or(known.on_failure),
         }
+    }
+
+    /// `panic=N` is a reboot, whatever `rd.emergency=` says.
+    fn of_the_ancestors(&self) -> Policy {
+        let usual = Policy::default();
+        let emergency = self.params.emergency.clone().filter(|_| self.params.panic.is_none());
+        Policy { on_failure: emergency.map_or(usual.on_failure, Action::from), ..usual }
     }
 
     /// One attempt, and what follows.
     fn boot<H: Hands>(&mut self, hands: &mut H, boot: Boot) -> ControlFlow<H::Loaded, Goal> {
         let (id, policy) = (boot.entry.id.clone(), boot.policy.clone());
         self.go_for(hands, &id, &policy);
+        if matches!(boot.entry.boot, Kind::Shell) && self.params.forbids_shell() {
+            let why = "shells are forbidden: panic= or bootjack.shell=0 on the kernel command line";
+            let failure = Failure::because(Phase::Plan, &id, why);
+            return ControlFlow::Continue(self.fail_of(Some(id), failure, None, policy));
+        }
         let ended = hands.boot(&Attempt {
             entry: &boot.entry,
             policy: &boot.policy,
@@ -204,6 +223,7 @@ impl Course {
             patience: self.patience(hands, &boot.policy),
             catalog: boot.catalog.as_ref(),
             standing: &self.standing,
+            breaks: if self.legacy.worker == 0 { &self.params.break_at } else { &[] },
         });
         self.notice_keys(hands);
         if matches!(ended, Ended::Stopped) {

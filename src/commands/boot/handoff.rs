@@ -8,7 +8,7 @@ use std::path::Path;
 use super::course::Second;
 use super::words::Policy;
 use crate::archive::carried::MEMBER;
-use crate::catalog::{Artifact, Boot, Entry, Root, RootSize};
+use crate::catalog::{Artifact, Boot, Entry, Fstab, Root, RootSize};
 use crate::fetch::Location;
 use crate::load::HANDOFF;
 use crate::net::Lease;
@@ -31,6 +31,8 @@ pub struct Handoff {
     /// How many boots of this chain there were, this one too.
     pub attempt: u32,
     pub lease: Option<Lease>,
+    /// `proxy=` with its password: the command line of the second stage has it without.
+    pub proxy: Option<String>,
     pub root: HandedRoot,
     /// Whether `/lib/modules` of the initrd holds modules for the root.
     pub modules: bool,
@@ -50,6 +52,8 @@ pub struct HandedRoot {
     pub root_size: RootSize,
     pub init: Option<String>,
     pub init_args: Vec<String>,
+    #[serde(default)]
+    pub fstab: Fstab,
 }
 
 impl Handoff {
@@ -128,7 +132,7 @@ impl Handoff {
             entries: root.entries,
         };
         let (init, init_args) = (root.init.clone(), root.init_args.clone());
-        let boot = Root { archive, size: root.root_size, init, init_args, modules: None };
+        let boot = Root { archive, size: root.root_size, init, init_args, modules: None, fstab: root.fstab };
         Entry {
             id: self.id.clone(),
             title: self.title.clone(),
@@ -151,6 +155,7 @@ impl HandedRoot {
             root_size: root.size,
             init: root.init.clone(),
             init_args: root.init_args.clone(),
+            fstab: root.fstab,
         }
     }
 }

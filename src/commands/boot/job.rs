@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::source;
 use super::words::{Policy, Word};
 use super::worker::Story;
 use crate::handover::run::{End, Job, Outcome, Running};
@@ -37,7 +36,7 @@ impl Story {
     }
 
     fn watch_job(&mut self, plan: &Plan, run: &RunPlan, size: (u16, u16), mut running: Running) -> Outcome {
-        let facts = source::header(&self.network);
+        let facts = self.header();
         let mut screen = job::Job::new(&plan.title, &run.command, run.timeout, size, facts);
         loop {
             let answered = self.consoles.ask(&mut screen, &mut |screen| {

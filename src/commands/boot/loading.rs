@@ -7,7 +7,6 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 use super::second::{Outlook, console_of};
-use super::source;
 use super::waiting;
 use super::worker::Story;
 use crate::handover::Handover;
@@ -39,7 +38,7 @@ impl Story {
             drop(reports.send(report));
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let (fetcher, facts) = (self.fetcher.clone(), source::header(&self.network));
+        let (fetcher, facts) = (self.fetcher.clone(), self.header());
         let retry_for = waiting::budget(ARTIFACT_RETRY_FOR, patience);
         let mut screen = Loading::new(plan, facts);
         let (done, finished) = channel();
@@ -104,7 +103,7 @@ impl Story {
         let work = |loader: &Loader<'_>| {
             let cmdline = |kernel: &_, way: &_| outlook.cmdline(kernel, way);
             let handoff = |came: &[_], way: &_| outlook.handoff(came, way);
-            let second = Second { cmdline: &cmdline, handoff: &handoff, ca: &outlook.ca };
+            let second = Second { cmdline: &cmdline, handoff: &handoff, ca: &outlook.params.ca };
             load::load_kexec(kexec, &plan.id, loader, &second)
         };
         self.watched(plan, patience, |(handover, ..)| discard(handover), work)

@@ -3,7 +3,8 @@
 //! person (or the timeout) → plan → load → hand over.
 
 mod attempt;
-mod beginning;
+pub(super) mod beginning;
+mod breaks;
 mod child;
 mod course;
 mod handoff;
@@ -13,6 +14,7 @@ mod loading;
 pub mod report;
 mod second;
 mod source;
+mod storage;
 mod supervisor;
 mod waiting;
 mod words;

@@ -320,6 +320,10 @@ impl Report {
             log::warn!("{missing}");
             self.warn(&missing);
         }
+        for warning in came.fitted.in_words().iter().map(|warning| format!("{id}: {warning}")) {
+            log::warn!("{warning}");
+            self.warn(&warning);
+        }
     }
 }
 

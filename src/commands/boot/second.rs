@@ -1,7 +1,7 @@
 //! The first stage's view of the second: the words for its kernel's command line, and what it is told beside them.
 //! Loading the kernel is `load`'s.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::tcgetattr;
@@ -11,7 +11,7 @@ use super::kernel::uptime;
 use super::report::{Artifact, Part, Report};
 use super::words::Policy;
 use crate::catalog::{Entry, Kexec, RootSize};
-use crate::cmdline::{Params, Second, SecondRoot};
+use crate::cmdline::{Dialect, Params, Second, SecondRoot, init_args};
 use crate::fetch::Location;
 use crate::handover::kernel::Kernel;
 use crate::load::{CARRIED, Failure, Fetched, Phase};
@@ -32,8 +32,8 @@ pub struct Outlook {
     pub policy: Policy,
     pub attempt: u32,
     pub catalog: Option<Location>,
-    /// Certificates that the command line names.
-    pub ca: Vec<PathBuf>,
+    /// What the running kernel's command line came to.
+    pub params: Params,
     /// What was reported so far.
     pub report: Report,
 }
@@ -65,6 +65,7 @@ impl Outlook {
         let second = Second {
             written: its_own.unwrap_or(&self.kexec.cmdline),
             running: &self.running,
+            orders: Some(&self.params),
             console: self.console.as_ref().map(|(device, speed)| (device.as_str(), *speed)),
             root,
             unattended: !self.attended,
@@ -90,6 +91,7 @@ impl Outlook {
             policy: self.policy.clone(),
             attempt: self.attempt,
             lease: self.lease.clone(),
+            proxy: self.proxy(),
             root: self.with_words(HandedRoot::of(root, self.carried(way))),
             modules: self.kexec.modules.is_some(),
             report: self.reported(came, way).map_err(|e| failed(format!("the report: {e}")))?,
@@ -97,10 +99,17 @@ impl Outlook {
         handoff.bytes().map_err(|e| failed(format!("writing the hand-off: {e}")))
     }
 
+    /// With its password, if it has one.
+    fn proxy(&self) -> Option<String> {
+        let said = [&self.kexec.cmdline, &self.running].map(|text| Params::parse(text).proxy);
+        said.into_iter().flatten().next().map(String::from)
+    }
+
     /// Where the entry names no init, its command line may.
     fn with_words(&self, root: HandedRoot) -> HandedRoot {
         let words = Params::parse(&self.kexec.cmdline);
-        let init_args = if root.init_args.is_empty() { words.init_args } else { root.init_args };
+        let said = || init_args(&self.kexec.cmdline, Some(Dialect::Tmpfs));
+        let init_args = if root.init_args.is_empty() { said() } else { root.init_args };
         HandedRoot { init: root.init.or(words.init), init_args, ..root }
     }
 
@@ -139,7 +148,7 @@ fn speed(path: &Path) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Action, Artifact, Boot, Carry, Root};
+    use crate::catalog::{Action, Artifact, Boot, Carry, Fstab, Root};
     use crate::plan::Numbers;
     use crate::verify::Trust;
     use std::time::Duration;
@@ -160,6 +169,7 @@ mod tests {
             init: None,
             init_args: vec!["a b".into()],
             modules: None,
+            fstab: Fstab::default(),
         };
         let kexec = Kexec {
             kernel: artifact("http://a/vmlinuz"),
@@ -185,7 +195,7 @@ mod tests {
             policy: Policy { retry_for: Duration::from_secs(60), on_failure: Action::Reboot },
             attempt: 2,
             catalog: None,
-            ca: vec![],
+            params: Params::default(),
             report: Report::continue_from(None),
         }
     }
@@ -210,11 +220,13 @@ mod tests {
 
     #[test]
     fn no_password_stands_on_the_second_command_line_and_the_second_stage_has_it() {
-        let (outlook, again) = (outlook(), Way::Again("no room".into()));
+        let running = "proxy=ann:secret@10.0.0.1:3128".into();
+        let (outlook, again) = (Outlook { running, ..outlook() }, Way::Again("no room".into()));
         let text = outlook.cmdline(&kernel(), &again).unwrap();
         assert!(text.contains("root=tmpfs:http://a/root.tar") && !text.contains("secret"), "{text}");
         let told: Handoff = serde_json::from_slice(&outlook.handoff(&[], &again).unwrap()).unwrap();
         assert_eq!(told.root.locations[0].exact(), "http://user:secret@a/root.tar");
+        assert_eq!(told.proxy.as_deref(), Some("http://ann:secret@10.0.0.1:3128/"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::words::Word;
 use super::worker::Story;
 use crate::catalog::{self, Catalog, Parsed};
 use crate::early;
-use crate::fetch::{Event, Location};
+use crate::fetch::{Event, Fetcher, Location};
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::net::Network;
@@ -217,7 +217,7 @@ impl Story {
         let nothing = || MenuModel { title: "bootjack".into(), ..MenuModel::default() };
         let model = MenuModel::of(&offer.parsed, &Machine::probe()).unwrap_or_else(nothing);
         MenuModel {
-            header: header(&self.network),
+            header: self.header(),
             source: offer.origin.to_string(),
             notices: [offer.notices.clone(), model.notices].concat(),
             log: early::log_tail(Path::new(LOG), 400),
@@ -226,9 +226,17 @@ impl Story {
     }
 }
 
-/// Who this is, for the head of every screen: address first, as it is what an operator looks for.
-pub fn header(network: &Network) -> Vec<String> {
+impl Story {
+    /// For the head of every screen.
+    pub fn header(&self) -> Vec<String> {
+        header(&self.network, &self.fetcher)
+    }
+}
+
+/// Who this is: address first, as it is what an operator looks for; and whom it believes, if that is anybody.
+pub fn header(network: &Network, fetcher: &Fetcher) -> Vec<String> {
     let mut facts = Vec::new();
+    facts.extend(fetcher.unverified_tls().map(str::to_owned));
     if let Some(lease) = network.lease() {
         facts.push(format!("{} {}", lease.interface, lease.address));
         facts.extend(lease.hostname);

@@ -24,7 +24,7 @@ use crate::cmdline::Params;
 use crate::commands::rescue;
 use crate::early::{self, Watchdog};
 use crate::handover::{self, Fallen, Order, run};
-use crate::load::{Failure, Phase};
+use crate::load::{Failure, HANDOFF, Phase};
 use crate::sys;
 use crate::volumes;
 
@@ -52,7 +52,11 @@ read -t 60 answer || exit 1; /bin/busybox sh -l; exit 0";
 /// Never returns: process 1 must not end.
 pub fn run() -> ! {
     let problems = early::perform(&early::steps());
-    if let Err(e) = early::log_to(true, Some(Path::new(LOG)), log::LevelFilter::Info) {
+    let told = fs::read_to_string("/proc/cmdline");
+    let handed = Path::new(HANDOFF).exists();
+    let params = Params::parse(told.as_deref().unwrap_or_default()).obeying(handed);
+    let level = if params.debug { log::LevelFilter::Debug } else { log::LevelFilter::Info };
+    if let Err(e) = early::log_to(true, Some(Path::new(LOG)), level) {
         // Nobody hears it but a serial line; there is nowhere else yet.
         eprintln!("bootjack: early: log: {e}");
     }
@@ -60,8 +64,13 @@ pub fn run() -> ! {
     for problem in problems {
         log::warn!("early: {problem}");
     }
-    let (kernel, watchdog) = (Kernel::prepare(), Watchdog::new(asked_to_watch()));
-    let mut life = Life { legacy: Legacy::default(), short_lives: 0, deaths: 0, rounds: 0, kernel, watchdog };
+    if let Err(e) = told {
+        log::error!("/proc/cmdline: {e}");
+    }
+    // What is wrong in its words, a worker says.
+    let (kernel, watchdog) = (Kernel::prepare(), Watchdog::new(params.watchdog));
+    let (legacy, may_have_shell) = (Legacy::default(), !params.forbids_shell());
+    let mut life = Life { legacy, short_lives: 0, deaths: 0, rounds: 0, kernel, watchdog, may_have_shell };
     for _ in 0..ROUNDS {
         let Err(e) = life.serve();
         log::error!("supervisor: {e:#}");
@@ -70,15 +79,6 @@ pub fn run() -> ! {
     }
     // Supervising itself does not work here: the firmware may know a better way to boot.
     reboot_for_ever(&mut life.watchdog)
-}
-
-/// `bootjack.watchdog=`; what is wrong in it, a worker says.
-fn asked_to_watch() -> Option<u32> {
-    let text = fs::read_to_string("/proc/cmdline").unwrap_or_else(|e| {
-        log::error!("/proc/cmdline: {e}");
-        String::new()
-    });
-    Params::parse(&text).watchdog
 }
 
 fn reboot_for_ever(watchdog: &mut Watchdog) -> ! {
@@ -101,6 +101,8 @@ struct Life {
     rounds: u32,
     kernel: Kernel,
     watchdog: Watchdog,
+    /// Unless the command line forbids it.
+    may_have_shell: bool,
 }
 
 impl Life {
@@ -161,6 +163,8 @@ impl Life {
             self.say_farewell(&format!("\r\nbootjack: {words}\r\n"));
         }
         self.watchdog.before_jump();
+        // A mount that was given up, and came after all, would move into the new system with /run.
+        discard_mounts();
         match order.perform() {
             Err(Fallen::Back(e)) => {
                 self.watchdog.after_failed_jump();
@@ -207,7 +211,11 @@ impl Life {
         match self.short_lives {
             0 | 1 => {}
             2..SHORT_LIVES => pause(Duration::from_secs(1 << self.short_lives), &mut self.watchdog),
-            _ if last_resort(&mut self.watchdog) => self.rounds = 0,
+            _ if self.may_have_shell && last_resort(&mut self.watchdog) => self.rounds = 0,
+            _ if !self.may_have_shell => {
+                pause(Duration::from_secs(60), &mut self.watchdog);
+                self.rounds += 1;
+            }
             _ => self.rounds += 1,
         }
         if self.rounds >= ROUNDS {
@@ -219,16 +227,21 @@ impl Life {
 /// The processes of a worker's job ended with the rest, and their mounts with them: then this gives the memory back.
 fn discard_root() -> bool {
     run::discard_groups();
+    discard_mounts();
+    handover::discard_all().unwrap_or_else(|e| {
+        log::error!("throwing away what a worker left: {e}");
+        false
+    })
+}
+
+/// Sources that a worker had mounted.
+fn discard_mounts() {
     match volumes::discard_all() {
         Ok(mounts) => {
             mounts.iter().for_each(|at| log::info!("unmounted {}, which a worker left", at.display()))
         }
         Err(e) => log::error!("unmounting what a worker left below {}: {e}", volumes::MOUNTS),
     }
-    handover::discard_all().unwrap_or_else(|e| {
-        log::error!("throwing away what a worker left: {e}");
-        false
-    })
 }
 
 /// Nothing else works: a shell where the kernel speaks. Says whether somebody took it.

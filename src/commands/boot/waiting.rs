@@ -8,7 +8,6 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use super::LOG;
-use super::source;
 use super::words::Word;
 use super::worker::Story;
 use crate::early;
@@ -33,8 +32,12 @@ pub enum Waited<T> {
 impl Story {
     /// Shows the network until something arrives at `finished`, or a person leaves.
     pub fn wait<T>(&mut self, awaited: &dyn Fn() -> Awaited, finished: &Receiver<T>) -> Waited<T> {
-        let mut screen = Network::new(awaited(), source::header(&self.network));
         let network = Arc::clone(&self.network);
+        let awaited = || Awaited { notes: network.notes(), ..awaited() };
+        let mut screen = Network::new(awaited(), self.header());
+        if self.params.forbids_shell() {
+            screen = screen.without_shell();
+        }
         loop {
             screen.set_log(early::log_tail(Path::new(LOG), 400));
             let mut arrived = None;
@@ -120,7 +123,7 @@ pub fn for_address(
     let most = patience.map(|left| left.max(ADDRESS));
     let lease = network.wait(most.map(|most| begun + most), go_on);
     match most.filter(|most| lease.is_none() && begun.elapsed() >= *most) {
-        Some(most) => Err(no_address(&network.status(), most, what_for)),
+        Some(most) => Err(no_address(network, most, what_for)),
         None => Ok(()),
     }
 }
@@ -130,13 +133,15 @@ pub fn budget(usual: Duration, patience: Option<Duration>) -> Duration {
     patience.map_or(usual, |left| usual.min(left.max(LEAST)))
 }
 
-fn no_address(nics: &[Nic], most: Duration, what_for: &str) -> Failure {
+fn no_address(network: &net::Network, most: Duration, what_for: &str) -> Failure {
+    let nics = network.status();
     let mut failure =
         Failure::because(Phase::Network, what_for, format!("no address in {} s", most.as_secs()));
     failure.cause.extend(nics.iter().map(in_words));
     if nics.is_empty() {
         failure.cause.push("there is no interface".into());
     }
+    failure.cause.extend(network.notes());
     failure.hint("check cable, switch and DHCP server; or give an address with ip=")
 }
 

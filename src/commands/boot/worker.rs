@@ -7,27 +7,37 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use super::LOG;
-use super::beginning::{complaint, load_drivers, lower_kernel, make_fetcher, open_consoles};
+use super::beginning::{
+    complaint, load_drivers, lower_kernel, make_fetcher, network_complaint, open_consoles,
+};
+use super::breaks;
 use super::course::{Attempt, Course, End, Ended, Hands, Start, Wanted};
 use super::handoff::Handoff;
 use super::report::{self, Part};
 use super::source::{self, NoOffer, Offer};
 use super::words::{Legacy, Word};
-use crate::cmdline::Params;
+use crate::cmdline::{BreakAt, Params};
 use crate::commands::rescue;
 use crate::early::{self, Quiet};
 use crate::fetch::Fetcher;
 use crate::handover::{Handover, Order};
 use crate::load::{Failure, HANDOFF, Phase};
-use crate::net::{self, Network};
+use crate::net::{self, Mac, Network};
 use crate::tui::menu::MenuModel;
 use crate::tui::{Answered, Consoles, Screen};
+use crate::volumes;
 
 /// What the story carries with it.
 pub struct Story {
     pub params: Params,
     pub network: Arc<Network>,
+    /// Nothing is booted without an address, even what needs none.
+    pub needs_network: bool,
+    /// The interface the firmware booted from.
+    pub bootif: Option<Mac>,
     pub fetcher: Fetcher,
     pub consoles: Consoles,
     /// What a person should know of the beginning: words that mean nothing, certificates that could not be read.
@@ -35,6 +45,10 @@ pub struct Story {
     /// What a first stage left for this one.
     pub handoff: Option<Handoff>,
     quiet: Option<Quiet>,
+    /// Somebody was in a shell on the way.
+    pub broken_into: bool,
+    /// Where the boot was interrupted already.
+    pub broke: Vec<BreakAt>,
 }
 
 /// Lives the story; its last word is the order.
@@ -42,11 +56,18 @@ pub struct Story {
 /// # Errors
 /// Only what keeps the story from beginning.
 pub fn run() -> Result<ExitCode, Failure> {
-    if let Err(e) = early::log_to(true, Some(Path::new(LOG)), log::LevelFilter::Info) {
+    let text = fs::read_to_string("/proc/cmdline");
+    let handed = Path::new(HANDOFF).exists();
+    let params = Params::parse(text.as_deref().unwrap_or_default()).obeying(handed);
+    let level = if params.debug { log::LevelFilter::Debug } else { log::LevelFilter::Info };
+    if let Err(e) = early::log_to(true, Some(Path::new(LOG)), level) {
         eprintln!("bootjack: early: log: {e}");
     }
+    if let Err(e) = text {
+        log::error!("/proc/cmdline: {e}");
+    }
     std::panic::set_hook(Box::new(|panic| log::error!("the worker panics: {panic}")));
-    let mut story = Story::begin().inspect_err(|failure| Word::Failed(failure.clone()).say())?;
+    let mut story = Story::begin(params).inspect_err(|failure| Word::Failed(failure.clone()).say())?;
     let second = story.handoff.as_ref().map(Handoff::second);
     let legacy = Legacy::read();
     report::add(|report, now| {
@@ -68,12 +89,11 @@ pub fn run() -> Result<ExitCode, Failure> {
 
 impl Story {
     /// Knows the machine, starts the network, takes the consoles.
-    fn begin() -> Result<Self, Failure> {
-        let text = fs::read_to_string("/proc/cmdline").unwrap_or_else(|e| {
-            log::error!("/proc/cmdline: {e}");
-            String::new()
-        });
-        let params = Params::parse(&text);
+    fn begin(mut params: Params) -> Result<Self, Failure> {
+        match fs::read("/proc/1/cmdline") {
+            Ok(handed) => params.as_handed(&handed),
+            Err(e) => log::warn!("/proc/1/cmdline: {e}"),
+        }
         let mut notices: Vec<String> = params.problems.iter().map(complaint).collect();
         let handoff = Handoff::read().unwrap_or_else(|e| {
             // The words of the command line name the root, too: what else was handed on is lost.
@@ -81,12 +101,22 @@ impl Story {
             None
         });
         if let Some(handoff) = &handoff {
+            match handoff.proxy.as_deref().map(Url::parse).transpose() {
+                Ok(proxy) => params.proxy = proxy.or(params.proxy),
+                Err(e) => notices.push(format!("{HANDOFF}: the proxy: {e}")),
+            }
             report::begin(handoff);
         }
+        let first = Legacy::read().worker == 0;
+        let broken_into =
+            first && params.break_at.contains(&BreakAt::Start) && breaks::before_anything(&mut notices);
         Word::Doing("bringing up the network".into()).say();
-        let (config, complaints) = net::Config::parse(&params.network);
-        notices.extend(complaints);
+        let (config, problems) = net::Config::parse(&params.network);
+        let complaints: Vec<String> = problems.iter().map(network_complaint).collect();
+        let (needs_network, bootif) = (config.needed, config.bootif);
         let network = Network::start(config).map_err(|e| Failure::new(Phase::Network, "netlink", e))?;
+        complaints.iter().for_each(|complaint| network.remark(complaint.clone()));
+        notices.extend(complaints);
         Word::Doing("loading drivers".into()).say();
         report::add(|report, now| report.begin(Part::Drivers, now));
         load_drivers();
@@ -95,7 +125,20 @@ impl Story {
         let consoles = open_consoles(&params, &mut notices);
         let fetcher = make_fetcher(&params, &mut notices)?;
         notices.iter().for_each(|notice| log::warn!("{notice}"));
-        Ok(Self { params, network: Arc::new(network), fetcher, consoles, notices, handoff, quiet })
+        let network = Arc::new(network);
+        Ok(Self {
+            params,
+            network,
+            needs_network,
+            bootif,
+            fetcher,
+            consoles,
+            notices,
+            handoff,
+            quiet,
+            broken_into,
+            broke: vec![],
+        })
     }
 
     /// A key was pressed: somebody is there, whatever becomes of this worker.
@@ -108,15 +151,26 @@ impl Story {
     /// A shell on the console that asked for it, with the kernel's messages as they were.
     ///
     /// # Errors
-    /// There is none in the initrd, or no console for it.
+    /// There is none in the initrd, or no console for it, or nobody may have one.
     pub fn shell(&mut self, console: Option<usize>) -> Result<(), Failure> {
+        self.shell_about(console, "")
+    }
+
+    /// The same with a line about what it is for.
+    ///
+    /// # Errors
+    /// As of [`Story::shell`].
+    pub fn shell_about(&mut self, console: Option<usize>, about: &str) -> Result<(), Failure> {
+        if self.params.forbids_shell() {
+            return Err(Failure::because(Phase::Worker, "shell", "panic= or bootjack.shell=0 forbids it"));
+        }
         let Some(tty) = self.consoles.path(console.unwrap_or(0)).map(Path::to_owned) else {
             return Err(Failure::because(Phase::Worker, "shell", "there is no console for it"));
         };
         Word::Doing(format!("in a shell on {}", tty.display())).say();
         self.consoles.give_back();
         self.quiet = None;
-        let ended = rescue::shell(&tty);
+        let ended = rescue::shell(&tty, about);
         self.quiet = lower_kernel();
         self.consoles.take();
         let status =
@@ -125,13 +179,14 @@ impl Story {
         Ok(())
     }
 
-    /// Gives back what was taken, for what comes next. Links stay up for a system that goes on with this kernel; for
+    /// Gives back what was taken, for what comes next: volumes and arrays that were put together, consoles. Links stay up for a system that goes on with this kernel; for
     /// another one they go down: its driver must not find a card that writes into its memory.
     fn end(mut self, order: &Order) {
         report::add(|report, now| {
             report.end(Part::Menu, now);
             report.handover = Some(report::Handover::of(order, now));
         });
+        volumes::dismantle();
         if matches!(order, Order::Kexec(_)) {
             self.network.down();
         }
@@ -168,9 +223,9 @@ impl Hands for Story {
     }
 
     fn ask<S: Screen>(&mut self, screen: &mut S, facts: fn(&mut S, Vec<String>)) -> Answered<S::Answer> {
-        let network = Arc::clone(&self.network);
+        let (network, fetcher) = (Arc::clone(&self.network), self.fetcher.clone());
         let answered = self.consoles.ask(screen, &mut |screen| {
-            facts(screen, source::header(&network));
+            facts(screen, source::header(&network, &fetcher));
             None
         });
         // The answer says whether it came from a key; those before it were the screen's.
@@ -192,7 +247,7 @@ impl Hands for Story {
     }
 
     fn was_touched(&mut self) -> bool {
-        self.consoles.was_touched()
+        std::mem::take(&mut self.broken_into) | self.consoles.was_touched()
     }
 
     fn say(&mut self, word: Word) {
@@ -205,7 +260,7 @@ impl Hands for Story {
     }
 
     fn facts(&self) -> Vec<String> {
-        source::header(&self.network)
+        self.header()
     }
 
     fn log_tail(&self, lines: usize) -> Vec<String> {

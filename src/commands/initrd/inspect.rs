@@ -1,26 +1,17 @@
 //! What a file is, told from its bytes before it goes into an initrd: a program that needs nothing else,
 //! microcode and its vendor. Pure; reading files is `initrd`'s, kernels are `handover`'s.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-/// Program header type of the interpreter, the dynamic loader (elf(5)).
-const PT_INTERP: u32 = 3;
+use super::elf::Elf;
 
 /// Refuses a program that an initrd cannot run: not x86-64 ELF, or in need of a dynamic loader.
 ///
 /// # Errors
 /// Says what the file is instead.
 pub fn static_program(bytes: &[u8]) -> Result<()> {
-    ensure!(bytes.starts_with(b"\x7fELF"), "not an ELF program");
-    ensure!(bytes.get(4) == Some(&2) && u16_at(bytes, 18)? == 62, "not a program for x86-64");
-    let table = usize::try_from(u64_at(bytes, 32)?).context("reading the program headers")?;
-    let (size, count) = (u16_at(bytes, 54)?, u16_at(bytes, 56)?);
-    for n in 0..usize::from(count) {
-        let header = table.checked_add(n * usize::from(size)).context("reading the program headers")?;
-        if u32_at(bytes, header)? == PT_INTERP {
-            bail!("dynamically linked: nothing in an initrd could load its libraries");
-        }
-    }
+    let dynamic = Elf::parse(bytes)?.interpreter.is_some();
+    ensure!(!dynamic, "dynamically linked: nothing in an initrd could load its libraries");
     Ok(())
 }
 
@@ -39,28 +30,11 @@ pub fn microcode_path(bytes: &[u8]) -> Result<&'static str> {
     }
 }
 
-fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N]> {
-    let field = bytes.get(at..).and_then(|b| b.first_chunk::<N>());
-    field.copied().context("the file ends in its headers")
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
-    field(bytes, at).map(u16::from_le_bytes)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
-    field(bytes, at).map(u32::from_le_bytes)
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Result<u64> {
-    field(bytes, at).map(u64::from_le_bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// An ELF header with one program header of type `kind`.
+    /// An ELF header with one program header of type `kind`: 1 to load something, 3 for the name of a loader.
     fn elf(kind: u32) -> Vec<u8> {
         let mut bytes = vec![0; 64 + 56];
         bytes[..5].copy_from_slice(b"\x7fELF\x02");
@@ -75,7 +49,7 @@ mod tests {
     #[test]
     fn a_program_with_an_interpreter_is_refused() {
         assert!(static_program(&elf(1)).is_ok());
-        let refusal = static_program(&elf(PT_INTERP)).unwrap_err().to_string();
+        let refusal = static_program(&elf(3)).unwrap_err().to_string();
         assert!(refusal.starts_with("dynamically linked"), "{refusal}");
     }
 

@@ -9,14 +9,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::archive::newc::{Content, Tree};
+use crate::cmdline::nearest;
 use crate::drivers::{Index, Module, Texts, module_name};
 
 /// What `--drivers` knows by one word. The lists are data: a driver is added there.
 const LISTS: &[(&str, &str)] = &[
     ("net", include_str!("../../../initrd/net.list")),
     ("storage", include_str!("../../../initrd/storage.list")),
+    ("virtiofs", include_str!("../../../initrd/virtiofs.list")),
+    ("nfs", include_str!("../../../initrd/nfs.list")),
     ("input", include_str!("../../../initrd/input.list")),
     ("watchdog", include_str!("../../../initrd/watchdog.list")),
+    ("lvm", include_str!("../../../initrd/lvm.list")),
+    ("mdadm", include_str!("../../../initrd/mdadm.list")),
+    ("cryptsetup", include_str!("../../../initrd/cryptsetup.list")),
 ];
 
 /// The modules of one kernel.
@@ -77,8 +83,9 @@ impl Kernel {
                     let found = self.named(word);
                     ensure!(
                         found.is_some(),
-                        "kernel {} has no module {word}, and not built in either",
-                        self.release
+                        "kernel {} has no module {word}, and not built in either{}",
+                        self.release,
+                        self.near(word)
                     );
                     names.extend(found.unwrap_or_default());
                 }
@@ -136,6 +143,18 @@ impl Kernel {
         let folder = self.below(&format!("{}/", word.trim_end_matches('/')));
         let found = if folder.is_empty() { self.below(&format!("{}.ko", plain_stem(word))) } else { folder };
         (!found.is_empty()).then_some(found)
+    }
+
+    /// What may have been meant, as the end of a sentence.
+    fn near(&self, word: &str) -> String {
+        let (name, all) = (module_name(word), self.below(""));
+        let mut near: Vec<&str> = all.iter().map(String::as_str).filter(|m| m.contains(&name)).collect();
+        near.sort_by_key(|module| module.len());
+        near.truncate(3);
+        if near.is_empty() {
+            near.extend(nearest(&name, &all.iter().map(String::as_str).collect::<Vec<_>>()));
+        }
+        if near.is_empty() { String::new() } else { format!("; near it is {}", near.join(", ")) }
     }
 
     fn below(&self, prefix: &str) -> Vec<String> {
@@ -257,7 +276,15 @@ mod tests {
     #[test]
     fn an_unknown_name_is_an_error_and_a_built_in_one_is_not() {
         let refusal = select(&["e1001"]).unwrap_err().to_string();
-        assert_eq!(refusal, "kernel 6.1.0-test has no module e1001, and not built in either");
+        assert_eq!(
+            refusal,
+            "kernel 6.1.0-test has no module e1001, and not built in either; near it is e1000e"
+        );
+        let near = |word| select(&[word]).unwrap_err().to_string();
+        assert!(near("e1000").ends_with("; near it is e1000e"), "{}", near("e1000"));
+        assert!(near("virtio_nat").ends_with("; near it is virtio_net"), "{}", near("virtio_nat"));
+        assert!(near("virtio").ends_with("; near it is virtio_net"), "{}", near("virtio"));
+        assert!(near("zfs").ends_with("either"), "{}", near("zfs"));
         assert_eq!(select(&["nvme"]).unwrap(), [""; 0]);
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::catalog::{Artifact, Initrd};
-use crate::plan::{KexecPlan, Plan, RootPlan, Step, Way, mib};
+use crate::plan::{KexecPlan, Plan, RootPlan, SHARED_TRUST, Step, Way, mib};
 use crate::tui::text;
 use crate::verify::Trust;
 
@@ -14,6 +14,16 @@ pub(super) fn as_json(plan: &Plan) -> Value {
         Step::SwitchRoot(root) => {
             object["root"] = root_json(root, true);
             object["modules"] = json!(root.modules.artifact().map(artifact_json));
+        }
+        Step::Shared(shared) => {
+            object["shared"] = json!({
+                "location": shared.location().to_string(),
+                "tag": shared.tag.as_str(),
+                "writable": shared.writable,
+                "verified": false,
+                "inits": shared.inits,
+                "init_args": shared.init_args,
+            });
         }
         Step::Kexec(kexec) => {
             let initrd = |initrd: &Initrd| {
@@ -88,8 +98,13 @@ pub(super) fn as_text(plan: &Plan) -> String {
     match &plan.step {
         Step::SwitchRoot(root) => {
             out += &root_text("from", root);
-            out += &init_text(root);
+            out += &init_of(root);
             out += &modules_text(root.modules.artifact());
+        }
+        Step::Shared(shared) => {
+            out += &line("from", &format!("{}, {}", shared.location(), shared.access()));
+            out += &line("verified", SHARED_TRUST);
+            out += &init_text(&shared.inits, shared.init_named, &shared.init_args);
         }
         Step::Kexec(kexec) => out += &kexec_text(kexec),
         Step::Run(job) => {
@@ -119,7 +134,7 @@ fn kexec_text(kexec: &KexecPlan) -> String {
     out += &line("cmdline", if kexec.cmdline.is_empty() { "none" } else { &kexec.cmdline });
     let Some(root) = &kexec.root else { return out };
     out += &root_text("root", root);
-    out += &init_text(root);
+    out += &init_of(root);
     out + &line(
         "carried",
         &match &kexec.way {
@@ -170,9 +185,13 @@ fn root_text(label: &str, root: &RootPlan) -> String {
     out + &line("tmpfs", &format!("may grow to {}", text::bytes(root.limit)))
 }
 
-fn init_text(root: &RootPlan) -> String {
-    let init = root.inits.join(if root.init_named { " " } else { " or " });
-    let args: String = root.init_args.iter().map(|a| format!(" {a}")).collect();
+fn init_of(root: &RootPlan) -> String {
+    init_text(&root.inits, root.init_named, &root.init_args)
+}
+
+fn init_text(inits: &[String], named: bool, args: &[String]) -> String {
+    let init = inits.join(if named { " " } else { " or " });
+    let args: String = args.iter().map(|a| format!(" {a}")).collect();
     line("init", &format!("{init}{args}"))
 }
 
@@ -183,6 +202,7 @@ mod tests {
     use crate::fetch::Location;
     use crate::machine::Machine;
     use crate::plan::plan;
+    use crate::volumes::Tag;
 
     fn planned(text: &str) -> Plan {
         let base = Location::parse("http://a/catalog.toml").unwrap();
@@ -226,6 +246,32 @@ mod tests {
             as_json(&planned("version = 1\n[[entry]]\nid='s'\ntitle='S'\nboot='shell'\n"))["boot"],
             "shell"
         );
+    }
+
+    #[test]
+    fn a_shared_root_is_printed_as_what_nobody_vouches_for() {
+        let shared = catalog::Shared {
+            tag: Tag::parse("rootfs").unwrap(),
+            writable: false,
+            init: Some("/bin/sh".into()),
+            init_args: vec![],
+        };
+        let boot = catalog::Boot::Shared(Box::new(shared));
+        let entry = catalog::Entry { id: "root=".into(), title: "T".into(), help: None, group: None, boot };
+        let plan = plan(&entry, &Machine::default()).unwrap();
+        assert_eq!(
+            as_text(&plan),
+            "root=: T\n  boot      switch-root\n  from      virtiofs:rootfs:/, read-only\n  \
+             verified  UNVERIFIED: shared by the host, as it is\n  init      /bin/sh\n"
+        );
+        let json = as_json(&plan);
+        assert_eq!((&json["boot"], &json["root"]), (&"switch-root".into(), &Value::Null));
+        assert_eq!(json["shared"]["location"], "virtiofs:rootfs:/");
+        assert_eq!(
+            (&json["shared"]["writable"], &json["shared"]["verified"]),
+            (&false.into(), &false.into())
+        );
+        assert!(!plan.needs_network());
     }
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

@@ -24,6 +24,8 @@ pub enum Command {
     Menu,
     BuiltIn,
     Cancel,
+    /// Take back what was typed.
+    Clear,
     Shell,
     Network,
     Notices,
@@ -119,6 +121,14 @@ pub const LOADING: &[Binding] =
 pub const JOB: &[Binding] =
     &[bind("x", &[Char('x')], Command::Stop, "end the job", "end the job (asks once)"), HELP, LOG, REPAINT];
 
+/// A passphrase is typed: every other key is a letter of it.
+pub const PASSPHRASE: &[Binding] = &[
+    bind("Enter", &[Enter], Command::Accept, "open", "try what was typed"),
+    bind("Ctrl-U", &[], Command::Clear, "clear", "take back all of it"),
+    bind("Esc", &[Esc], Command::Cancel, "leave", "do not open it"),
+    REPAINT,
+];
+
 /// Something failed.
 pub const FAILURE: &[Binding] = &[
     bind("Enter, r", &[Enter, Char('r')], Command::Retry, "retry", "try the same again"),
@@ -190,7 +200,7 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things_on_one_screen() {
-        for table in [MENU, NETWORK, LOADING, JOB, FAILURE, PAGER] {
+        for table in [MENU, NETWORK, LOADING, JOB, PASSPHRASE, FAILURE, PAGER] {
             let mut seen: Vec<KeyCode> = Vec::new();
             for key in table.iter().flat_map(|b| b.keys) {
                 assert!(!seen.contains(key), "{key:?}");
@@ -201,7 +211,8 @@ mod tests {
 
     #[test]
     fn every_row_says_what_it_does() {
-        for binding in [MENU, NETWORK, LOADING, JOB, FAILURE, PAGER].iter().flat_map(|t| t.iter()) {
+        for binding in [MENU, NETWORK, LOADING, JOB, PASSPHRASE, FAILURE, PAGER].iter().flat_map(|t| t.iter())
+        {
             assert!(!binding.does.is_empty() && !binding.name.is_empty());
             assert!(binding.does.is_ascii() && binding.name.is_ascii());
         }

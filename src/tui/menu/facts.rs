@@ -3,7 +3,7 @@
 
 use super::rows::{Outcome, Row, in_words};
 use crate::catalog::Artifact;
-use crate::plan::{KexecPlan, Plan, RootPlan, RunPlan, Step, Way, mib};
+use crate::plan::{KexecPlan, Plan, RootPlan, RunPlan, SHARED_TRUST, Step, Way, mib};
 use crate::tui::text;
 use crate::verify::Trust;
 
@@ -66,9 +66,15 @@ fn plan_facts(plan: &Plan) -> Vec<Fact> {
             facts.push(verified(&plan.step));
             facts.push(modules_of(root));
             facts.extend(room(root));
-            facts.push(init(root));
+            facts.push(init_of(root));
             facts
         }
+        Step::Shared(shared) => vec![
+            fact("does", "switch-root: runs in a directory of the host, on this kernel", Mood::Plain, 5),
+            fact("from", format!("{}, {}", shared.location(), shared.access()), Mood::Plain, 0),
+            fact("verified", SHARED_TRUST, Mood::Warn, 1),
+            init(&shared.inits, shared.init_named, &shared.init_args),
+        ],
         Step::Kexec(kexec) => kexec_facts(&plan.step, kexec),
         Step::Run(job) => job_facts(&plan.step, job),
         Step::Shell => vec![does("a shell on this console; leaving it comes back here")],
@@ -105,7 +111,7 @@ fn kexec_facts(step: &Step, kexec: &KexecPlan) -> Vec<Fact> {
     }
     if let Some(root) = &kexec.root {
         facts.extend(room(root));
-        facts.push(init(root));
+        facts.push(init_of(root));
     }
     facts
 }
@@ -213,7 +219,7 @@ pub(super) fn parts(step: &Step) -> Vec<(String, &Artifact)> {
         Step::SwitchRoot(root) => (None, Some(&**root)),
         Step::Run(job) => (None, Some(&job.root)),
         Step::Kexec(kexec) => (Some(kexec), kexec.root.as_ref()),
-        Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => (None, None),
+        Step::Shared(_) | Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => (None, None),
     };
     let mut parts = Vec::new();
     if let Some(kexec) = kexec {
@@ -239,9 +245,13 @@ fn room(root: &RootPlan) -> [Fact; 2] {
     [memory, fact("tmpfs", format!("may grow to {}", text::bytes(root.limit)), Mood::Plain, 7)]
 }
 
-fn init(root: &RootPlan) -> Fact {
-    let inits = root.inits.join(if root.init_named { " " } else { " or " });
-    let init = std::iter::once(inits).chain(root.init_args.iter().cloned()).collect::<Vec<_>>().join(" ");
+fn init_of(root: &RootPlan) -> Fact {
+    init(&root.inits, root.init_named, &root.init_args)
+}
+
+fn init(inits: &[String], named: bool, args: &[String]) -> Fact {
+    let inits = inits.join(if named { " " } else { " or " });
+    let init = std::iter::once(inits).chain(args.iter().cloned()).collect::<Vec<_>>().join(" ");
     fact("init", init, Mood::Plain, 8)
 }
 

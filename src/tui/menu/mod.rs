@@ -35,6 +35,8 @@ pub struct MenuModel {
     pub notices: Vec<String>,
     /// Lines of the log, for `l`.
     pub log: Vec<String>,
+    /// Nobody may have one.
+    pub without_shell: bool,
     /// On a workstation: q, Esc and Ctrl-C leave, and keys for a booting machine are not there.
     pub preview: bool,
 }
@@ -172,6 +174,9 @@ impl Menu {
         }
         if self.model.log.is_empty() {
             none.push(Command::Log);
+        }
+        if self.model.without_shell {
+            none.push(Command::Shell);
         }
         if self.model.preview {
             none.extend([

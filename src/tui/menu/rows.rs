@@ -125,7 +125,9 @@ impl Row {
             Outcome::Refused(_) => ("cannot boot".into(), Mood::Bad),
             Outcome::Plan(plan) => {
                 let size = to_fetch(&plan.step).map(text::bytes).unwrap_or_default();
-                let unverified = parts(&plan.step).iter().any(|(_, a)| a.trust == Trust::Unverified);
+                let shared = matches!(plan.step, Step::Shared(_));
+                let unverified =
+                    shared || parts(&plan.step).iter().any(|(_, a)| a.trust == Trust::Unverified);
                 match unverified {
                     true if roomy && !size.is_empty() => (format!("UNVERIFIED  {size}"), Mood::Warn),
                     true => ("UNVERIFIED".into(), Mood::Warn),
@@ -142,7 +144,7 @@ fn to_fetch(step: &Step) -> Option<u64> {
         Step::SwitchRoot(root) => root.archive.size,
         Step::Run(job) => job.root.archive.size,
         Step::Kexec(_) => parts(step).iter().map(|(_, artifact)| artifact.size).sum(),
-        Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => None,
+        Step::Shared(_) | Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => None,
     }
 }
 

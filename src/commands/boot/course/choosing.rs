@@ -19,6 +19,7 @@ impl Course {
         };
         let mut model = hands.model(&offer);
         model.timeout = self.params.timeout.or(model.timeout);
+        model.without_shell = self.params.forbids_shell();
         self.stand(hands, |standing| standing.waits = model.timeout.is_none());
         if let Some(failure) = self.nothing_to_boot(&model) {
             return self.fail(failure, Some(Goal::Menu), self.policy());

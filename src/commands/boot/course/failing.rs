@@ -89,6 +89,11 @@ impl Course {
         if self.second.is_some() {
             screen = screen.without_menu();
         }
+        screen = match self.params.rd_shell {
+            Some(false) => screen.without_shell(),
+            Some(true) => screen.with_shell_first(),
+            None => screen,
+        };
         if self.attended && !self.goes_on_by_itself() {
             return screen;
         }
@@ -97,9 +102,19 @@ impl Course {
             (_, true) => screen.declare("trying again", trying.clamp(FIRST_PAUSE, LONGEST_PAUSE), IDLE),
             // It stays until somebody comes.
             (Action::Hold, false) => return screen,
-            (action, false) => screen.declare(in_words(&action), last_pause(&failed.policy), IDLE),
+            (action, false) => {
+                screen.declare(in_words(&action), self.last_pause(&action, &failed.policy), IDLE)
+            }
         };
         if self.attended { screen.held() } else { screen }
+    }
+
+    /// Whoever wants no long tries wants no long wait after them. `panic=N` is a reboot after so many seconds, or at once.
+    fn last_pause(&self, action: &Action, policy: &Policy) -> Duration {
+        match (action, self.params.panic) {
+            (Action::Reboot, Some(seconds)) => Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
+            _ => policy.retry_for.clamp(FIRST_PAUSE, LAST_PAUSE),
+        }
     }
 
     /// What is to be done when trying again is over: what is declared, if that leads anywhere.
@@ -145,11 +160,6 @@ impl Course {
         self.go_for(hands, id, &self.policy());
         Goal::Named { id: id.to_owned(), or_built_in }
     }
-}
-
-/// Whoever wants no long tries wants no long wait after them.
-fn last_pause(policy: &Policy) -> Duration {
-    policy.retry_for.clamp(FIRST_PAUSE, LAST_PAUSE)
 }
 
 pub(super) fn in_words(action: &Action) -> String {

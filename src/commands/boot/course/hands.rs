@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::catalog::{Action, Entry};
-use crate::cmdline::CmdlineProblem;
+use crate::cmdline::{BreakAt, CmdlineProblem};
 use crate::commands::boot::source::{NoOffer, Offer};
 use crate::commands::boot::words::{Policy, Standing, Word};
 use crate::fetch::Location;
@@ -78,6 +78,9 @@ pub struct Attempt<'a> {
     /// Where its catalog came from; absent: from the initrd, or there is none.
     pub catalog: Option<&'a Location>,
     pub standing: &'a Standing,
+    /// Where a shell interrupts it, once after a start of the kernel; none where shells are forbidden, and none after
+    /// the death of a worker.
+    pub breaks: &'a [BreakAt],
 }
 
 impl Attempt<'_> {

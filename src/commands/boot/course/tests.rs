@@ -18,13 +18,26 @@ const LIVES: u64 = 4000;
 fn live(seed: u64) -> World {
     let mut chance = Chance::new(seed);
     let setting = Setting::draw(&mut chance);
+    lived(setting, chance)
+}
+
+fn live_under_orders(seed: u64) -> World {
+    let mut chance = Chance::new(seed);
+    let setting = Setting::draw(&mut chance).under_orders(&mut chance);
+    lived(setting, chance)
+}
+
+fn lived(setting: Setting, chance: Chance) -> World {
     let mut world = World::new(setting, chance);
     world.live();
     world
 }
 
 fn keeps_its_promises(seed: u64) {
-    let World { setting, model, .. } = live(seed);
+    check(seed, live(seed));
+}
+
+fn check(seed: u64, World { setting, model, .. }: World) {
     if let Some(fault) = model.faults.first() {
         panic!("seed {seed}: {fault}\n{setting:?}{}", model.trace.join("\n"));
     }
@@ -33,6 +46,37 @@ fn keeps_its_promises(seed: u64) {
 #[test]
 fn whatever_happens_in_whatever_order_ends_as_declared() {
     (0..LIVES).for_each(keeps_its_promises);
+}
+
+#[test]
+fn whatever_the_ancestors_words_say_of_failures_and_shells_is_kept() {
+    (0..LIVES / 2).for_each(|seed| check(seed, live_under_orders(seed)));
+}
+
+/// Each of their words decides lives; else the promises about them would be kept by chance.
+#[test]
+fn the_lives_under_orders_are_of_every_kind() {
+    let mut kinds = BTreeMap::new();
+    let mut count = |what: &'static str, so: bool| *kinds.entry(what).or_insert(0) += u64::from(so);
+    for seed in 0..LIVES / 2 {
+        let World { setting, model, .. } = live_under_orders(seed);
+        let said = |word: &str| setting.orders.iter().any(|order| order == word);
+        let alone = setting.keys.is_empty();
+        let told = setting.params.root.is_some() && setting.params.on_failure.is_none();
+        let over = |over: Over| alone && model.over == Some(over);
+        count("reboots after panic=", said("panic=40") && over(Over::Reboot));
+        count("reboots at once", said("panic=-1") && over(Over::Reboot));
+        count("is switched off", told && said("rd.emergency=poweroff") && over(Over::PowerOff));
+        count("holds for rd.emergency=halt", told && said("rd.emergency=halt") && over(Over::Nothing));
+        count("holds for rd.shell", said("rd.shell") && over(Over::Nothing));
+        let wants = setting.keys.iter().any(|(_, key)| key.code == crossterm::event::KeyCode::Char('s'));
+        count("is asked for a shell that is forbidden", wants && setting.params.forbids_shell());
+        count(
+            "boots after a break",
+            !setting.params.break_at.is_empty() && matches!(model.over, Some(Over::System(_))),
+        );
+    }
+    assert!(kinds.values().all(|&lives| lives >= 3), "{kinds:#?}");
 }
 
 /// The lives would keep every promise if nothing ever happened in them.

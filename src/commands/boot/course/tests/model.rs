@@ -66,6 +66,11 @@ pub struct Model {
     told: Option<Target>,
     retry_for: Option<Duration>,
     on_failure: Option<Action>,
+    /// `panic=`, `rd.emergency=`, `rd.shell`, and whether shells are forbidden altogether.
+    panic: Option<i64>,
+    emergency: Option<Action>,
+    rd_shell: Option<bool>,
+    forbids_shell: bool,
     timeout: Option<Duration>,
     longest: Duration,
     second: Option<Second>,
@@ -83,6 +88,8 @@ pub struct Model {
     /// What a person booted last, unless it ran.
     wanted: Option<String>,
     kernels: u32,
+    /// A worker of this kernel died.
+    mourns: bool,
     target: Target,
     /// What was booted last, unless a menu came after it.
     booted: bool,
@@ -94,6 +101,11 @@ pub struct Model {
     failing: Duration,
     next: Next,
     shown: Option<Shown>,
+    /// Since when, and what was shown last.
+    since: Duration,
+    left: Option<Shown>,
+    /// A key was pressed since then.
+    keyed: bool,
     /// That nobody went away after, and what it was.
     last_key: Option<Duration>,
     code: KeyCode,
@@ -128,6 +140,12 @@ impl Model {
             told,
             retry_for: params.retry_for,
             on_failure: params.on_failure.clone().map(Action::from),
+            panic: params.panic,
+            emergency: params.emergency.clone().map(Action::from),
+            rd_shell: params.rd_shell,
+            forbids_shell: setting.orders.iter().any(|order| {
+                order == "bootjack.shell=0" || (order.starts_with("panic=") && order != "panic=0")
+            }),
             timeout: params.timeout,
             longest: Duration::ZERO,
             second: None,
@@ -141,12 +159,16 @@ impl Model {
             ran: vec![],
             wanted: None,
             kernels: 0,
+            mourns: false,
             booted: false,
             declared: Policy { retry_for: Duration::ZERO, on_failure: Action::Reboot },
             failing_since: None,
             failing: Duration::ZERO,
             next: Next::Try,
             shown: None,
+            since: Duration::ZERO,
+            left: None,
+            keyed: false,
             last_key: None,
             code: KeyCode::Null,
         };
@@ -164,7 +186,7 @@ impl Model {
         let retry = self.retry_for.unwrap_or(most(&mut catalogs().map(|c| c.retry_for)).max(s(600)));
         let timeout = self.timeout.unwrap_or(most(&mut catalogs().filter_map(|c| c.timeout)));
         // One target: tried for `retry`, the last try with catalog, archive and job, and the pauses around it.
-        let target = retry + s(60 + 61 + 90 + 600 + 60 + 30);
+        let target = retry + s(60 + 61 + 90 + 600 + 60 + 60);
         // A target fails, or leads to a job that was not yet run on this kernel.
         target * (MOST_ATTEMPTS * 4) + timeout * 2 + IDLE * 6
     }
@@ -174,12 +196,18 @@ impl Model {
     }
 
     fn policy(&self) -> Policy {
-        let default = Policy { retry_for: Duration::from_secs(600), on_failure: Action::Reboot };
-        let known = self.known.clone().unwrap_or(default);
-        Policy {
-            retry_for: self.retry_for.unwrap_or(known.retry_for),
-            on_failure: self.on_failure.clone().unwrap_or(known.on_failure),
-        }
+        // The first that says something: our word, a shell that is wanted, the catalog, panic=, rd.emergency=.
+        let known = self.known.as_ref();
+        let held = self.rd_shell == Some(true) && !self.forbids_shell;
+        let on_failure = match (&self.on_failure, known) {
+            (Some(ours), _) => ours.clone(),
+            (None, _) if held => Action::Hold,
+            (None, Some(known)) => known.on_failure.clone(),
+            (None, None) if self.panic.is_some() => Action::Reboot,
+            (None, None) => self.emergency.clone().unwrap_or(Action::Reboot),
+        };
+        let usual = Duration::from_secs(600);
+        Policy { retry_for: self.retry_for.or(known.map(|k| k.retry_for)).unwrap_or(usual), on_failure }
     }
 
     fn told(&self) -> bool {
@@ -225,7 +253,7 @@ impl Model {
     }
 
     pub fn key(&mut self, at: Duration, code: KeyCode) {
-        (self.last_key, self.code) = (Some(at), code);
+        (self.last_key, self.code, self.keyed) = (Some(at), code, true);
         self.note(at, format!("key {code:?}"));
     }
 
@@ -260,6 +288,7 @@ impl Model {
     pub fn asked(&mut self, shown: Shown, at: Duration, uptime: u64) {
         self.note(at, format!("shows {shown:?}, target {:?}", self.target));
         self.shown = Some(shown);
+        (self.since, self.keyed) = (at, false);
         self.goes_on("shows a screen");
         match shown {
             Shown::Menu => {
@@ -285,6 +314,7 @@ impl Model {
     pub fn answered(&mut self, shown: Shown, at: Duration, by_key: bool) {
         self.note(at, format!("answered {}", if by_key { "by a key" } else { "by time" }));
         self.shown = None;
+        self.left = Some(shown);
         if by_key {
             self.attend(true);
             return self.asked_by_key(shown);
@@ -334,7 +364,38 @@ impl Model {
         }
     }
 
+    /// `panic=`: a countdown of so many seconds. The clock moves by up to 10 s at once.
+    fn reboots_after(&mut self, shown: Duration, wanted: Duration, was_attended: bool) {
+        let late = !was_attended && shown > wanted + Duration::from_secs(11) && !self.keyed;
+        if shown < wanted || late {
+            self.fault(format!("reboots after {shown:?}, panic= wants {wanted:?}"));
+        }
+    }
+
+    /// Somebody is to have a shell, and it was not on the way to a root.
+    pub fn asks_for_shell(&mut self) {
+        if self.forbids_shell {
+            self.fault("a shell, and every one is forbidden");
+        }
+        if self.left == Some(Shown::Failure) && self.rd_shell == Some(false) {
+            self.fault("a shell for a failure, in spite of rd.shell=0");
+        }
+    }
+
+    /// No screen was left yet.
+    pub fn is_at_the_beginning(&self) -> bool {
+        self.left.is_none()
+    }
+
+    /// Before there was a screen; after one a key did it.
+    pub fn leaves_shell(&mut self) {
+        if self.left.is_none() {
+            self.attend(true);
+        }
+    }
+
     fn nobody_answered(&mut self, at: Duration) {
+        let was_attended = self.attended;
         self.held_for(at, IDLE, "a failure goes on");
         if self.attended && self.waits() {
             self.fault("a failure goes on without the person that is waited for");
@@ -347,6 +408,9 @@ impl Model {
         }
         let due = self.due();
         self.note(at, format!("due: {due:?}"));
+        if let (Action::Reboot, Some(seconds)) = (&due, self.panic) {
+            self.reboots_after(at - self.since, Duration::from_secs(seconds.max(0) as u64), was_attended);
+        }
         match due {
             Action::Hold => self.fault("a hold was left"),
             Action::Menu => {
@@ -394,6 +458,9 @@ impl Model {
         }
         if attempt.attempt != self.attempt || self.attempt > MOST_ATTEMPTS {
             self.fault(format!("calls it attempt {}, it is {}", attempt.attempt, self.attempt));
+        }
+        if (self.forbids_shell || self.mourns) && !attempt.breaks.is_empty() {
+            self.fault("is to be interrupted by a shell, and that is forbidden or a worker died");
         }
         if *attempt.policy != self.policy() {
             self.fault(format!("boots with {:?}, declared is {:?}", attempt.policy, self.policy()));
@@ -467,6 +534,7 @@ impl Model {
             self.last_key = None;
         }
         self.attend(attended);
+        self.mourns = true;
         self.shown = None;
         self.awaits_address = false;
         if !self.booted {
@@ -480,6 +548,7 @@ impl Model {
     pub fn second_stage(&mut self, at: Duration, second: &Second) {
         self.note(at, format!("a second kernel, attempt {}", second.attempt));
         self.kernels += 1;
+        (self.mourns, self.left) = (false, None);
         if !second.attended {
             // It was pressed while the kernel was loaded, and ended with the first stage.
             self.last_key = None;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent};
 
 use super::chance::Chance;
-use crate::catalog::{Action, Artifact, Boot, Carry, Catalog, Entry, Job, Kexec, Parsed, Root, RootSize};
+use crate::catalog::{
+    Action, Artifact, Boot, Carry, Catalog, Entry, Fstab, Job, Kexec, Parsed, Root, RootSize,
+};
 use crate::cmdline::Params;
 use crate::fetch::Location;
 use crate::verify::Trust;
@@ -22,6 +24,8 @@ const IDS: &[&str] = &[OS, "other", "kexec", "job1", "job2", "job3", "off", "aga
 pub struct Setting {
     pub cmdline: String,
     pub params: Params,
+    /// Words of the ancestors about failures and shells.
+    pub orders: Vec<String>,
     pub remote: Option<Catalog>,
     pub built_in: Option<Catalog>,
     /// When there is an address; absent: never.
@@ -47,6 +51,7 @@ impl Setting {
         Self {
             params: Params::parse(&cmdline),
             cmdline,
+            orders: vec![],
             remote: (!chance.one_in(6)).then(|| catalog(chance)),
             built_in: chance.one_in(2).then(|| catalog(chance)),
             good,
@@ -56,6 +61,24 @@ impl Setting {
             keys: if chance.one_in(2) { vec![] } else { keys(chance) },
             tick: Duration::from_millis(chance.of(&[250, 2000, 5000, 10_000])),
         }
+    }
+
+    /// The same with what the ancestors' words say of failures and shells.
+    pub fn under_orders(mut self, chance: &mut Chance) -> Self {
+        let all = [
+            ["panic=5", "panic=-1", "panic=40", "panic=0"],
+            ["rd.emergency=reboot", "rd.emergency=poweroff", "rd.emergency=halt", "debug"],
+            ["rd.shell", "rd.shell=0", "bootjack.shell=0", "bootjack.shell"],
+            ["rd.break", "break=mount", "rd.break=cmdline", "quiet"],
+        ];
+        for (at, words) in all.iter().enumerate() {
+            if chance.one_in(if at == 3 { 6 } else { 2 }) {
+                self.orders.push(chance.of(words).into());
+            }
+        }
+        self.cmdline = format!("{} {}", self.cmdline, self.orders.join(" "));
+        self.params = Params::parse(&self.cmdline).obeying(false);
+        self
     }
 
     pub fn good(&self, id: &str) -> Option<Duration> {
@@ -169,6 +192,7 @@ fn entry(chance: &mut Chance, id: &str) -> Entry {
         init: None,
         init_args: vec![],
         modules: None,
+        fstab: Fstab::default(),
     };
     let boot = match id {
         "off" => Boot::PowerOff,

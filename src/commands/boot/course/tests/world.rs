@@ -11,6 +11,7 @@ use super::chance::Chance;
 use super::model::{Model, Over, Shown};
 use super::setting::{SECOND, SERVER, Setting, parsed};
 use crate::catalog::{Action, Boot, Catalog, Entry, Job, Root};
+use crate::cmdline::BreakAt;
 use crate::commands::boot::course::{Attempt, Course, End, Ended, Hands, JobEnd, Second, Start, Wanted};
 use crate::commands::boot::source::{NoOffer, Offer, Origin};
 use crate::commands::boot::words::{Legacy, Word};
@@ -47,6 +48,8 @@ pub struct World {
     keys: VecDeque<(Duration, KeyEvent)>,
     deaths: VecDeque<Duration>,
     touched: bool,
+    /// A shell interrupted a boot; once in a life, as somebody has to come and leave it.
+    broke: bool,
     legacy: Legacy,
     second: Option<Second>,
     /// Whether its archive came with the kexec, and was read.
@@ -68,6 +71,7 @@ impl World {
             now: Duration::ZERO,
             kernel: Duration::ZERO,
             touched: false,
+            broke: false,
             legacy: Legacy::default(),
             second: None,
             carried: false,
@@ -78,11 +82,10 @@ impl World {
     /// Lives until a system runs, the machine restarts or is off, or nothing more happens.
     pub fn live(&mut self) {
         loop {
-            let start = Start {
-                params: self.setting.params.clone(),
-                legacy: self.legacy.clone(),
-                second: self.second.clone(),
-            };
+            let mut params = self.setting.params.clone();
+            // A second kernel's command line has no such word.
+            params.shell &= self.second.is_none();
+            let start = Start { params, legacy: self.legacy.clone(), second: self.second.clone() };
             let mut course = Course::new(start);
             let lived = catch_unwind(AssertUnwindSafe(|| course.live(self)));
             match lived {
@@ -215,6 +218,12 @@ impl World {
         }
     }
 
+    /// Whoever is in it types what is no key of ours.
+    fn in_a_shell(&mut self) {
+        self.model.key(self.now, KeyCode::Null);
+        self.model.leaves_shell();
+    }
+
     fn run(&mut self, attempt: &Attempt, job: &Job) -> Ended<Loaded> {
         for word in attempt.job_begins(&job.on_failure) {
             self.say(word);
@@ -246,6 +255,17 @@ impl World {
                 Ok(true) => {}
                 Ok(false) => return Some(Ended::Stopped),
                 Err(failure) => return Some(Ended::Failed { failure, again: true }),
+            }
+        }
+        // The first place of all is before the course.
+        if !self.broke && attempt.breaks.iter().any(|at| *at != BreakAt::Start) {
+            self.broke = true;
+            self.now += self.chance.within(300);
+            self.in_a_shell();
+            self.touched = true;
+            if self.chance.one_in(4) {
+                let failure = Failure::because(Phase::Handover, &attempt.entry.id, "no init that can run");
+                return Some(Ended::Failed { failure, again: true });
             }
         }
         let time = self.chance.within(90);
@@ -337,19 +357,20 @@ impl Hands for World {
                 Some(ended) => ended,
                 None => self.run(attempt, job),
             },
-            Boot::Shell | Boot::Local => unreachable!("no such entry in a setting"),
+            Boot::Shell | Boot::Local | Boot::Shared(_) => unreachable!("no such entry in a setting"),
         };
         self.model.boot_ended(&ended, self.touched);
         ended
     }
 
     fn shell(&mut self, _: Option<usize>) -> Result<(), Failure> {
-        // Whoever is in it types what is no key of ours.
+        self.model.asks_for_shell();
         self.now += self.chance.within(300);
-        self.model.key(self.now, KeyCode::Null);
-        if self.chance.one_in(5) {
+        // What follows the failure of the first shell is what was asked for, not what failed.
+        if self.chance.one_in(5) && !self.model.is_at_the_beginning() {
             return Err(Failure::because(Phase::Worker, "shell", "there is none"));
         }
+        self.in_a_shell();
         Ok(())
     }
 

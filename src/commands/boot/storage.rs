@@ -1,0 +1,208 @@
+//! Encrypted devices that a boot needs: opened before it loads, with a passphrase from whoever is at a console. What
+//! lies on what is `volumes`'.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+use super::course::{self, Ended};
+use super::source;
+use super::words::Word;
+use super::worker::Story;
+use crate::fetch::Location;
+use crate::handover::Handover;
+use crate::load::{Failure, Phase};
+use crate::plan::Plan;
+use crate::tui::passphrase::{Passphrase, PassphraseAnswer};
+use crate::volumes::{self, AssembleError, Assembly, Locked, NotOpened, Volume};
+
+/// So long a device that is named may take to appear: USB disks need 5 s and more, what lies on a RAID array that lacks
+/// disks 10 s longer.
+const APPEARS: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// A passphrase that is wrong so often is another one.
+const TRIES: u32 = 3;
+
+/// Somebody who sees the question has at least so long.
+const LEAST: Duration = Duration::from_secs(10);
+
+/// Why a device stays locked.
+enum Shut {
+    /// A person left.
+    Left,
+    Failed(Failure),
+}
+
+/// What looking for a device came to.
+enum Looked {
+    Found(Locked),
+    /// It is open, or nobody wants it any more.
+    Nothing,
+    /// It did not appear.
+    Missing,
+    Broken(AssembleError),
+}
+
+impl Story {
+    /// Opens what the command line names and what the plan lies on. The end of the attempt if that is not to be.
+    pub fn unlock(&mut self, plan: &Plan, attempt: &course::Attempt) -> Option<Ended<Handover>> {
+        if self.params.assembly.without_luks {
+            return None;
+        }
+        match self.unlock_all(plan, attempt.patience) {
+            Ok(()) => None,
+            Err(Shut::Left) => Some(Ended::Stopped),
+            Err(Shut::Failed(failure)) => Some(self.failed(attempt, failure)),
+        }
+    }
+
+    fn unlock_all(&mut self, plan: &Plan, patience: Option<Duration>) -> Result<(), Shut> {
+        for word in self.params.assembly.luks.clone() {
+            if let Some(locked) = self.look_for(&word)? {
+                self.ask_for(&locked, patience)?;
+            }
+        }
+        let on = plan.artifacts().into_iter().flat_map(|artifact| &artifact.locations);
+        for volume in on.filter_map(volume) {
+            if let Some(locked) = volumes::locked_by(volume) {
+                self.ask_for(&locked, patience)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The device that `rd.luks.uuid=` names, once it is there; nothing if it is open.
+    fn look_for(&mut self, word: &str) -> Result<Option<Locked>, Shut> {
+        Word::Doing(format!("waiting for the encrypted device {word}")).say();
+        let named = format!("rd.luks.uuid={word}");
+        let mut screen =
+            Passphrase::looking_for(&named, APPEARS, source::header(&self.network, &self.fetcher));
+        let assembly = self.params.assembly.clone();
+        let looked = self.meanwhile(&mut screen, "luks", |go_on| look(word, &assembly, go_on))?;
+        let failed = |cause: String| Failure::because(Phase::Fetch, &named, cause);
+        match looked {
+            Looked::Found(locked) => Ok(Some(locked)),
+            Looked::Nothing => Ok(None),
+            Looked::Broken(e) => Err(Shut::Failed(failed(e.to_string()))),
+            Looked::Missing => {
+                let why = format!("no encrypted device has this UUID after {} s", APPEARS.as_secs());
+                let hint = "blkid says which there are; the drivers of disks come with --drivers storage";
+                Err(Shut::Failed(failed(why).hint(hint)))
+            }
+        }
+    }
+
+    /// Asks until the device is open.
+    fn ask_for(&mut self, locked: &Locked, patience: Option<Duration>) -> Result<(), Shut> {
+        let device = locked.device().path.display().to_string();
+        Word::Doing(format!("waiting for the passphrase of {device}")).say();
+        let patience = patience.map(|left| left.max(LEAST));
+        let failed = |cause: String| Failure::because(Phase::Fetch, &device, cause);
+        let mut screen =
+            Passphrase::new(locked, TRIES, patience, source::header(&self.network, &self.fetcher));
+        loop {
+            let answered = self.consoles.ask(&mut screen, &mut |_| None);
+            self.touched(answered.console);
+            match answered.answer {
+                PassphraseAnswer::Open => {}
+                PassphraseAnswer::Leave | PassphraseAnswer::Done => return Err(Shut::Left),
+                PassphraseAnswer::TimeUp => {
+                    let seconds = patience.unwrap_or_default().as_secs();
+                    let failure = failed(format!("nobody typed its passphrase in {seconds} s"));
+                    return Err(Shut::Failed(failure.hint("it is asked for at every console")));
+                }
+            }
+            let secret = screen.opening();
+            let opened =
+                self.meanwhile(&mut screen, "luks", |go_on| volumes::open(locked, &secret, go_on))?;
+            drop(secret);
+            let why = match opened {
+                Ok(()) => return Ok(()),
+                Err(NotOpened::Stopped) => return Err(Shut::Left),
+                Err(NotOpened::WrongPassphrase) => "no key with this passphrase".to_owned(),
+                Err(NotOpened::NoProgram) => {
+                    let failure = failed("it is encrypted, and this initrd has no cryptsetup".into());
+                    return Err(Shut::Failed(failure.hint("bootjack initrd --with cryptsetup brings it")));
+                }
+                Err(NotOpened::Failed(words)) => return Err(Shut::Failed(failed(words))),
+            };
+            log::warn!("{device}: {why}");
+            if !screen.refused(&why) {
+                let failure = failed(format!("{why}, {TRIES} times"));
+                return Err(Shut::Failed(failure.hint("Enter asks again")));
+            }
+        }
+    }
+
+    /// Does something in a thread of its own while the screen is shown; Esc stops it.
+    fn meanwhile<T: Send>(
+        &mut self,
+        screen: &mut Passphrase,
+        name: &str,
+        work: impl FnOnce(&dyn Fn() -> ControlFlow<()>) -> T + Send,
+    ) -> Result<T, Shut> {
+        let stop = AtomicBool::new(false);
+        let (done, finished) = channel();
+        std::thread::scope(|scope| {
+            let go_on = || match stop.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
+            let work = move || drop(done.send(work(&go_on)));
+            if let Err(e) = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, work) {
+                return Err(Shut::Failed(Failure::new(Phase::Worker, "starting a thread", e)));
+            }
+            let arrived = self.show(screen, &finished);
+            stop.store(true, Ordering::Relaxed);
+            arrived.ok_or(Shut::Left)
+        })
+    }
+
+    /// Shows the screen until something arrives; nothing if a person left, or nothing ever will.
+    fn show<T>(&mut self, screen: &mut Passphrase, finished: &Receiver<T>) -> Option<T> {
+        let mut arrived = None;
+        let answered = self.consoles.ask(screen, &mut |_| match finished.try_recv() {
+            Ok(value) => {
+                arrived = Some(value);
+                Some(PassphraseAnswer::Done)
+            }
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(PassphraseAnswer::Done),
+        });
+        self.touched(answered.console);
+        arrived
+    }
+}
+
+fn volume(location: &Location) -> Option<&Volume> {
+    match location {
+        Location::Volume { volume, .. } => Some(volume),
+        _ => None,
+    }
+}
+
+/// Looks for the device round by round, putting together what it may lie on.
+fn look(word: &str, assembly: &Assembly, go_on: &dyn Fn() -> ControlFlow<()>) -> Looked {
+    let until = Instant::now() + APPEARS;
+    let inside = Volume::Uuid(word.strip_prefix("luks-").unwrap_or(word).to_owned());
+    while go_on().is_continue() {
+        if volumes::is_open(word) {
+            return Looked::Nothing;
+        }
+        if let Some(locked) = volumes::locked(word) {
+            return Looked::Found(locked);
+        }
+        if Instant::now() >= until {
+            return Looked::Missing;
+        }
+        if let Err(e) = volumes::assemble(assembly, &inside, go_on) {
+            return Looked::Broken(e);
+        }
+        std::thread::park_timeout(ROUND);
+    }
+    Looked::Nothing
+}

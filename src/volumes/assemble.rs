@@ -1,0 +1,154 @@
+//! Puts together what a wanted block device is made of, where no udev does: logical volumes and RAID arrays. The
+//! programs are those that `bootjack initrd --with` brought, or that the machine has; without them nothing is done.
+//! What was put together is taken apart again, also by another process than the one that did it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Assembly, Volume, lvm, md, tool};
+
+/// How to take apart again what was put together: a line each, the words of a program with tabs between them. A worker
+/// that dies leaves it to the next one.
+const ASSEMBLED: &str = "/run/bootjack/assembled";
+
+/// What is new may be part of something else: a volume group on an array on another array. No more than this.
+const LAYERS: usize = 4;
+
+/// No program that takes something apart gets longer.
+const DISMANTLE: Duration = Duration::from_secs(20);
+
+/// Who looks for a device looks more often than that.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// A program did not do what it was run for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssembleError {
+    pub tool: &'static str,
+    /// What it was to do.
+    pub what: String,
+    /// What it said.
+    pub words: String,
+}
+
+impl AssembleError {
+    pub(super) fn new(tool: &'static str, what: &str, words: impl fmt::Display) -> Self {
+        Self { tool, what: what.to_owned(), words: words.to_string() }
+    }
+}
+
+impl fmt::Display for AssembleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.words.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+        write!(f, "{}: {}: {words}", self.tool, self.what)
+    }
+}
+
+impl std::error::Error for AssembleError {}
+
+/// What the last call saw: it is repeated only when there is something new.
+struct Seen {
+    devices: BTreeSet<String>,
+    asked: Option<(Assembly, Volume)>,
+    since: Instant,
+    /// The end of the last call.
+    last: Instant,
+    /// Whether arrays without all their disks had their chance.
+    degraded: bool,
+}
+
+static SEEN: Mutex<Option<Seen>> = Mutex::new(None);
+
+/// Puts together what the command line names, and what `wanted` by its name is: `/dev/mapper/VG-LV`, `/dev/VG/LV`,
+/// `/dev/md…`. To be called on each round of looking for it; does nothing if there is no program for it, or no device
+/// that was not there the last time. An array that lacks disks is started only [`md::PATIENCE`] after the first call.
+///
+/// # Errors
+/// A program failed, for another reason than that something has not appeared yet. Stopped by `on` is none.
+pub fn assemble(
+    assembly: &Assembly,
+    wanted: &Volume,
+    on: &dyn Fn() -> ControlFlow<()>,
+) -> Result<(), AssembleError> {
+    let asked = Some((assembly.clone(), wanted.clone()));
+    let mut devices = block_devices();
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = match &mut *seen {
+        Some(seen) if seen.asked == asked => seen,
+        other => {
+            let (devices, now) = (BTreeSet::new(), Instant::now());
+            other.insert(Seen { devices, asked, since: now, last: now, degraded: false })
+        }
+    };
+    if seen.last.elapsed() > PAUSE {
+        // A new search: a person may have mended something.
+        seen.devices.clear();
+    }
+    let degraded = seen.since.elapsed() >= md::PATIENCE;
+    for _ in 0..LAYERS {
+        if devices == seen.devices && degraded == seen.degraded {
+            break;
+        }
+        (seen.devices, seen.degraded) = (devices, degraded);
+        md::assemble(assembly, wanted, degraded, on)?;
+        lvm::activate(assembly, wanted, on)?;
+        devices = block_devices();
+    }
+    seen.last = Instant::now();
+    Ok(())
+}
+
+/// Names of all block devices.
+fn block_devices() -> BTreeSet<String> {
+    let entries = fs::read_dir("/sys/class/block").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+}
+
+/// Remembers the program and its words that undo what was just done.
+pub(super) fn remember(words: &[&str]) {
+    let write = || -> io::Result<()> {
+        if let Some(directory) = Path::new(ASSEMBLED).parent() {
+            fs::create_dir_all(directory)?;
+        }
+        writeln!(File::options().append(true).create(true).open(ASSEMBLED)?, "{}", words.join("\t"))
+    };
+    if let Err(e) = write() {
+        log::error!("{ASSEMBLED}: {e}: {} stays as it is", words.join(" "));
+    }
+}
+
+/// Takes apart what was put together, the last first, so that the next system finds the disks as the firmware left
+/// them. What is still in use stays, and the log says so.
+pub fn dismantle() {
+    let lines = match fs::read_to_string(ASSEMBLED) {
+        Ok(lines) => lines,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return,
+        Err(e) => return log::error!("{ASSEMBLED}: {e}"),
+    };
+    for line in lines.lines().rev() {
+        let words: Vec<&str> = line.split('\t').collect();
+        if let Err(e) = undo(&words) {
+            log::error!("{}: {e}", words.join(" "));
+        }
+    }
+    if let Err(e) = fs::remove_file(ASSEMBLED) {
+        log::error!("{ASSEMBLED}: {e}");
+    }
+}
+
+fn undo(words: &[&str]) -> io::Result<()> {
+    let Some((name, args)) = words.split_first() else { return Ok(()) };
+    let program = tool::find(name).ok_or_else(|| io::Error::other("the program is gone"))?;
+    let until = Instant::now() + DISMANTLE;
+    let in_time = || if Instant::now() < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+    match tool::run(&program, args, b"", &in_time)? {
+        Some(done) if done.status.success() => Ok(()),
+        Some(done) => Err(io::Error::other(done.words)),
+        None => Err(io::Error::other(format!("not done after {} s", DISMANTLE.as_secs()))),
+    }
+}

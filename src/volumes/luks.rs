@@ -1,0 +1,224 @@
+//! Encrypted devices: which are not open, and cryptsetup(8) to open one. The passphrase goes through a pipe and nowhere
+//! else; asking for it is `tui`'s.
+
+use std::fs;
+use std::hint::black_box;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::assemble::remember;
+use super::device::Places;
+use super::{Device, Volume, find, tool};
+
+const CRYPTSETUP: &str = "cryptsetup";
+
+/// As blkid(8) names what is on them.
+const KIND: &str = "crypto_LUKS";
+
+/// No passphrase is longer (cryptsetup's limit for one that is typed).
+const LONGEST: usize = 512;
+
+/// What is typed; wiped when it is gone, and never shown.
+pub struct Secret(Vec<u8>);
+
+impl Default for Secret {
+    /// Room for all there may ever be: what grows would leave copies behind.
+    fn default() -> Self {
+        Self(Vec::with_capacity(LONGEST))
+    }
+}
+
+impl Secret {
+    /// One more letter; one too many is left out.
+    pub fn push(&mut self, letter: char) {
+        if self.0.len() + letter.len_utf8() <= LONGEST {
+            self.0.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+
+    /// Takes the last letter back.
+    pub fn pop(&mut self) {
+        let start = self.0.iter().rposition(|byte| byte & 0xc0 != 0x80).unwrap_or(0);
+        self.0[start..].fill(0);
+        self.0.truncate(start);
+    }
+
+    pub fn clear(&mut self) {
+        self.0.fill(0);
+        // What nobody reads any more is written all the same.
+        black_box(&mut self.0);
+        self.0.clear();
+    }
+
+    /// Letters in it.
+    pub fn letters(&self) -> usize {
+        self.0.iter().filter(|byte| *byte & 0xc0 != 0x80).count()
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// An encrypted device that is not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locked {
+    device: Device,
+    /// Of its header.
+    uuid: String,
+}
+
+impl Locked {
+    /// If it is encrypted, and not open.
+    pub fn new(device: Device) -> Option<Self> {
+        let content = device.content.as_ref().filter(|content| content.kind == KIND)?;
+        let uuid = content.uuid.clone()?;
+        // It becomes part of a name below /dev/mapper.
+        let plain = !uuid.is_empty() && uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        let locked = Self { device, uuid };
+        (plain && !locked.inside().exists()).then_some(locked)
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub fn uuid(&self) -> &str {
+        &self.uuid
+    }
+
+    /// What it is called when it is open, by dracut and systemd, too.
+    fn name(&self) -> String {
+        format!("luks-{}", self.uuid)
+    }
+
+    fn inside(&self) -> PathBuf {
+        Path::new("/dev/mapper").join(self.name())
+    }
+}
+
+/// Why a device is still locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotOpened {
+    /// No key fits.
+    WrongPassphrase,
+    /// cryptsetup is not there.
+    NoProgram,
+    /// What it said.
+    Failed(String),
+    Stopped,
+}
+
+/// Whether a device that `rd.luks.uuid=` means is open.
+pub fn is_open(word: &str) -> bool {
+    let entries = fs::read_dir("/dev/mapper").into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut uuids = names.filter_map(|name| name.strip_prefix("luks-").map(str::to_owned));
+    uuids.any(|uuid| means(word, &uuid))
+}
+
+/// What is in an encrypted device, if it is open.
+pub fn opened(device: &Device) -> Option<Volume> {
+    let content = device.content.as_ref().filter(|content| content.kind == KIND)?;
+    let inside = Path::new("/dev/mapper").join(format!("luks-{}", content.uuid.as_ref()?));
+    inside.exists().then_some(Volume::Device(inside))
+}
+
+/// The device that `rd.luks.uuid=` means, if it is there and not open.
+pub fn locked(word: &str) -> Option<Locked> {
+    let mut all = Places::real().all().into_iter().filter_map(Locked::new);
+    all.find(|locked| means(word, &locked.uuid))
+}
+
+/// The device itself that has this name, if it is encrypted and not open.
+pub fn locked_by(volume: &Volume) -> Option<Locked> {
+    find(volume).ok().and_then(|found| Locked::new(found.device))
+}
+
+/// `rd.luks.uuid=` takes a UUID or the beginning of one, with or without `luks-`.
+fn means(word: &str, uuid: &str) -> bool {
+    let word = word.strip_prefix("luks-").unwrap_or(word).to_ascii_lowercase();
+    !word.is_empty() && uuid.to_ascii_lowercase().starts_with(&word)
+}
+
+/// Opens it; what is in it is then at `/dev/mapper/luks-UUID`.
+///
+/// # Errors
+/// [`NotOpened`].
+pub fn open(locked: &Locked, secret: &Secret, on: &dyn Fn() -> ControlFlow<()>) -> Result<(), NotOpened> {
+    /// Exit status of cryptsetup(8): no permission, that is, a bad passphrase.
+    const BAD_PASSPHRASE: i32 = 2;
+    let failed = |e: std::io::Error| NotOpened::Failed(e.to_string());
+    let program = tool::find(CRYPTSETUP).ok_or(NotOpened::NoProgram)?;
+    // Where it locks against others of its kind: it complains when it has to make that itself.
+    fs::create_dir_all("/run/cryptsetup").map_err(failed)?;
+    let (device, name) = (locked.device.path.display().to_string(), locked.name());
+    let args = ["open", "--type", "luks", "--tries", "1", "--key-file=-", &device, &name];
+    match tool::run(&program, &args, &secret.0, on).map_err(failed)? {
+        None => Err(NotOpened::Stopped),
+        Some(done) if done.status.success() => {
+            remember(&[CRYPTSETUP, "close", &name]);
+            Ok(())
+        }
+        Some(done) if done.status.code() == Some(BAD_PASSPHRASE) => Err(NotOpened::WrongPassphrase),
+        Some(done) => Err(NotOpened::Failed(done.words)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volumes::Content;
+
+    const ID: &str = "5b4C2f0e-9d9a-4a55-8a51-2f7d6c1b0a99";
+
+    fn device(kind: &'static str, uuid: &str) -> Device {
+        let content = Content { kind, uuid: Some(uuid.into()), ..Content::default() };
+        Device { path: "/dev/vdb".into(), content: Some(content), ..Device::default() }
+    }
+
+    #[test]
+    fn what_is_not_encrypted_or_has_no_plain_uuid_is_not_opened() {
+        let locked = Locked::new(device(KIND, ID)).unwrap();
+        assert_eq!((locked.uuid(), locked.name()), (ID, format!("luks-{ID}")));
+        assert_eq!(opened(locked.device()), None);
+        for (kind, uuid) in [("ext4", ID), (KIND, ""), (KIND, "../../x"), (KIND, "a b")] {
+            assert_eq!(Locked::new(device(kind, uuid)), None, "{kind} {uuid}");
+        }
+        assert_eq!(Locked::new(Device::default()), None);
+    }
+
+    #[test]
+    fn a_device_is_meant_by_its_uuid_in_any_spelling_of_dracuts() {
+        for word in [ID, &format!("luks-{ID}"), &ID.to_lowercase(), "5b4c2f0e", "luks-5B4C"] {
+            assert!(means(word, ID), "{word}");
+        }
+        for word in ["", "luks-", "9d9a", "luks-9"] {
+            assert!(!means(word, ID), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_secret_grows_in_place_and_loses_whole_letters() {
+        let mut secret = Secret::default();
+        let place = secret.0.as_ptr();
+        (0..LONGEST * 2).for_each(|_| secret.push('x'));
+        assert_eq!((secret.0.len(), secret.0.as_ptr()), (LONGEST, place));
+        secret.clear();
+        "aü€".chars().for_each(|letter| secret.push(letter));
+        assert_eq!((secret.letters(), secret.0.len()), (3, 6));
+        secret.pop();
+        assert_eq!(secret.0, "aü".as_bytes());
+        (0..5).for_each(|_| secret.pop());
+        assert_eq!(secret.letters(), 0);
+        assert_eq!(format!("{secret:?}"), "Secret");
+    }
+}
