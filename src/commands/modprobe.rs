@@ -36,9 +36,14 @@ fn failed(module: &Loaded) -> bool {
     matches!(module.outcome, Outcome::Failed(_))
 }
 
-/// The first word that is no option.
-fn asked_for(mut args: impl Iterator<Item = String>) -> Option<String> {
-    args.find(|word| !word.starts_with('-')).filter(|word| !word.is_empty())
+/// The one module; nothing of any other words: `-r` must not load what it is to remove.
+fn asked_for(args: impl Iterator<Item = String>) -> Option<String> {
+    let mut names: Vec<String> = args.filter(|word| word != "-q" && word != "--").collect();
+    let name = names.pop().filter(|name| names.is_empty() && !name.is_empty() && !name.starts_with('-'));
+    if name.is_none() {
+        eprintln!("modprobe: this is the kernel's own: -q -- NAME; for anything else: busybox modprobe");
+    }
+    name
 }
 
 #[cfg(test)]
@@ -52,5 +57,7 @@ mod tests {
         assert_eq!(asked(&["nls_cp437"]).as_deref(), Some("nls_cp437"));
         assert_eq!(asked(&["-q", "--"]), None);
         assert_eq!(asked(&[""]), None);
+        assert_eq!(asked(&["-r", "ext4"]), None);
+        assert_eq!(asked(&["ext4", "xfs"]), None);
     }
 }
