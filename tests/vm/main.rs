@@ -60,5 +60,6 @@ mod the_ancestors_words_boot;
 mod the_interface_that_is_meant;
 mod volumes_of_every_kind;
 mod volumes_on_every_bus;
+mod unverified_tls_is_shown;
 mod watchdog_is_petted_and_left_armed;
 mod wrong_digest_then_a_good_entry;
