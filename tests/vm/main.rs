@@ -58,6 +58,7 @@ mod shells_where_they_are_asked_for;
 mod static_address;
 mod the_ancestors_words_boot;
 mod the_interface_that_is_meant;
+mod unverified_tls_is_shown;
 mod volumes_of_every_kind;
 mod volumes_on_every_bus;
 mod watchdog_is_petted_and_left_armed;

@@ -13,9 +13,10 @@ struct Shell {
 }
 
 impl Shell {
-    fn of(drivers: &str) -> Self {
+    fn of(drivers: &str, append: &str) -> Self {
         let initrd = Initrd::with_catalog(Kernel::Cloud, &catalog(&[]), &["--drivers", drivers]);
-        let options = Options { initrd: &initrd.path(), patience: 400, memory: 768, ..Options::default() };
+        let options =
+            Options { initrd: &initrd.path(), append, patience: 280, memory: 768, ..Options::default() };
         let mut vm = Vm::boot(&options);
         vm.expect("Entry poweroff");
         vm.type_keys("s");
@@ -36,7 +37,7 @@ impl Shell {
 
     /// Unpacks from these places; what was said at the end.
     fn unpack(&mut self, from: &str, more: &str) -> String {
-        self.says(&format!("rm -rf /x; bootjack unpack {from} /x {more} 2>&1 | tail -n 4"))
+        self.says(&format!("rm -rf /x; bootjack unpack {from} /x {more} 2>&1 | grep -v '^unpacking'"))
     }
 }
 
@@ -50,7 +51,7 @@ fn archives_come_from_nfs_by_every_version() {
     let server = Server::new();
     let mirror = server.put("big", &[Answer::Good(big.bytes.clone())]);
     let silent = falling_silent_after(6 << 20);
-    let mut shell = Shell::of("net,nfs");
+    let mut shell = Shell::of("net,nfs", "");
 
     let once = format!("--retry-for 0s --sha256 {}", root.sha256);
     for from in [
@@ -111,6 +112,6 @@ fn a_root_comes_from_nfs() {
 
 #[test]
 fn a_kernel_without_nfs_is_named_with_the_way_out() {
-    let said = Shell::of("net").unpack("nfs://10.0.2.2/export:/r.tar", "--retry-for 0s");
+    let said = Shell::of("net", "").unpack("nfs://10.0.2.2/export:/r.tar", "--retry-for 0s");
     assert!(said.contains("the kernel has no nfs here: make the initrd with --drivers net,nfs"), "{said}");
 }
