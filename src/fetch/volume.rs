@@ -71,7 +71,11 @@ fn wait(
         volumes::assemble(&config.assembly, volume, &|| on(Event::Tick))
             .map_err(|e| permanent(location, &e.to_string()))?;
         let waited = begun.elapsed();
-        let text = || format!("{location}: {why} (waited {})", seconds(waited));
+        let lacking = volumes::lacking(&config.assembly, volume);
+        let lacking =
+            lacking.map(|program| format!("; it may need {program}: bootjack initrd --with {program}"));
+        let lacking = lacking.unwrap_or_default();
+        let text = || format!("{location}: {why} (waited {}){lacking}", seconds(waited));
         if waited >= most {
             return Err(match config.device_wait {
                 // It was said how long, and trying again would double it.

@@ -103,6 +103,14 @@ pub fn assemble(
     Ok(())
 }
 
+/// The program that would put together what is wanted, where that is not here.
+pub fn lacking(assembly: &Assembly, wanted: &Volume) -> Option<&'static str> {
+    let lvm = (lvm::LVM, !lvm::volumes(assembly, wanted).is_empty());
+    let md = (md::MDADM, md::is_wanted(assembly, wanted));
+    let mut lacking = [lvm, md].into_iter().filter(|(name, wanted)| *wanted && tool::find(name).is_none());
+    lacking.next().map(|(name, _)| name)
+}
+
 /// Names of all block devices.
 fn block_devices() -> BTreeSet<String> {
     let entries = fs::read_dir("/sys/class/block").into_iter().flatten();

@@ -110,8 +110,6 @@ impl Locked {
 pub enum NotOpened {
     /// No key fits.
     WrongPassphrase,
-    /// cryptsetup is not there.
-    NoProgram,
     /// What it said.
     Failed(String),
     Stopped,
@@ -123,6 +121,11 @@ pub fn is_open(word: &str) -> bool {
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut uuids = names.filter_map(|name| name.strip_prefix("luks-").map(str::to_owned));
     uuids.any(|uuid| means(word, &uuid))
+}
+
+/// Whether there is a program that opens anything.
+pub fn can_open() -> bool {
+    tool::find(CRYPTSETUP).is_some()
 }
 
 /// What is in an encrypted device, if it is open.
@@ -157,7 +160,8 @@ pub fn open(locked: &Locked, secret: &Secret, on: &dyn Fn() -> ControlFlow<()>) 
     /// Exit status of cryptsetup(8): no permission, that is, a bad passphrase.
     const BAD_PASSPHRASE: i32 = 2;
     let failed = |e: std::io::Error| NotOpened::Failed(e.to_string());
-    let program = tool::find(CRYPTSETUP).ok_or(NotOpened::NoProgram)?;
+    let missing = || NotOpened::Failed(format!("{CRYPTSETUP} is not here"));
+    let program = tool::find(CRYPTSETUP).ok_or_else(missing)?;
     // Where it locks against others of its kind: it complains when it has to make that itself.
     fs::create_dir_all("/run/cryptsetup").map_err(failed)?;
     let (device, name) = (locked.device.path.display().to_string(), locked.name());

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::assemble::remember;
 use super::{AssembleError, Assembly, Volume, tool};
 
-const LVM: &str = "lvm";
+pub(super) const LVM: &str = "lvm";
 
 /// Settings (lvm.conf(5)) where no udev makes device nodes nor knows devices: lvm does it itself, and checks.
 pub const WITHOUT_UDEV: &str = "activation{udev_sync=0 udev_rules=0 verify_udev_operations=1} \
@@ -22,14 +22,8 @@ pub(super) fn activate(
     wanted: &Volume,
     on: &dyn Fn() -> ControlFlow<()>,
 ) -> Result<(), AssembleError> {
-    let meant = match wanted {
-        Volume::Device(path) => logical_volume(path),
-        _ => None,
-    };
-    let volumes = assembly.lvs.iter().cloned().chain(meant);
-    let volumes = volumes.map(|volume| ("lvchange", volume)).chain(groups(assembly));
-    let volumes: Vec<(&str, String)> = volumes.collect();
-    if volumes.is_empty() || assembly.without_lvm {
+    let volumes = volumes(assembly, wanted);
+    if volumes.is_empty() {
         return Ok(());
     }
     let Some(program) = tool::find(LVM) else { return Ok(()) };
@@ -54,8 +48,17 @@ pub(super) fn activate(
     Ok(())
 }
 
-fn groups(assembly: &Assembly) -> impl Iterator<Item = (&'static str, String)> {
-    assembly.vgs.iter().map(|group| ("vgchange", group.clone()))
+/// What is to be activated, each with lvm's word for it.
+pub(super) fn volumes(assembly: &Assembly, wanted: &Volume) -> Vec<(&'static str, String)> {
+    if assembly.without_lvm {
+        return Vec::new();
+    }
+    let meant = match wanted {
+        Volume::Device(path) => logical_volume(path),
+        _ => None,
+    };
+    let volumes = assembly.lvs.iter().cloned().chain(meant).map(|volume| ("lvchange", volume));
+    volumes.chain(assembly.vgs.iter().map(|group| ("vgchange", group.clone()))).collect()
 }
 
 /// Whether lvm says no more than that a disk has not appeared yet.

@@ -9,7 +9,7 @@ use super::assemble::remember;
 use super::device::Places;
 use super::{AssembleError, Assembly, Device, Volume, tool};
 
-const MDADM: &str = "mdadm";
+pub(super) const MDADM: &str = "mdadm";
 
 /// An array that lacks disks is started after this: they may still be on their way, and a disk that was left out has to
 /// be synchronised anew.
@@ -26,9 +26,7 @@ pub(super) fn assemble(
     degraded: bool,
     on: &dyn Fn() -> ControlFlow<()>,
 ) -> Result<(), AssembleError> {
-    let meant =
-        matches!(wanted, Volume::Device(path) if path.to_str().is_some_and(|p| p.starts_with("/dev/md")));
-    if assembly.without_md || (assembly.md.is_empty() && !meant) {
+    if !is_wanted(assembly, wanted) {
         return Ok(());
     }
     let Some(program) = tool::find(MDADM) else { return Ok(()) };
@@ -53,6 +51,13 @@ pub(super) fn assemble(
         remember(&[MDADM, "--stop", &format!("/dev/{array}")]);
     }
     Ok(())
+}
+
+/// Whether an array is named, or is what is wanted.
+pub(super) fn is_wanted(assembly: &Assembly, wanted: &Volume) -> bool {
+    let array = |path: &Path| path.to_str().is_some_and(|path| path.starts_with("/dev/md"));
+    let meant = matches!(wanted, Volume::Device(path) if array(path));
+    !assembly.without_md && (meant || !assembly.md.is_empty())
 }
 
 /// Nodes of all parts of arrays that nobody uses.

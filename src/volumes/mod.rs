@@ -18,10 +18,10 @@ mod volume;
 use std::fs::File;
 use std::io;
 
-pub use assemble::{AssembleError, assemble, dismantle};
+pub use assemble::{AssembleError, assemble, dismantle, lacking};
 pub use device::Device;
 pub use find::{Found, NotFound, find};
-pub use luks::{Locked, NotOpened, Secret, is_open, locked, locked_by, open, opened};
+pub use luks::{Locked, NotOpened, Secret, can_open, is_open, locked, locked_by, open, opened};
 pub use lvm::WITHOUT_UDEV as LVM_WITHOUT_UDEV;
 pub use mounted::{MOUNTS, Mounted, discard_all};
 pub use nfs::{Export, NotAnExport};

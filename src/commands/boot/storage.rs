@@ -102,6 +102,10 @@ impl Story {
         Word::Doing(format!("waiting for the passphrase of {device}")).say();
         let patience = patience.map(|left| left.max(LEAST));
         let failed = |cause: String| Failure::because(Phase::Fetch, &device, cause);
+        if !volumes::can_open() {
+            let failure = failed("it is encrypted, and there is no cryptsetup in this initrd".into());
+            return Err(Shut::Failed(failure.hint("bootjack initrd --with cryptsetup puts it in")));
+        }
         let mut screen =
             Passphrase::new(locked, TRIES, patience, source::header(&self.network, &self.fetcher));
         loop {
@@ -124,10 +128,6 @@ impl Story {
                 Ok(()) => return Ok(()),
                 Err(NotOpened::Stopped) => return Err(Shut::Left),
                 Err(NotOpened::WrongPassphrase) => "no key with this passphrase".to_owned(),
-                Err(NotOpened::NoProgram) => {
-                    let failure = failed("it is encrypted, and this initrd has no cryptsetup".into());
-                    return Err(Shut::Failed(failure.hint("bootjack initrd --with cryptsetup brings it")));
-                }
                 Err(NotOpened::Failed(words)) => return Err(Shut::Failed(failed(words))),
             };
             log::warn!("{device}: {why}");
