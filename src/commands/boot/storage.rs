@@ -39,7 +39,7 @@ enum Shut {
 
 /// What looking for a device came to.
 enum Looked {
-    Found(Locked),
+    Found(Box<Locked>),
     /// It is open, or nobody wants it any more.
     Nothing,
     /// It did not appear.
@@ -85,7 +85,7 @@ impl Story {
         let looked = self.meanwhile(&mut screen, "luks", |go_on| look(word, &assembly, go_on))?;
         let failed = |cause: String| Failure::because(Phase::Fetch, &named, cause);
         match looked {
-            Looked::Found(locked) => Ok(Some(locked)),
+            Looked::Found(locked) => Ok(Some(*locked)),
             Looked::Nothing => Ok(None),
             Looked::Broken(e) => Err(Shut::Failed(failed(e.to_string()))),
             Looked::Missing => {
@@ -194,7 +194,7 @@ fn look(word: &str, assembly: &Assembly, go_on: &dyn Fn() -> ControlFlow<()>) ->
             return Looked::Nothing;
         }
         if let Some(locked) = volumes::locked(word) {
-            return Looked::Found(locked);
+            return Looked::Found(Box::new(locked));
         }
         if Instant::now() >= until {
             return Looked::Missing;

@@ -91,7 +91,7 @@ impl RootDir {
             return Ok(name.to_owned());
         }
         let runs = |place: &&&str| {
-            let found = self.inside(&format!("{place}/{name}")).and_then(|path| Ok(fs::metadata(path)?));
+            let found = self.inside(&format!("{place}/{name}")).and_then(fs::metadata);
             found.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
         };
         match PROGRAMS.iter().find(runs) {
