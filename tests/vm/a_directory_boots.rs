@@ -114,10 +114,9 @@ echo SAID end"#,
 
 #[test]
 fn whatever_ends_the_command_ends_the_machine_and_its_daemons() {
-    let bench = Bench::new("echo SAID here\nsleep 1000");
-    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM, rustix::process::Signal::KILL]
-    {
-        let mut machine = bench.start(&[]);
+    let bench = Bench::new("echo written > /etc/written\necho SAID here\nsleep 1000");
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::KILL] {
+        let mut machine = bench.start(&["--rw"]);
         let mut said = BufReader::new(machine.stdout.take().expect("a pipe")).lines();
         assert!(said.any(|line| line.expect("text").contains("SAID here")), "it runs");
         let running = bench.programs();
