@@ -140,3 +140,15 @@ fn a_machine_that_does_not_start_leaves_no_daemons() {
     assert!(!machine.wait().expect("it ends").success());
     bench.expect_nobody();
 }
+
+#[test]
+fn a_boot_that_fails_says_why_and_ends_the_machine() {
+    let bench = Bench::new("");
+    let script = bench.path("work/vm.sh");
+    fs::set_permissions(script, fs::Permissions::from_mode(0o644)).expect("not executable");
+    let output = bench.start(&[]).wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("/run/mnt/work/vm.sh: not executable"), "{said}");
+    // Not by the bound of this test.
+    assert!(output.status.success(), "{}", output.status);
+}

@@ -43,6 +43,7 @@ mod nvme_and_ahci_appear;
 mod power_cut_leaves_nothing;
 mod pxe_rom_starts_kernel_and_initrd;
 mod pxe_rom_to_login;
+mod real_modules_come_along;
 mod root_tmpfs_by_hand;
 mod screens_are_captured;
 mod second_stage_asks_a_person;
