@@ -114,10 +114,9 @@ echo SAID end"#,
 
 #[test]
 fn whatever_ends_the_command_ends_the_machine_and_its_daemons() {
-    let bench = Bench::new("echo SAID here\nsleep 1000");
-    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM, rustix::process::Signal::KILL]
-    {
-        let mut machine = bench.start(&[]);
+    let bench = Bench::new("echo written > /etc/written\necho SAID here\nsleep 1000");
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::KILL] {
+        let mut machine = bench.start(&["--rw"]);
         let mut said = BufReader::new(machine.stdout.take().expect("a pipe")).lines();
         assert!(said.any(|line| line.expect("text").contains("SAID here")), "it runs");
         let running = bench.programs();
@@ -140,4 +139,16 @@ fn a_machine_that_does_not_start_leaves_no_daemons() {
     let mut machine = bench.start(&["--smp", "99999"]);
     assert!(!machine.wait().expect("it ends").success());
     bench.expect_nobody();
+}
+
+#[test]
+fn a_boot_that_fails_says_why_and_ends_the_machine() {
+    let bench = Bench::new("");
+    let script = bench.path("work/vm.sh");
+    fs::set_permissions(script, fs::Permissions::from_mode(0o644)).expect("not executable");
+    let output = bench.start(&[]).wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("/run/mnt/work/vm.sh: not executable"), "{said}");
+    // Not by the bound of this test.
+    assert!(output.status.success(), "{}", output.status);
 }

@@ -47,6 +47,7 @@ mod power_cut_leaves_nothing;
 mod pxe_rom_starts_kernel_and_initrd;
 mod pxe_rom_to_login;
 mod recipes_boot;
+mod real_modules_come_along;
 mod root_tmpfs_by_hand;
 mod roots_on_volumes_arrays_and_behind_passphrases;
 mod screens_are_captured;

@@ -104,10 +104,13 @@ fn shares(args: &VmArgs, root: &Path) -> Result<Vec<Share>> {
     Ok(shares)
 }
 
+/// Nobody stands before such a machine: a boot that fails ends it soon, and a person has the time to press a key.
+const GIVE_UP: &str = "bootjack.retry_for=20s";
+
 /// What the kernel is told; a panic ends the machine, as the end of an init does.
 fn cmdline(args: &VmArgs, init: &str, shares: &[Share]) -> Result<String> {
     let loud = if args.debug { "debug" } else { "quiet" };
-    let mut words = vec![format!("console={CONSOLE}"), loud.into(), "panic=-1".into()];
+    let mut words = vec![format!("console={CONSOLE}"), loud.into(), "panic=-1".into(), GIVE_UP.into()];
     for (n, Share { tag, writable, .. }) in shares.iter().enumerate() {
         match (n, writable) {
             (0, true) => words.extend([format!("rootfs={tag}"), "rw".into()]),
@@ -168,7 +171,8 @@ mod tests {
         assert_eq!(
             shares.cmdline,
             format!(
-                "console={CONSOLE} quiet panic=-1 rootfs=rootfs ro mount=x mount-ro=y init=/run/mnt/x/vm.py selinux=0"
+                "console={CONSOLE} quiet panic=-1 {GIVE_UP} rootfs=rootfs ro mount=x mount-ro=y \
+                 init=/run/mnt/x/vm.py selinux=0"
             )
         );
         let told: Vec<_> = shares.shares.iter().map(|s| (s.tag.as_str(), s.writable)).collect();
@@ -183,7 +187,11 @@ mod tests {
         let plain = decided(&dir, "").unwrap();
         assert!(plain.cmdline.ends_with(" rootfs=rootfs ro init=/bin/sh"), "{}", plain.cmdline);
         let loud = decided(&dir, "--rw --debug --memory 700").unwrap();
-        assert!(loud.cmdline.contains(" debug panic=-1 rootfs=rootfs rw "), "{}", loud.cmdline);
+        assert!(
+            loud.cmdline.contains(" rootfs=rootfs rw ") && loud.cmdline.contains(" debug "),
+            "{}",
+            loud.cmdline
+        );
         assert_eq!((loud.memory, loud.shares[0].writable), (700, true));
     }
 
