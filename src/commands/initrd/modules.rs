@@ -275,11 +275,8 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_an_error_and_a_built_in_one_is_not() {
-        let refusal = select(&["e1000f"]).unwrap_err().to_string();
-        assert_eq!(
-            refusal,
-            "kernel 6.1.0-test has no module e1001, and not built in either; near it is e1000e"
-        );
+        let refusal = select(&["e1001"]).unwrap_err().to_string();
+        assert_eq!(refusal, "kernel 6.1.0-test has no module e1001, and not built in either");
         let near = |word| select(&[word]).unwrap_err().to_string();
         assert!(near("e1000").ends_with("; near it is e1000e"), "{}", near("e1000"));
         assert!(near("virtio_nat").ends_with("; near it is virtio_net"), "{}", near("virtio_nat"));
