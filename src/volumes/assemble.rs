@@ -66,7 +66,7 @@ static SEEN: Mutex<Option<Seen>> = Mutex::new(None);
 
 /// Puts together what the command line names, and what `wanted` by its name is: `/dev/mapper/VG-LV`, `/dev/VG/LV`,
 /// `/dev/md…`. To be called on each round of looking for it; does nothing if there is no program for it, or no device
-/// that was not there the last time. An array that lacks disks is started only [`md::PATIENCE`] after the first call.
+/// that was not there the last time. An array that lacks disks is started only 10 s after the first call.
 ///
 /// # Errors
 /// A program failed, for another reason than that something has not appeared yet. Stopped by `on` is none.

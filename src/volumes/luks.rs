@@ -165,7 +165,8 @@ pub fn open(locked: &Locked, secret: &Secret, on: &dyn Fn() -> ControlFlow<()>) 
     // Where it locks against others of its kind: it complains when it has to make that itself.
     fs::create_dir_all("/run/cryptsetup").map_err(failed)?;
     let (device, name) = (locked.device.path.display().to_string(), locked.name());
-    let args = ["open", "--type", "luks", "--tries", "1", "--key-file=-", &device, &name];
+    // It is only read from: nothing is recovered, and nothing below is written.
+    let args = ["open", "--readonly", "--type", "luks", "--tries", "1", "--key-file=-", &device, &name];
     match tool::run(&program, &args, &secret.0, on).map_err(failed)? {
         None => Err(NotOpened::Stopped),
         Some(done) if done.status.success() => {

@@ -36,7 +36,8 @@ pub(super) fn activate(
             continue;
         }
         let config = if tool::has_udev() { "" } else { WITHOUT_UDEV };
-        let all = [command, "-ay", "--sysinit", "--config", config, volume];
+        let read_only = format!("{config} {}", read_only(volume));
+        let all = [command, "-ay", "--sysinit", "--config", &read_only, volume];
         let done = tool::run(&program, &all, b"", on).map_err(|e| AssembleError::new(LVM, volume, e))?;
         let Some(done) = done else { return Ok(()) };
         if done.status.success() {
@@ -46,6 +47,12 @@ pub(super) fn activate(
         }
     }
     Ok(())
+}
+
+/// Settings with which nothing is written, neither to the volume nor to what lvm knows of it (lvm.conf(5)).
+fn read_only(volume: &str) -> String {
+    let group = volume.split('/').next().unwrap_or(volume);
+    format!("global/metadata_read_only=1 activation/read_only_volume_list=[\"{group}\"]")
 }
 
 /// What is to be activated, each with lvm's word for it.

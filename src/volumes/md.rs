@@ -35,6 +35,7 @@ pub(super) fn assemble(
     fs::create_dir_all("/run/mdadm").map_err(|e| failed("/run/mdadm", &e))?;
     fs::write(CONFIG, config).map_err(|e| failed(CONFIG, &e))?;
     let before = arrays();
+    let _unwritten = Unwritten::arrays();
     let mut calls: Vec<Vec<String>> = parts().into_iter().map(|part| vec![part]).collect();
     if degraded {
         calls.push(vec!["--run".into(), "--scan".into()]);
@@ -51,6 +52,33 @@ pub(super) fn assemble(
         remember(&[MDADM, "--stop", &format!("/dev/{array}")]);
     }
     Ok(())
+}
+
+/// Arrays that start now are not written to, neither their data nor what they know of their parts, until somebody else
+/// writes (`start_ro` of drivers/md/md.c); those of the system that comes up start as ever.
+struct Unwritten(Option<String>);
+
+const START_RO: &str = "/sys/module/md_mod/parameters/start_ro";
+
+impl Unwritten {
+    fn arrays() -> Self {
+        let before = fs::read_to_string(START_RO).ok();
+        let set = before.as_ref().map(|_| fs::write(START_RO, "1"));
+        match set {
+            Some(Ok(())) => {}
+            Some(Err(e)) => log::warn!("{START_RO}: {e}: arrays start writable"),
+            None => log::warn!("{START_RO} is not there: arrays start writable"),
+        }
+        Self(before)
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        if let Some(Err(e)) = self.0.as_ref().map(|before| fs::write(START_RO, before)) {
+            log::warn!("{START_RO}: {e}");
+        }
+    }
 }
 
 /// Whether an array is named, or is what is wanted.

@@ -44,7 +44,8 @@ fn what_cannot_be_mounted_is_named_and_leaves_nothing_mounted() {
     let images = images();
     let shared = Shared::new("img", images.path(), 512);
     let initrd = Initrd::new(Kernel::Cloud, &["--drivers", "virtiofs"]);
-    let words = "root=tmpfs:virtiofs:img:/r.tar.zst mount=img mount-ro=nosuch bootjack.on_failure=hold panic=0";
+    let words =
+        "root=tmpfs:virtiofs:img:/r.tar.zst mount=img mount-ro=nosuch bootjack.on_failure=hold panic=0";
     let mut vm = boot(&shared, &initrd.path(), words);
     vm.expect("no tag nosuch: the one virtiofs device has another");
     vm.expect("mount-ro=nosuch");

@@ -1,6 +1,6 @@
 //! With nobody there every failure ends in the action that is declared, and on the way there it is on the screen: one
 //! machine for each row of docs/boot.md, "Where each failure goes". A 404 is the row of nobody_is_there, failures of a
-//! second stage are those of second_stage_fails_unattended.
+//! second stage are those of second_stage_fails_unattended, a worker that died is crashing_worker_is_reported's.
 
 use std::sync::Arc;
 
@@ -17,7 +17,6 @@ fn faults(server: &Server, root: &Root) -> String {
     let half = root.bytes.len() / 2;
     good("root");
     server.put("cut", &[Answer::Cut(root.bytes.clone(), half)]);
-    server.put("slow", &[Answer::Hang(root.bytes.clone(), half)]);
     // Looks like an archive until its middle, and is what was asked for.
     let mut damaged = root.bytes.to_vec();
     damaged[half..half + 64].fill(0xa5);
@@ -31,7 +30,6 @@ fn faults(server: &Server, root: &Root) -> String {
         ("tight", &root.artifact_of("root", None), "root_size = \"1m\""),
         ("damaged", &damaged, ""),
         ("noinit", &root.artifact("root"), "init = \"/sbin/nothing\""),
-        ("slow", &root.artifact("slow"), ""),
     ]);
     format!("{entries}{}", kexec("page", &page, ""))
 }
@@ -43,9 +41,6 @@ fn goes_off(initrd: &Initrd, words: &str, net: &[&str], says: &str) {
     let options = Options { patience: TWO_KERNELS / 2, size: (40, 160), ..Options::default() };
     let options = Options { initrd: &initrd.path(), append: &append, ..options };
     let mut vm = Vm::boot(&if net.is_empty() { options } else { Options { net, ..options } });
-    if words.contains("bootjack.shell") {
-        kill_the_worker(&mut vm);
-    }
     vm.expect(says);
     vm.expect("Powering off in");
     vm.wait_exit();
@@ -57,15 +52,6 @@ fn goes_off(initrd: &Initrd, words: &str, net: &[&str], says: &str) {
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
-}
-
-/// As soon as the root begins to grow. A shell before the menu is nobody's answer to a question.
-fn kill_the_worker(vm: &mut Vm) {
-    vm.expect("# ");
-    let wait = "until [ -e /sysroot/bin/busybox ]; do :; done";
-    vm.type_keys(&format!("setsid sh -c '{wait}; kill -KILL $(pidof exe)' >/dev/null 2>&1 &\r"));
-    vm.expect("# ");
-    vm.type_keys("exit\r");
 }
 
 #[test]
@@ -81,7 +67,6 @@ fn a_failed_entry_ends_in_the_declared_action() {
         ("damaged", "phase     unpack"),
         ("page", "phase     handover"),
         ("noinit", "/sbin/nothing"),
-        ("slow bootjack.shell", "killed by SIGKILL while loading slow"),
     ];
     for (id, says) in rows {
         goes_off(&initrd, &format!("{words} bootjack.entry={id}"), &[], says);

@@ -8,10 +8,10 @@ use crate::lab::{Initrd, Kernel, Root, catalog, made};
 use crate::machine::{Options, Vm};
 use crate::server::{Answer, Server};
 
-/// Two disks that are not here, one that is optional, and what needs no disk.
+/// Two disks that are not here, one that is for later, and what needs no disk.
 const FSTAB: &str = "UUID=6f9d1b0e-2f3c-4d5e-8a9b-0c1d2e3f4a5b / ext4 errors=remount-ro 0 1\n\
     /dev/disk/by-label/data /srv ext4 defaults 0 2\n\
-    LABEL=usb /media ext4 nofail 0 0\n\
+    LABEL=usb /media ext4 noauto 0 0\n\
     tmpfs /mnt tmpfs size=1m 0 0\n";
 
 #[test]
