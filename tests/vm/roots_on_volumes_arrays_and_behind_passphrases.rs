@@ -156,7 +156,7 @@ fn all_are_read_and_left(disks: &Disks, root: &Root) {
     // Two that opened, one that closed; and what would have been seen, had it been there.
     vm.type_keys("echo $(grep -c noted /run/noted) calls, $(grep -c 'correct horse' /run/noted) told\r");
     vm.expect("3 calls, 0 told");
-    vm.type_keys("sh -c 'cat /proc/$$/cmdline # correct horse' >/run/seen\r");
+    vm.type_keys("sh -c 'cat /proc/$$/cmdline; : correct horse' >/run/seen\r");
     vm.type_keys("echo $(grep -c 'correct horse' /run/seen) seen\r");
     vm.expect("1 seen");
     vm.type_keys("echo $(grep -c 'correct horse' /run/bootjack/log) logged\r");
