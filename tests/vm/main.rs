@@ -49,6 +49,7 @@ mod pxe_rom_to_login;
 mod real_modules_come_along;
 mod recipes_boot;
 mod root_tmpfs_by_hand;
+mod roots_from_ftp_and_tftp;
 mod roots_on_volumes_arrays_and_behind_passphrases;
 mod screens_are_captured;
 mod second_stage_asks_a_person;
