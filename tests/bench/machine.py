@@ -31,7 +31,7 @@ class DidNotBoot(Exception):
 
 def command(kernel, initrd, append, mib=2048):
     """The command that boots it; `console=ttyS0` and a reboot on panic, which ends QEMU, included."""
-    append = f"console=ttyS0 panic=-1 {append}"
+    append = f"console=ttyS0 sysctl.kernel.panic=-1 {append}"
     return [*MACHINE, "-m", f"{mib}M", "-kernel", kernel, "-initrd", initrd, "-append", append]
 
 
