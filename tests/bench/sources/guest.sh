@@ -9,21 +9,22 @@ busybox mkdir -p /bin /sbin /t /m && busybox --install -s /bin
 once() { # ROUND SOURCE WHO COMMAND
     mount -t tmpfs -o mode=0755,size=80% t /t
     echo 3 >/proc/sys/vm/drop_caches
-    time -v -o /took sh -c "$4" >/said 2>&1 || { cat /said; echo "FAILED $2 $3"; exit 1; }
-    # h:mm:ss or m:ss, with hundredths.
-    seconds=$(sed -n 's/.*Elapsed.*): *//p' /took | awk -F: '{ s = 0; for (i = 1; i <= NF; i++) s = s * 60 + $i; print s }')
+    read -r begin _ </proc/uptime
+    time -v -o /took sh -c "$4" </dev/null >/said 2>&1 || { cat /said; echo "FAILED $2 $3"; exit 1; }
+    read -r end _ </proc/uptime
+    seconds=$(echo "$begin $end" | awk '{ printf "%.2f", $2 - $1 }')
     kib=$(sed -n 's/.*Maximum resident set size.*: *//p' /took)
     echo "TOOK $1 $2 $3 $seconds $kib"
     umount /t
 }
 
-untar='zcat | tar -x -p -C /t'
+untar='zcat | (tar -x -p -C /t && cat >/dev/null)'
 round=0
 while [ $round -le "$runs" ]; do
     once $round disk ours "/init unpack LABEL=bench:/root.tar.gz /t"
-    once $round disk theirs "mount -t ext4 -o ro /dev/vda /m && $untar </m/root.tar.gz && umount /m"
+    once $round disk theirs "mount -t ext4 -o ro /dev/vda /m && cat /m/root.tar.gz | $untar && umount /m"
     once $round nfs ours "/init unpack nfs://$nfs/export:/root.tar.gz /t"
-    once $round nfs theirs "mount -t nfs4 -o ro,vers=4.2,addr=$nfs,clientaddr=0.0.0.0 $nfs:/export /m && $untar </m/root.tar.gz && umount /m"
+    once $round nfs theirs "mount -t nfs4 -o ro,vers=4.2,addr=$nfs,clientaddr=0.0.0.0 $nfs:/export /m && cat /m/root.tar.gz | $untar && umount /m"
     once $round http ours "/init unpack $http/root.tar.gz /t"
     once $round http theirs "wget -q -O - $http/root.tar.gz | $untar"
     round=$((round + 1))
