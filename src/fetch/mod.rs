@@ -2,6 +2,7 @@
 //! again, over all mirrors, until the budget is spent. What the bytes mean, and whether they may be trusted, is for
 //! others to say.
 
+mod apart;
 mod beside;
 mod carried;
 pub mod date;
@@ -135,7 +136,7 @@ impl Fetcher {
         match location {
             Location::Http(url) => http::open(&self.config, &self.tls, url, timing, on),
             Location::File(path) | Location::Initramfs(path) => file::open(path, location),
-            Location::Virtiofs { tag, file } => shared::open(tag, file, location),
+            Location::Virtiofs { tag, file } => shared::open(tag, file, location, timing, on),
             Location::Volume { volume, file } => {
                 volume::open(volume, file.as_deref(), location, &self.config, timing, on)
             }

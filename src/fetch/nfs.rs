@@ -1,30 +1,22 @@
-//! One try over NFS: mount(2) with all that mount.nfs(8) would have added, the file, and a thread that reads ahead. A
-//! dead server holds that thread, and nobody else: whoever waits does so for a stall, not for the kernel.
+//! One try over NFS: mount(2) with all that mount.nfs(8) would have added, and the file. Both are opened and read on
+//! threads of their own (`apart`): a server may die at any time.
 
 mod options;
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
-use super::beside::{PULSE, addresses, beside};
-use super::error::seconds;
-use super::{Config, FetchError, Flow, Location, OnEvent, Source, Timing, file, mounted};
+use super::apart::{Place, apart};
+use super::beside::{addresses, beside};
+use super::{Config, FetchError, Location, OnEvent, Source, Timing, file, mounted};
 use crate::volumes::{Export, Mounted};
 use options::{Version, mount_options, versions};
-
-/// What the thread hands over at once, and how many of them may wait: the kernel reads ahead by itself.
-const PIECE: usize = 256 << 10;
-const QUEUE: usize = 4;
-
-/// A server in good health lets go within that; a dead one is not waited for.
-const LETTING_GO: Duration = Duration::from_secs(2);
 
 pub(super) fn open(
     config: &Config,
@@ -44,29 +36,7 @@ pub(super) fn open(
         timing: timing.clone(),
     };
     let opened = beside(&name, timing.connect + timing.stall, on, move || asked.open())?;
-    let (sender, receiver) = sync_channel(QUEUE);
-    let (here, gone) = channel();
-    let (length, flow) = (opened.length, Flow::default());
-    let read = move || {
-        read_until_gone(opened.reader, &sender);
-        // Said by being dropped: the server is let go.
-        drop(here);
-    };
-    let spawned = std::thread::Builder::new().name("nfs".into()).spawn(read);
-    spawned.map_err(|e| FetchError::Permanent(format!("{name}: starting a thread: {e}")))?;
-    let reader = Body {
-        receiver: Some(receiver),
-        gone,
-        piece: Vec::new(),
-        at: 0,
-        ended: false,
-        stall: timing.stall,
-        opening: begun.elapsed(),
-        length,
-        name,
-        flow: flow.clone(),
-    };
-    Ok(Source { reader: Box::new(reader), length, location: location.clone(), flow })
+    apart(opened, Place { name, opening: begun.elapsed(), stall: timing.stall, passes: true })
 }
 
 /// What the thread that mounts has to know.
@@ -233,119 +203,6 @@ fn own_address(server: IpAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|address| address.ip())
 }
 
-/// What the thread sends: pieces, and at last how it ended.
-enum Message {
-    Piece(Vec<u8>),
-    End,
-    Broken(String),
-}
-
-/// The thread: lets go of the server before it says that it has read everything.
-fn read_until_gone(mut reader: Box<dyn Read + Send>, sender: &SyncSender<Message>) {
-    let last = loop {
-        let mut piece = vec![0; PIECE];
-        match reader.read(&mut piece) {
-            Ok(0) => break Message::End,
-            Ok(n) => {
-                piece.truncate(n);
-                if sender.send(Message::Piece(piece)).is_err() {
-                    break Message::End;
-                }
-            }
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => break Message::Broken(e.to_string()),
-        }
-    };
-    match last {
-        Message::Broken(_) => {
-            // First the word: letting go of a dead server takes its time.
-            drop(sender.send(last));
-            drop(reader);
-        }
-        last => {
-            drop(reader);
-            // A send that fails means that the reader is gone: then nobody wants to know.
-            drop(sender.send(last));
-        }
-    }
-}
-
-/// The reader's side.
-struct Body {
-    receiver: Option<Receiver<Message>>,
-    /// Nothing is ever sent: it ends when the thread has let go.
-    gone: Receiver<()>,
-    piece: Vec<u8>,
-    at: usize,
-    ended: bool,
-    stall: Duration,
-    opening: Duration,
-    length: Option<u64>,
-    name: String,
-    flow: Flow,
-}
-
-impl Read for Body {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let waiting = Instant::now();
-        loop {
-            if let Some(error) = self.flow.broken() {
-                return Err(error);
-            }
-            if buf.is_empty() || self.ended {
-                return Ok(0);
-            }
-            if self.at < self.piece.len() {
-                let n = (self.piece.len() - self.at).min(buf.len());
-                buf[..n].copy_from_slice(&self.piece[self.at..self.at + n]);
-                self.at += n;
-                self.flow.passed(n);
-                return Ok(n);
-            }
-            let came = self.receiver.as_ref().map(|receiver| receiver.recv_timeout(PULSE.min(self.stall)));
-            match came {
-                Some(Ok(Message::Piece(piece))) => (self.piece, self.at) = (piece, 0),
-                Some(Ok(Message::End)) => self.ended = true,
-                Some(Ok(Message::Broken(why))) => {
-                    return Err(self.broken(&why, waiting.elapsed(), ErrorKind::Other));
-                }
-                Some(Err(RecvTimeoutError::Timeout)) if waiting.elapsed() < self.stall => {}
-                Some(Err(RecvTimeoutError::Timeout)) => {
-                    let why = format!("{}: reading: nothing came for {}", self.name, seconds(self.stall));
-                    return Err(self.broken(&why, waiting.elapsed(), ErrorKind::TimedOut));
-                }
-                Some(Err(RecvTimeoutError::Disconnected)) | None => {
-                    let why = format!("{}: the reading thread ended without a word", self.name);
-                    return Err(self.broken(&why, waiting.elapsed(), ErrorKind::Other));
-                }
-            }
-        }
-    }
-}
-
-impl Body {
-    /// `why` names the place already.
-    fn broken(&self, why: &str, silent: Duration, kind: ErrorKind) -> io::Error {
-        let of = self.length.map_or_else(String::new, |length| format!(" of {length}"));
-        let text = match why.ends_with("bytes") {
-            true => why.to_owned(),
-            false => format!("{why} after {}{of} bytes", self.flow.bytes()),
-        };
-        let silent = self.opening + silent;
-        self.flow.fail(FetchError::Transient { text, silent, retry_after: None }, kind)
-    }
-}
-
-impl Drop for Body {
-    /// When this is over nothing speaks to the server any more, unless it is dead.
-    fn drop(&mut self) {
-        self.receiver = None;
-        if self.gone.recv_timeout(LETTING_GO) == Err(RecvTimeoutError::Timeout) {
-            log::warn!("{}: the server does not let go; not waited for", self.name);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,72 +238,5 @@ mod tests {
         let refused = Failed::of("10.0.0.1:/srv", &[(Version::V42, Errno::NODEV)], true);
         assert!(refused.why.ends_with("make the initrd with --drivers net,nfs") && refused.stays);
         assert_eq!(Failed::of("x", &[], false), refused);
-    }
-
-    /// A reader that hangs as one on a dead server does, until its sender is gone.
-    struct Hanging(Receiver<()>);
-
-    impl Read for Hanging {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            let _gone = self.0.recv();
-            Ok(0)
-        }
-    }
-
-    fn body(reader: Box<dyn Read + Send>, stall: Duration) -> Body {
-        let (sender, receiver) = sync_channel(QUEUE);
-        let (here, gone) = channel();
-        std::thread::spawn(move || {
-            read_until_gone(reader, &sender);
-            drop(here);
-        });
-        Body {
-            receiver: Some(receiver),
-            gone,
-            piece: Vec::new(),
-            at: 0,
-            ended: false,
-            stall,
-            opening: Duration::ZERO,
-            length: Some(7),
-            name: "nfs://a/b".into(),
-            flow: Flow::default(),
-        }
-    }
-
-    #[test]
-    fn a_dead_server_is_an_error_after_the_stall_and_a_stop_ends_the_wait() {
-        let (_alive, hanging) = channel();
-        let mut reader = body(Box::new(Hanging(hanging)), Duration::from_millis(200));
-        let error = reader.read(&mut [0; 9]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert_eq!(error.to_string(), "nfs://a/b: reading: nothing came for 0.2 s after 0 of 7 bytes");
-        assert!(matches!(reader.flow.failure(), Some(FetchError::Transient { .. })));
-
-        let (_alive, hanging) = channel();
-        let mut reader = body(Box::new(Hanging(hanging)), Duration::from_secs(60));
-        reader.flow.stop();
-        assert_eq!(FetchError::of(&reader.read(&mut [0; 9]).unwrap_err()), Some(&FetchError::Stopped));
-    }
-
-    #[test]
-    fn what_was_read_is_let_go_before_the_end_is_said() {
-        struct Small(&'static [u8], std::sync::Arc<std::sync::atomic::AtomicBool>);
-        impl Read for Small {
-            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                self.0.read(buf)
-            }
-        }
-        impl Drop for Small {
-            fn drop(&mut self) {
-                self.1.store(true, std::sync::atomic::Ordering::SeqCst);
-            }
-        }
-        let let_go = std::sync::Arc::default();
-        let mut reader = body(Box::new(Small(b"hello", std::sync::Arc::clone(&let_go))), LETTING_GO);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!((text.as_str(), reader.flow.bytes()), ("hello", 5));
-        assert!(let_go.load(std::sync::atomic::Ordering::SeqCst));
     }
 }

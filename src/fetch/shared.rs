@@ -2,18 +2,32 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::mount::MountFlags;
 
-use super::{FetchError, Location, Source, mounted};
+use super::apart::{Place, apart};
+use super::beside::beside;
+use super::{FetchError, Location, OnEvent, Source, Timing, mounted};
 use crate::volumes::{Mounted, Tag, may_appear, why_not_mounted};
 
-/// Mounts the tag read-only for as long as the file is read.
-pub(super) fn open(tag: &Tag, file: &Path, location: &Location) -> Result<Source, FetchError> {
-    let mounted = Mounted::mount(tag.as_str(), "virtiofs", MountFlags::RDONLY, "");
-    let mounted = mounted.map_err(|e| failed(tag, location, &e))?;
-    mounted::open(mounted, file, location)
+/// Mounts the tag read-only for as long as it takes to open the file. The host may be dead: threads wait for it.
+pub(super) fn open(
+    tag: &Tag,
+    file: &Path,
+    location: &Location,
+    timing: &Timing,
+    on: OnEvent<'_>,
+) -> Result<Source, FetchError> {
+    let name = location.to_string();
+    let begun = Instant::now();
+    let (tag, file, place) = (tag.clone(), file.to_owned(), location.clone());
+    let opened = beside(&name, timing.connect + timing.stall, on, move || {
+        let mounted = Mounted::mount(tag.as_str(), "virtiofs", MountFlags::RDONLY, "");
+        let mounted = mounted.map_err(|e| failed(&tag, &place, &e))?;
+        mounted::open(mounted, &file, &place)
+    })?;
+    apart(opened, Place { name, opening: begun.elapsed(), stall: timing.stall, passes: true })
 }
 
 /// A device appears when its driver does.

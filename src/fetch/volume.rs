@@ -11,6 +11,8 @@ use nix::libc;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
+use super::apart::{Place, apart};
+use super::beside::beside;
 use super::error::seconds;
 use super::{Config, Event, FetchError, Location, OnEvent, Source, Timing, file, mounted};
 use crate::sys;
@@ -18,6 +20,10 @@ use crate::volumes::{self, Content, Found, Mounted, NotFound, Volume};
 
 /// A device that is not there is looked for so often: disks behind USB and SAS take seconds to appear.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// A disk may take its time where a server may not: a drive that spins up, an error that the kernel tries to get over
+/// (30 s for each command of SCSI, `/sys/block/*/device/timeout`).
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opens a file on the volume, or the volume itself.
 pub(super) fn open(
@@ -29,6 +35,15 @@ pub(super) fn open(
     on: OnEvent<'_>,
 ) -> Result<Source, FetchError> {
     let found = wait(volume, location, config, timing, on)?;
+    let name = location.to_string();
+    let begun = Instant::now();
+    let stall = timing.stall.max(PATIENCE);
+    let (path, place) = (path.map(Path::to_owned), location.clone());
+    let opened = beside(&name, stall, on, move || on_device(&found, path.as_deref(), &place))?;
+    apart(opened, Place { name, opening: begun.elapsed(), stall, passes: false })
+}
+
+fn on_device(found: &Found, path: Option<&Path>, location: &Location) -> Result<Source, FetchError> {
     let device = &found.device;
     let Some(path) = path else {
         let opened = File::open(&device.path).map_err(|e| permanent(location, &format!("opening: {e}")))?;
@@ -39,7 +54,7 @@ pub(super) fn open(
         let why = device.unreadable.as_deref().unwrap_or("there is no file system on it that is known");
         permanent(location, &format!("{name}: {why}"))
     })?;
-    let mounted = mount(&found, content).map_err(|why| permanent(location, &format!("{name}: {why}")))?;
+    let mounted = mount(found, content).map_err(|why| permanent(location, &format!("{name}: {why}")))?;
     if content.unclean {
         log::warn!("{location}: {name} was not unmounted cleanly: what was written last is not seen");
     }
@@ -62,8 +77,8 @@ fn wait(
     let mut said = Duration::ZERO;
     let mut times = 0;
     loop {
-        let why = match volumes::find(volume) {
-            Ok(found) => return inside(found).map_err(|why| permanent(location, &why.to_string())),
+        let why = match look(volume, location, timing, on)? {
+            Ok(found) => return Ok(found),
             Err(why @ NotFound::None { .. }) => why,
             Err(why) => return Err(permanent(location, &why.to_string())),
         };
@@ -104,9 +119,23 @@ fn wait(
     }
 }
 
-/// What is in an encrypted device, where that is open.
-fn inside(found: Found) -> Result<Found, NotFound> {
-    volumes::opened(&found.device).map_or(Ok(found), |inside| volumes::find(&inside))
+/// Looks once, on a thread: what is on a device is learned by reading from it. In an encrypted device that is open it
+/// is what is inside that counts.
+fn look(
+    volume: &Volume,
+    location: &Location,
+    timing: &Timing,
+    on: OnEvent<'_>,
+) -> Result<Result<Found, NotFound>, FetchError> {
+    let volume = volume.clone();
+    let find = move || {
+        let found = volumes::find(&volume);
+        Ok(found.and_then(|found| match volumes::opened(&found.device) {
+            Some(inside) => volumes::find(&inside),
+            None => Ok(found),
+        }))
+    };
+    beside(&location.to_string(), timing.stall.max(PATIENCE), on, find)
 }
 
 /// Mounts a file system so that neither a file nor a journal is written: what it says was not in order when it was left
