@@ -5,6 +5,8 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode, ResolveFlags, fchmod, openat2, renameat, statat, unlinkat};
 
@@ -15,6 +17,9 @@ use crate::volumes::{self, NotFound, Volume};
 
 /// More is no table that a person wrote.
 const LONGEST: u64 = 1 << 20;
+
+/// A look at all block devices takes no longer, unless one of them hangs.
+const LOOKING: Duration = Duration::from_secs(5);
 
 /// What did not fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,14 +66,29 @@ impl fmt::Display for Absent {
 
 /// Fits a root that is about to be started.
 pub(super) fn of(root: &Root, fstab: Fstab) -> Result<Fitted, LoadError> {
-    let fitted = root.open().and_then(|directory| {
-        // What cannot be known (a name that only udev makes) is taken to be here.
-        fit(&directory, fstab, &|volume| !matches!(volumes::find(volume), Err(NotFound::None { .. })))
-    });
+    let fitted = root.open().and_then(|directory| fit(&directory, fstab, &is_here));
     fitted.map_err(|e| {
         let thing = format!("etc/fstab in {}", root.path().display());
         LoadError::Failed(Failure::new(Phase::Unpack, thing, e))
     })
+}
+
+/// Whether a block device is here. What cannot be known (a name that only udev makes, a disk that hangs when it is read)
+/// is taken to be.
+fn is_here(volume: &Volume) -> bool {
+    let (asked, (answer, found)) = (volume.clone(), channel());
+    let look = move || drop(answer.send(volumes::find(&asked)));
+    if let Err(e) = std::thread::Builder::new().name("fstab".into()).spawn(look) {
+        log::warn!("{volume}: not looked for: starting a thread: {e}");
+        return true;
+    }
+    match found.recv_timeout(LOOKING) {
+        Ok(found) => !matches!(found, Err(NotFound::None { .. })),
+        Err(e) => {
+            log::warn!("{volume}: looking for it: {e} after {} s", LOOKING.as_secs());
+            true
+        }
+    }
 }
 
 /// Looks, and takes away what `fstab` says may go. `exists` says whether a block device is here.

@@ -11,6 +11,7 @@ mod server;
 mod shared;
 
 mod a_directory_boots;
+mod a_disk_that_hangs_is_left;
 mod a_foreign_modprobe_reads_our_tables;
 mod archive_on_a_shared_directory;
 mod attempts_are_counted_over_kexecs;

@@ -26,6 +26,9 @@ use crate::load::{Failure, Phase};
 pub const REBOOT: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM];
 pub const POWER_OFF: &[Signal] = &[Signal::SIGUSR1, Signal::SIGUSR2];
 
+/// A worker that has nothing more to say is gone by then, unless the kernel holds it.
+const ENDING: Duration = Duration::from_secs(5);
+
 /// How a worker ended.
 pub enum End {
     Order(Order),
@@ -64,12 +67,19 @@ impl Worker {
         legacy: &mut Legacy,
         watchdog: &mut Watchdog,
     ) -> anyhow::Result<End> {
-        let mut open = true;
+        let (mut open, mut ending) = (true, None);
         loop {
-            let ready = wait_for(signals.as_fd(), open.then_some(self.words.as_fd()), watchdog.due())?;
+            let at_most = ending.map_or(watchdog.due(), |since: Instant| {
+                ENDING.saturating_sub(since.elapsed()).min(watchdog.due())
+            });
+            let ready = wait_for(signals.as_fd(), open.then_some(self.words.as_fd()), at_most)?;
             watchdog.tend();
             if ready.words {
                 open = self.listen(legacy)?;
+            }
+            // It has said its last word, or can say none.
+            if ending.is_none() && (self.order.is_some() || !open) {
+                ending = Some(Instant::now());
             }
             while ready.signal
                 && let Some(info) = signals.read_signal().context("reading a signal")?
@@ -79,10 +89,15 @@ impl Worker {
                     return Ok(End::Order(order));
                 }
             }
-            if let Some(status) = reap(self.child.id())? {
+            let mut status = reap(self.child.id())?;
+            if status.is_none() && ending.is_some_and(|since| since.elapsed() >= ENDING) {
+                log::warn!("the worker does not end: a dead disk or server may hold it");
+                status = Some(ExitStatus::from_raw(Signal::SIGKILL as i32));
+            }
+            if let Some(status) = status {
                 // Whoever inherited the pipe must be gone before its end can be waited for.
                 end_everything_else(watchdog);
-                while open {
+                while open && wait_for(signals.as_fd(), Some(self.words.as_fd()), Duration::ZERO)?.words {
                     open = self.listen(legacy)?;
                 }
                 return Ok(self.order.take().map_or(End::Died(status), End::Order));

@@ -2,6 +2,7 @@
 //! lies on what is `volumes`'.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
@@ -26,6 +27,12 @@ const ROUND: Duration = Duration::from_millis(250);
 
 /// A passphrase that is wrong so often is another one.
 const TRIES: u32 = 3;
+
+/// What takes no longer is not worth a screen.
+const AT_ONCE: Duration = Duration::from_millis(300);
+
+/// A program that is told to stop has so long for it.
+const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// Somebody who sees the question has at least so long.
 const LEAST: Duration = Duration::from_secs(10);
@@ -68,11 +75,21 @@ impl Story {
         }
         let on = plan.artifacts().into_iter().flat_map(|artifact| &artifact.locations);
         for volume in on.filter_map(volume) {
-            if let Some(locked) = volumes::locked_by(volume) {
+            if let Some(locked) = self.what_locks(volume)? {
                 self.ask_for(&locked, patience)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the device is encrypted is learned by reading from it, and from all others: one that hangs is left to
+    /// whoever needs it.
+    fn what_locks(&mut self, volume: &Volume) -> Result<Option<Locked>, Shut> {
+        let facts = source::header(&self.network, &self.fetcher);
+        let mut screen = Passphrase::looking_for(&volume.to_string(), APPEARS, facts);
+        let volume = volume.clone();
+        let looked = self.meanwhile(&mut screen, Some(APPEARS), move |_| volumes::locked_by(&volume))?;
+        Ok(looked.flatten())
     }
 
     /// The device that `rd.luks.uuid=` names, once it is there; nothing if it is open.
@@ -82,9 +99,11 @@ impl Story {
         let mut screen =
             Passphrase::looking_for(&named, APPEARS, source::header(&self.network, &self.fetcher));
         let assembly = self.params.assembly.clone();
-        let looked = self.meanwhile(&mut screen, "luks", |go_on| look(word, &assembly, go_on))?;
+        let word = word.to_owned();
+        let looked =
+            self.meanwhile(&mut screen, Some(APPEARS * 2), move |go_on| look(&word, &assembly, go_on))?;
         let failed = |cause: String| Failure::because(Phase::Fetch, &named, cause);
-        match looked {
+        match looked.unwrap_or(Looked::Missing) {
             Looked::Found(locked) => Ok(Some(*locked)),
             Looked::Nothing => Ok(None),
             Looked::Broken(e) => Err(Shut::Failed(failed(e.to_string()))),
@@ -120,15 +139,13 @@ impl Story {
                     return Err(Shut::Failed(failure.hint("it is asked for at every console")));
                 }
             }
-            let secret = screen.opening();
-            let opened =
-                self.meanwhile(&mut screen, "luks", |go_on| volumes::open(locked, &secret, go_on))?;
-            drop(secret);
-            let why = match opened {
-                Ok(()) => return Ok(()),
-                Err(NotOpened::Stopped) => return Err(Shut::Left),
-                Err(NotOpened::WrongPassphrase) => "no key with this passphrase".to_owned(),
-                Err(NotOpened::Failed(words)) => return Err(Shut::Failed(failed(words))),
+            let (secret, device_of) = (screen.opening(), locked.clone());
+            let open = move |go_on: &dyn Fn() -> ControlFlow<()>| volumes::open(&device_of, &secret, go_on);
+            let why = match self.meanwhile(&mut screen, None, open)? {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(NotOpened::Stopped)) | None => return Err(Shut::Left),
+                Some(Err(NotOpened::WrongPassphrase)) => "no key with this passphrase".to_owned(),
+                Some(Err(NotOpened::Failed(words))) => return Err(Shut::Failed(failed(words))),
             };
             log::warn!("{device}: {why}");
             if !screen.refused(&why) {
@@ -138,44 +155,74 @@ impl Story {
         }
     }
 
-    /// Does something in a thread of its own while the screen is shown; Esc stops it.
-    fn meanwhile<T: Send>(
+    /// Does something in a thread of its own while the screen is shown; Esc stops it, and one that a dead disk holds is
+    /// not waited for. Nothing if it took longer than `within`.
+    fn meanwhile<T: Send + 'static>(
         &mut self,
         screen: &mut Passphrase,
-        name: &str,
-        work: impl FnOnce(&dyn Fn() -> ControlFlow<()>) -> T + Send,
-    ) -> Result<T, Shut> {
-        let stop = AtomicBool::new(false);
+        within: Option<Duration>,
+        work: impl FnOnce(&dyn Fn() -> ControlFlow<()>) -> T + Send + 'static,
+    ) -> Result<Option<T>, Shut> {
+        let stop = Arc::new(AtomicBool::new(false));
         let (done, finished) = channel();
-        std::thread::scope(|scope| {
-            let go_on = || match stop.load(Ordering::Relaxed) {
+        let told = Arc::clone(&stop);
+        let work = move || {
+            let go_on = || match told.load(Ordering::Relaxed) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };
-            let work = move || drop(done.send(work(&go_on)));
-            if let Err(e) = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, work) {
-                return Err(Shut::Failed(Failure::new(Phase::Worker, "starting a thread", e)));
+            drop(done.send(work(&go_on)));
+        };
+        let spawned = std::thread::Builder::new().name("storage".into()).spawn(work);
+        spawned.map_err(|e| Shut::Failed(Failure::new(Phase::Worker, "starting a thread", e)))?;
+        // Most of what is asked is known at once: no screen for that.
+        if let Ok(value) = finished.recv_timeout(AT_ONCE) {
+            return Ok(Some(value));
+        }
+        let shown = self.show(screen, within, &finished);
+        stop.store(true, Ordering::Relaxed);
+        match shown {
+            Shown::Arrived(value) => Ok(Some(value)),
+            Shown::TimeUp => Ok(None),
+            Shown::Left => {
+                // What a program did half is undone by then.
+                let _late = finished.recv_timeout(LETTING_GO);
+                Err(Shut::Left)
             }
-            let arrived = self.show(screen, &finished);
-            stop.store(true, Ordering::Relaxed);
-            arrived.ok_or(Shut::Left)
-        })
+        }
     }
 
-    /// Shows the screen until something arrives; nothing if a person left, or nothing ever will.
-    fn show<T>(&mut self, screen: &mut Passphrase, finished: &Receiver<T>) -> Option<T> {
-        let mut arrived = None;
+    /// Shows the screen until something arrives.
+    fn show<T>(
+        &mut self,
+        screen: &mut Passphrase,
+        within: Option<Duration>,
+        finished: &Receiver<T>,
+    ) -> Shown<T> {
+        let (begun, mut shown) = (Instant::now(), Shown::Left);
         let answered = self.consoles.ask(screen, &mut |_| match finished.try_recv() {
             Ok(value) => {
-                arrived = Some(value);
+                shown = Shown::Arrived(value);
                 Some(PassphraseAnswer::Done)
             }
-            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Empty) if within.is_none_or(|within| begun.elapsed() < within) => None,
+            Err(TryRecvError::Empty) => {
+                shown = Shown::TimeUp;
+                Some(PassphraseAnswer::Done)
+            }
             Err(TryRecvError::Disconnected) => Some(PassphraseAnswer::Done),
         });
         self.touched(answered.console);
-        arrived
+        shown
     }
+}
+
+/// What a screen ended with.
+enum Shown<T> {
+    Arrived(T),
+    TimeUp,
+    /// A person left, or nothing will ever come.
+    Left,
 }
 
 fn volume(location: &Location) -> Option<&Volume> {
