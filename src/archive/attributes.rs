@@ -39,6 +39,7 @@ pub(super) struct Later {
 impl Tree<'_> {
     /// Gives the directories what had to wait.
     pub(super) fn finish(mut self) -> Result<Unpacked, UnpackError> {
+        self.settle()?;
         for dir in std::mem::take(&mut self.later) {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
             let fd = match inside(self.parents.root(), &dir.path, flags) {

@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use rustix::fs::{FileType, makedev};
 
 use super::error::UnpackError;
-use super::intake::Intake;
+use super::intake::{Intake, Slice};
 use super::member::{Kind, Member};
 use super::pax::{self, Time};
 use super::sniff::{self, Format};
@@ -97,16 +97,22 @@ impl<'a> Members<'a> {
             return Err(UnpackError::cut_inside(&self.name, self.left));
         }
         self.left -= bytes.len() as u64;
-        if let Some(sum) = &mut self.sum {
-            *sum = bytes.iter().fold(*sum, |sum, byte| sum.wrapping_sub((*byte).into()));
-            if self.left == 0 && *sum != 0 {
-                return Err(UnpackError::member(
-                    &self.name,
-                    "the data does not have the checksum of its header",
-                ));
-            }
-        }
+        sum_up(&mut self.sum, bytes, self.left, &self.name)?;
         Ok(bytes)
+    }
+
+    /// The same, to be kept.
+    pub(super) fn shared_data(&mut self) -> Result<Slice, UnpackError> {
+        if self.left == 0 {
+            return Ok(Slice::Own(Vec::new()));
+        }
+        let slice = self.intake.take_shared(self.left)?;
+        if slice.is_empty() {
+            return Err(UnpackError::cut_inside(&self.name, self.left));
+        }
+        self.left -= slice.len() as u64;
+        sum_up(&mut self.sum, &slice, self.left, &self.name)?;
+        Ok(slice)
     }
 
     /// Passes over what is left of the current member.
@@ -291,5 +297,14 @@ impl Header {
             name,
             sum: summed.then_some(sum),
         })
+    }
+}
+/// Counts data down from the checksum of its header; `left` bytes are still to come.
+fn sum_up(sum: &mut Option<u32>, bytes: &[u8], left: u64, name: &[u8]) -> Result<(), UnpackError> {
+    let Some(sum) = sum else { return Ok(()) };
+    *sum = bytes.iter().fold(*sum, |sum, byte| sum.wrapping_sub((*byte).into()));
+    match (left, *sum) {
+        (1.., _) | (0, 0) => Ok(()),
+        _ => Err(UnpackError::member(name, "the data does not have the checksum of its header")),
     }
 }

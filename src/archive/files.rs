@@ -1,5 +1,5 @@
 //! Files of a tree in the making: their data, in pieces where they are sparse, and their further names. What stands in
-//! the way is `tree`'s.
+//! the way is `tree`'s, filling many small ones at a time `writers`'.
 
 use std::os::fd::OwnedFd;
 
@@ -12,6 +12,7 @@ use super::member::{Kind, Member};
 use super::members::Members;
 use super::parents::lookup;
 use super::tree::{Place, Tree, clean};
+use super::writers::{Blank, WHOLE, Writers, write_all};
 
 impl Tree<'_> {
     pub(super) fn make_file(
@@ -24,6 +25,9 @@ impl Tree<'_> {
         let mode = Mode::from_raw_mode(member.mode & !SPECIAL);
         let fd = self.create(member, place, |dir, leaf| openat(dir, leaf, flags, mode))?;
         match &member.kind {
+            Kind::File { size } if *size <= WHOLE && member.xattrs.is_empty() && self.writers.is_some() => {
+                return self.leave_to_others(member, fd, members);
+            }
             Kind::Sparse { pieces, size } => {
                 let mut pieces = pieces.iter().filter(|p| p.length > 0);
                 let (mut at, mut left) = (0, 0);
@@ -60,20 +64,34 @@ impl Tree<'_> {
     }
 
     fn write(&self, member: &Member, fd: &OwnedFd, data: &[u8], at: Option<u64>) -> Result<(), UnpackError> {
-        let mut done = 0;
-        while done < data.len() {
-            let rest = &data[done..];
-            let wrote = match at {
-                Some(at) => rustix::io::pwrite(fd, rest, at + done as u64),
-                None => rustix::io::write(fd, rest),
-            };
-            match wrote {
-                Ok(n) => done += n,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.failed(&member.name, "writing", errno)),
+        write_all(fd, data, at).map_err(|errno| self.failed(&member.name, "writing", errno))
+    }
+
+    /// Hands the file to the threads that fill such.
+    fn leave_to_others(
+        &mut self,
+        member: &Member,
+        file: OwnedFd,
+        members: &mut Members<'_>,
+    ) -> Result<(), UnpackError> {
+        let mut data = Vec::with_capacity(1);
+        loop {
+            match members.shared_data()? {
+                slice if slice.is_empty() => break,
+                slice => data.push(slice),
             }
         }
-        Ok(())
+        let owner = (member.uid, member.gid);
+        let blank = Blank {
+            name: member.name.clone(),
+            file,
+            data,
+            owner: (owner != self.own).then_some(owner),
+            mode: (member.mode & (SPECIAL | self.umask) != 0).then_some(member.mode),
+            mtime: member.mtime,
+            written: self.done.bytes,
+        };
+        self.writers.as_mut().map_or(Ok(()), |writers| writers.add(blank))
     }
 
     pub(super) fn make_hard_link(
@@ -113,6 +131,8 @@ impl Tree<'_> {
         place: &Place<'_>,
         members: &mut Members<'_>,
     ) -> Result<(), UnpackError> {
+        // What the file has until now may still be on its way into it.
+        self.settle()?;
         self.make_hard_link(member, target, place)?;
         let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self.at(member, place, "opening the file", |dir, leaf| {
@@ -132,5 +152,10 @@ impl Tree<'_> {
         })?;
         self.write_all(member, &fd, members)?;
         self.file_attributes(member, &fd)
+    }
+
+    /// Waits for files that others fill.
+    pub(super) fn settle(&mut self) -> Result<(), UnpackError> {
+        self.writers.as_mut().map_or(Ok(()), Writers::settle)
     }
 }

@@ -1,9 +1,11 @@
-//! Two threads joined by a bounded queue of reused buffers: one reads and decodes, the calling one takes the bytes apart
-//! and writes. Own memory is a constant, whatever the archive's size. What the bytes mean is `tar`'s and `cpio`'s.
+//! Two threads joined by a bounded queue of reused buffers: one reads and decodes, the calling one takes the bytes apart.
+//! Whoever writes them shares the buffers. Own memory is a constant, whatever the archive's size. What the bytes mean is
+//! `tar`'s and `cpio`'s, writing `tree`'s and `writers`'.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref, Range};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
@@ -13,9 +15,10 @@ use super::error::UnpackError;
 use super::members::Members;
 use super::sniff::{Compression, Format};
 
-/// Bytes of one buffer, and how many there are: few enough to stay near the caches, enough to let either side run ahead.
-const BUFFER: usize = 256 << 10;
-const BUFFERS: usize = 6;
+/// Bytes of one buffer, and how many there are: few enough to stay near the caches, enough for the writers' queue
+/// (`writers`) and to let either side run ahead.
+pub(super) const BUFFER: usize = 256 << 10;
+const BUFFERS: usize = 16;
 
 /// How long nothing may arrive before the caller is asked again.
 const TICK: Duration = Duration::from_millis(250);
@@ -132,6 +135,40 @@ fn fill(plain: &mut dyn Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
     (filled, Ok(()))
 }
 
+/// A buffer of plain bytes that several may read. When the last of them lets go, the decoding thread has it again.
+pub(super) struct Shared {
+    bytes: Vec<u8>,
+    free: Sender<Vec<u8>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if !bytes.is_empty() {
+            // The decoding thread may be at its end already and need none.
+            let _ = self.free.send(bytes);
+        }
+    }
+}
+
+/// Bytes of an archive that were taken and are kept for a while.
+pub(super) enum Slice {
+    Part(Arc<Shared>, Range<usize>),
+    /// They lay across two buffers.
+    Own(Vec<u8>),
+}
+
+impl Deref for Slice {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Part(shared, range) => &shared.bytes[range.clone()],
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
 /// The calling thread's end of the queue: bytes that can be looked at before they are taken.
 pub(super) struct Intake<'a> {
     pieces: Receiver<Piece>,
@@ -139,7 +176,7 @@ pub(super) struct Intake<'a> {
     ticker: &'a Ticker<'a>,
     copy: Option<&'a mut dyn Write>,
     /// The buffer at hand, and which of its bytes are still to be taken.
-    buffer: Vec<u8>,
+    buffer: Arc<Shared>,
     from: usize,
     to: usize,
     /// Bytes that come before `buffer`: where a look went across two buffers.
@@ -156,12 +193,13 @@ impl<'a> Intake<'a> {
         ticker: &'a Ticker<'a>,
         copy: Option<&'a mut dyn Write>,
     ) -> Self {
+        let buffer = Arc::new(Shared { bytes: Vec::new(), free: free.clone() });
         Self {
             pieces,
             free,
             ticker,
             copy,
-            buffer: Vec::new(),
+            buffer,
             from: 0,
             to: 0,
             carry: Vec::new(),
@@ -187,13 +225,13 @@ impl<'a> Intake<'a> {
     /// The next bytes, at least `want` of them unless the archive ends before.
     pub(super) fn peek(&mut self, want: usize) -> Result<&[u8], UnpackError> {
         if self.carry_from == self.carry.len() && self.to - self.from >= want {
-            return Ok(&self.buffer[self.from..self.to]);
+            return Ok(&self.buffer.bytes[self.from..self.to]);
         }
         self.carry.drain(..self.carry_from);
         self.carry_from = 0;
         while self.carry.len() < want {
             let n = (want - self.carry.len()).min(self.to - self.from);
-            self.carry.extend_from_slice(&self.buffer[self.from..self.from + n]);
+            self.carry.extend_from_slice(&self.buffer.bytes[self.from..self.from + n]);
             self.from += n;
             if self.carry.len() < want && !self.refill()? {
                 break;
@@ -206,7 +244,7 @@ impl<'a> Intake<'a> {
     pub(super) fn consume(&mut self, n: usize) -> Result<(), UnpackError> {
         let carried = n.min(self.carry.len() - self.carry_from);
         copied(&mut self.copy, &self.carry[self.carry_from..self.carry_from + carried])?;
-        copied(&mut self.copy, &self.buffer[self.from..self.from + n - carried])?;
+        copied(&mut self.copy, &self.buffer.bytes[self.from..self.from + n - carried])?;
         self.carry_from += carried;
         self.from += n - carried;
         self.taken += n as u64;
@@ -236,8 +274,18 @@ impl<'a> Intake<'a> {
         let n = limit.min(self.to - start);
         self.from += n;
         self.taken += n as u64;
-        copied(&mut self.copy, &self.buffer[start..start + n])?;
-        Ok(&self.buffer[start..start + n])
+        let bytes = &self.buffer.bytes[start..start + n];
+        copied(&mut self.copy, bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same, to be kept: the buffer is shared, not copied.
+    pub(super) fn take_shared(&mut self, max: u64) -> Result<Slice, UnpackError> {
+        if self.carry_from < self.carry.len() {
+            return self.take(max).map(|bytes| Slice::Own(bytes.to_vec()));
+        }
+        let n = self.take(max)?.len();
+        Ok(Slice::Part(Arc::clone(&self.buffer), self.from - n..self.from))
     }
 
     /// The next buffer, once this one is used up; `false` at the end.
@@ -245,15 +293,12 @@ impl<'a> Intake<'a> {
         if self.ended {
             return Ok(false);
         }
-        let used = std::mem::take(&mut self.buffer);
+        self.buffer = Arc::new(Shared { bytes: Vec::new(), free: self.free.clone() });
         (self.from, self.to) = (0, 0);
-        if !used.is_empty() {
-            // The decoding thread may be at its end already and need none.
-            let _ = self.free.send(used);
-        }
         match self.receive()? {
             Piece::Data(buffer, filled) => {
-                (self.buffer, self.to) = (buffer, filled);
+                self.buffer = Arc::new(Shared { bytes: buffer, free: self.free.clone() });
+                self.to = filled;
                 self.ticker.tick()?;
                 Ok(true)
             }

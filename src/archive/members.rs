@@ -1,7 +1,7 @@
 //! The members of an archive, whatever its format: what `tree` makes a tree of.
 
 use super::error::UnpackError;
-use super::intake::Intake;
+use super::intake::{Intake, Slice};
 use super::member::Member;
 use super::sniff::{Compression, Format};
 use super::{cpio, tar};
@@ -33,6 +33,14 @@ impl<'a> Members<'a> {
         match self {
             Self::Tar(members) => members.data(),
             Self::Cpio(members) => members.data(),
+        }
+    }
+
+    /// The same, to be kept for a while without a copy; empty when all of it was handed out.
+    pub(super) fn shared_data(&mut self) -> Result<Slice, UnpackError> {
+        match self {
+            Self::Tar(members) => members.shared_data(),
+            Self::Cpio(members) => members.shared_data(),
         }
     }
 

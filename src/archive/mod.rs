@@ -22,6 +22,7 @@ mod tar;
 mod tree;
 mod walk;
 mod write;
+mod writers;
 
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
@@ -97,7 +98,22 @@ pub fn unpack(
     limits: &Limits,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<Unpacked, UnpackError> {
-    make(input, tree::Onto::Empty, target, limits, progress)
+    unpack_with(writers::worth_having(), input, target, limits, progress)
+}
+
+/// The same with so many threads that fill small files, beside the caller's, which makes every name in the archive's
+/// order: the tree is the same with any number. With none, one core loses nothing.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_with(
+    threads: usize,
+    input: &mut (dyn std::io::Read + Send),
+    target: BorrowedFd<'_>,
+    limits: &Limits,
+    progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+) -> Result<Unpacked, UnpackError> {
+    make(input, tree::Onto::Empty, target, limits, progress, threads)
 }
 
 /// Adds the members of `input` to the tree in the directory `target`, as kernel modules are added to a root. Needs root.
@@ -114,7 +130,7 @@ pub fn add(
     limits: &Limits,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<Unpacked, UnpackError> {
-    make(input, tree::Onto::Tree, target, limits, progress)
+    make(input, tree::Onto::Tree, target, limits, progress, writers::worth_having())
 }
 
 fn make(
@@ -123,14 +139,18 @@ fn make(
     target: BorrowedFd<'_>,
     limits: &Limits,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    threads: usize,
 ) -> Result<Unpacked, UnpackError> {
     let ticker = intake::Ticker::new(progress);
     intake::through(input, &ticker, None, |members| {
-        let mut tree = tree::Tree::new(onto, target, limits, &ticker)?;
-        while let Some(member) = members.next()? {
-            tree.make(member, members)?;
-        }
-        members.end()?;
-        tree.finish()
+        std::thread::scope(|scope| {
+            let writers = writers::Writers::start(scope, threads);
+            let mut tree = tree::Tree::new(onto, target, limits, &ticker, writers)?;
+            while let Some(member) = members.next()? {
+                tree.make(member, members)?;
+            }
+            members.end()?;
+            tree.finish()
+        })
     })
 }

@@ -6,7 +6,7 @@ use tar_core::parse::{self, Parser};
 
 use super::MOST_ZEROS;
 use super::error::UnpackError;
-use super::intake::Intake;
+use super::intake::{Intake, Slice};
 use super::member::{Member, Step, understand};
 use super::pax::Records;
 use super::sniff::Compression;
@@ -121,6 +121,19 @@ impl<'a> Members<'a> {
         }
         self.left -= bytes.len() as u64;
         Ok(bytes)
+    }
+
+    /// The same, to be kept.
+    pub(super) fn shared_data(&mut self) -> Result<Slice, UnpackError> {
+        if self.left == 0 {
+            return Ok(Slice::Own(Vec::new()));
+        }
+        let slice = self.intake.take_shared(self.left)?;
+        if slice.is_empty() {
+            return Err(UnpackError::cut_inside(&self.name, self.left));
+        }
+        self.left -= slice.len() as u64;
+        Ok(slice)
     }
 
     /// Reads what follows the end marker: zeros, and the file index that pixz leaves. The source is then at its end.

@@ -17,6 +17,7 @@ use super::intake::Ticker;
 use super::member::{Kind, Member};
 use super::members::Members;
 use super::parents::{Parents, inside};
+use super::writers::Writers;
 use super::{Limits, Progress, Unpacked};
 
 /// Entries between two ticks where no data flows: links and empty files come without.
@@ -38,6 +39,8 @@ pub(super) struct Tree<'a> {
     pub(super) ticker: &'a Ticker<'a>,
     pub(super) done: Unpacked,
     pub(super) later: Vec<Later>,
+    /// Threads that fill small files; none on one core.
+    pub(super) writers: Option<Writers>,
     /// Owner of what this process makes, and the permission bits it cannot give by creating.
     pub(super) own: (u32, u32),
     pub(super) umask: u32,
@@ -56,6 +59,7 @@ impl<'a> Tree<'a> {
         target: BorrowedFd<'_>,
         limits: &'a Limits,
         ticker: &'a Ticker<'a>,
+        writers: Option<Writers>,
     ) -> Result<Self, UnpackError> {
         let prepared = inside(target, b"", OFlags::RDONLY | OFlags::DIRECTORY).and_then(|root| {
             if onto == Onto::Tree {
@@ -83,6 +87,7 @@ impl<'a> Tree<'a> {
             ticker,
             done: Unpacked::default(),
             later: Vec::new(),
+            writers,
             own,
             umask,
         })

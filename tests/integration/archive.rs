@@ -762,3 +762,101 @@ fn fifos_and_devices_are_made_not_opened() {
         assert_eq!((meta.rdev(), meta.mode() & 0o7777, meta.gid()), (makedev(device.0, device.1), 0o640, 6));
     }
 }
+
+/// A random number below `n`, each time another (xorshift64).
+fn below(state: &mut u64, n: u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state % n
+}
+
+/// Members over few names, so that they replace, link to and stand in the way of each other.
+fn random_archive(seed: u64) -> Vec<u8> {
+    let state = &mut (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let bytes = noise(600 << 10);
+    // Something to link to, but for a few.
+    let mut members: Vec<Vec<u8>> = (0..40).map(|n| file(&format!("f{n}"), &bytes[..n])).collect();
+    // A directory that is no member has the time of today.
+    let directories = ["./", "d0/", "d1/", "d2/", "d3/", "d0/e/", "d1/e/", "d2/e/", "d3/e/"];
+    members.extend(directories.map(|name| member(EntryType::Directory, name, "", b"")));
+    for number in 0..300 {
+        let name = match below(state, 3) {
+            0 => format!("f{}", below(state, 40)),
+            1 => format!("d{}/f{}", below(state, 4), below(state, 40)),
+            _ => format!("d{}/e/f{}", below(state, 4), below(state, 200)),
+        };
+        let size = match below(state, 12) {
+            0 => 0,
+            1 => below(state, 600 << 10),
+            2 => below(state, 64 << 10),
+            _ => below(state, 6 << 10),
+        } as usize;
+        let from = below(state, (bytes.len() - size) as u64 + 1) as usize;
+        let (kind, link, data) = match below(state, 12) {
+            0 => (EntryType::Symlink, format!("f{}", below(state, 40)), &[][..]),
+            1 if !name.starts_with('f') => (EntryType::Link, format!("f{}", below(state, 40)), &[][..]),
+            2 => (EntryType::Fifo, String::new(), &[][..]),
+            _ => (EntryType::Regular, String::new(), &bytes[from..from + size]),
+        };
+        let mut entry = EntryBuilder::new_gnu();
+        let (uid, mode) = (below(state, 3) * 1000, [0o644, 0o4755, 0o600, 0o1666][below(state, 4) as usize]);
+        entry.path(&name).mode(mode).unwrap().uid(uid).unwrap().gid(uid).unwrap().mtime(number).unwrap();
+        entry.size(data.len() as u64).unwrap().entry_type(kind);
+        if !link.is_empty() {
+            entry.link_name(&link);
+        }
+        let mut member = entry.finish_bytes();
+        member.extend_from_slice(data);
+        member.resize(member.len().next_multiple_of(512), 0);
+        members.push(member);
+        if below(state, 20) == 0 {
+            members.push(self::member(EntryType::Directory, &format!("d{}/e/", below(state, 4)), "", b""));
+        }
+    }
+    tar(&members)
+}
+
+#[test]
+fn any_number_of_writers_makes_the_same_tree() {
+    let (mut whole, mut said) = (0, Vec::new());
+    for seed in 1..=12 {
+        let archive = random_archive(seed);
+        let unpacked = |threads: usize| {
+            let target = Mount::tmpfs("mode=0755");
+            let go_on = |_| ControlFlow::Continue(());
+            let done =
+                archive::unpack_with(threads, &mut &archive[..], target.fd().as_fd(), &UNBOUND, &go_on);
+            let done = done.map_err(|e| e.to_string());
+            // After an error what there is of a tree is thrown away.
+            let tree = done.is_ok().then(|| look(target.path()));
+            (done, tree)
+        };
+        let (alone, wanted) = unpacked(0);
+        whole += usize::from(alone.is_ok());
+        said.extend(alone.as_ref().err().cloned());
+        for threads in [1, 2, 8] {
+            let (done, tree) = unpacked(threads);
+            assert_eq!(done, alone, "seed {seed}, {threads} threads");
+            if let (Some(tree), Some(wanted)) = (&tree, &wanted) {
+                compare(&format!("seed {seed}, {threads} threads"), tree, wanted);
+            }
+        }
+    }
+    assert!(whole > 6, "{whole} archives can be unpacked: {said:?}");
+}
+
+#[test]
+fn an_error_of_one_of_the_writers_names_its_member() {
+    let small: Vec<Vec<u8>> = (0..200).map(|n| file(&format!("f{n}"), &noise(32 << 10))).collect();
+    for threads in [0, 1, 4] {
+        // Room for 64 of them.
+        let target = Mount::tmpfs("mode=0755,size=2m");
+        let go_on = |_| ControlFlow::Continue(());
+        let archive = tar(&small);
+        let done = archive::unpack_with(threads, &mut &archive[..], target.fd().as_fd(), &UNBOUND, &go_on);
+        let Err(UnpackError::NoSpace { member, .. }) = done else { panic!("{threads} threads: {done:?}") };
+        let number: u32 = member.to_str().unwrap()[1..].parse().unwrap();
+        assert!((50..80).contains(&number), "{threads} threads: {number}");
+    }
+}

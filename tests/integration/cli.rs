@@ -464,7 +464,10 @@ mod serve {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("c.toml"), SHELL).unwrap();
         let words = ["serve", "--listen", "127.0.0.1:0", dir.path().to_str().unwrap()];
-        let mut serving = command(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // Who is started in the background by a script ignores interrupts, and so do its children.
+        let mut serving = Command::new("env");
+        serving.arg("--default-signal=INT").arg(env!("CARGO_BIN_EXE_bootjack")).args(words);
+        let mut serving = serving.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(serving.stdout.take().unwrap()).read_line(&mut first).unwrap();
         let at = first.trim_end();
