@@ -1,9 +1,8 @@
 //! A stream, compressed or not, becomes the bytes of an archive: gzip (many members), zstd (many frames), xz (many
-//! streams), bzip2 (many streams), with zeros behind them, as on a disk that is larger than the archive. Threads and
-//! buffers are `intake`'s.
+//! streams), bzip2 (many streams), with zeros behind them, as on a disk that is larger than the archive. Reading the
+//! source is `ahead`'s, threads and buffers `intake`'s.
 
-use std::io::{self, BufRead, BufReader, Cursor, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, BufRead, Cursor, Read};
 
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
@@ -11,11 +10,9 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
 
 use super::MOST_ZEROS;
+use super::ahead::{Ahead, Failure};
 use super::error::UnpackError;
 use super::sniff::{self, Compression, Format, HEAD};
-
-/// Compressed bytes asked of the source at once.
-const INPUT: usize = 128 << 10;
 
 /// A decoder may always take so much: `zstd --long` without a number, `xz -9`.
 const LEAST_BUDGET: u64 = 128 << 20;
@@ -31,43 +28,10 @@ fn budget() -> u64 {
     (free / 4).max(LEAST_BUDGET)
 }
 
-/// The source, which keeps its error for the caller: decoders wrap it, some lose it.
-pub(super) struct Source<'a> {
-    inner: &'a mut (dyn Read + Send),
-    failure: Failure,
-}
-
-/// Where the error of a [`Source`] is kept.
-#[derive(Clone, Default)]
-pub(super) struct Failure(Arc<Mutex<Option<io::Error>>>);
-
-impl<'a> Source<'a> {
-    pub(super) fn new(inner: &'a mut (dyn Read + Send)) -> (Self, Failure) {
-        let failure = Failure::default();
-        (Self { inner, failure: failure.clone() }, failure)
-    }
-}
-
-impl Read for Source<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.inner.read(buf) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => {
-                    let stand_in = io::Error::new(e.kind(), "the source failed");
-                    *self.failure.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
-                    return Err(stand_in);
-                }
-                done => return done,
-            }
-        }
-    }
-}
-
 impl Failure {
     /// What an error that came out of a decoder means: the source's own, or a damaged archive.
     pub(super) fn explain(&self, error: io::Error, compression: Compression) -> UnpackError {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match self.take() {
             Some(source) => UnpackError::Read(source),
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
                 UnpackError::archive(format!("the {} stream ends too early: {error}", name(compression)))
@@ -92,35 +56,44 @@ fn name(compression: Compression) -> &'static str {
     }
 }
 
-/// An archive's plain bytes, what it is, and how it was compressed.
-pub(super) type Opened<'a> = (Box<dyn Read + 'a>, Format, Compression);
+/// An archive: what it is, how it was compressed, and its bytes.
+pub(super) struct Opened<'a> {
+    pub format: Format,
+    pub compression: Compression,
+    pub bytes: Plain<'a>,
+}
+
+/// Plain bytes.
+pub(super) enum Plain<'a> {
+    /// Those of the source itself.
+    Raw(Ahead),
+    Decoded(Box<dyn Read + 'a>),
+}
 
 /// Opens `source`, once it is known to be an archive.
-pub(super) fn open<'a>(source: Source<'a>, failure: &Failure) -> Result<Opened<'a>, UnpackError> {
-    let mut source = BufReader::with_capacity(INPUT, source);
+pub(super) fn open<'a>(mut source: Ahead, failure: &Failure) -> Result<Opened<'a>, UnpackError> {
     let none = Compression::None;
-    let head = head(&mut source).map_err(|e| failure.explain(e, none))?;
-    let compression = sniff::compression(&head);
-    let raw = Cursor::new(head.clone()).chain(source);
+    let head = source.head().map_err(|e| failure.explain(e, none))?;
+    let compression = sniff::compression(head);
     let mut plain: Box<dyn Read + 'a> = match compression {
-        Compression::None => return named(head, Box::new(raw), none),
-        Compression::Gzip => Box::new(Streams::<GzDecoder<_>, _>::Between(raw)),
-        Compression::Xz => Box::new(Streams::<XzDecoder<_>, _>::Between(raw)),
-        Compression::Bzip2 => Box::new(Streams::<BzDecoder<_>, _>::Between(raw)),
-        Compression::Zstd => Box::new(Streams::<zstd::Decoder<'static, _>, _>::Between(raw)),
+        Compression::None => {
+            let format = format(head, none)?;
+            return Ok(Opened { format, compression, bytes: Plain::Raw(source) });
+        }
+        Compression::Gzip => Box::new(Streams::<GzDecoder<_>, _>::Between(source)),
+        Compression::Xz => Box::new(Streams::<XzDecoder<_>, _>::Between(source)),
+        Compression::Bzip2 => Box::new(Streams::<BzDecoder<_>, _>::Between(source)),
+        Compression::Zstd => Box::new(Streams::<zstd::Decoder<'static, _>, _>::Between(source)),
     };
     let head = self::head(&mut plain).map_err(|e| failure.explain(e, compression))?;
-    named(head.clone(), Box::new(Cursor::new(head).chain(plain)), compression)
+    let format = format(&head, compression)?;
+    Ok(Opened { format, compression, bytes: Plain::Decoded(Box::new(Cursor::new(head).chain(plain))) })
 }
 
 /// Only archives pass; anything else is named.
-fn named<'a>(
-    head: Vec<u8>,
-    plain: Box<dyn Read + 'a>,
-    compression: Compression,
-) -> Result<Opened<'a>, UnpackError> {
-    if let Some(format) = sniff::format(&head) {
-        return Ok((plain, format, compression));
+fn format(head: &[u8], compression: Compression) -> Result<Format, UnpackError> {
+    if let Some(format) = sniff::format(head) {
+        return Ok(format);
     }
     let inside = match compression {
         Compression::None => String::new(),
@@ -128,7 +101,7 @@ fn named<'a>(
     };
     Err(UnpackError::archive(format!(
         "this is {}{inside}, not a tar or cpio archive (plain, gzip, zstd, xz or bzip2)",
-        sniff::describe(&head)
+        sniff::describe(head)
     )))
 }
 

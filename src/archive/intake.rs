@@ -1,4 +1,4 @@
-//! Two threads joined by a bounded queue of reused buffers: one reads and decodes, the calling one takes the bytes apart.
+//! Threads joined by bounded queues of reused buffers: one reads, one decodes, the calling one takes the bytes apart.
 //! Whoever writes them shares the buffers. Own memory is a constant, whatever the archive's size. What the bytes mean is
 //! `tar`'s and `cpio`'s, writing `tree`'s and `writers`'.
 
@@ -10,7 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::time::Duration;
 
 use super::Progress;
-use super::decode::{self, Failure, Source};
+use super::ahead::{Ahead, Failure};
+use super::decode::{self, Opened, Plain};
 use super::error::UnpackError;
 use super::members::Members;
 use super::sniff::{Compression, Format};
@@ -62,7 +63,7 @@ enum Piece {
     Failed(UnpackError),
 }
 
-/// Runs `consume` on the members of `input` while another thread reads and decodes it. With a `copy` the
+/// Runs `consume` on the members of `input` while one thread reads and another decodes it. With a `copy` the
 /// plain bytes are written there too.
 pub(super) fn through<'a, T>(
     input: &mut (dyn Read + Send),
@@ -77,7 +78,8 @@ pub(super) fn through<'a, T>(
         let _ = free.send(vec![0; BUFFER]);
     }
     std::thread::scope(|scope| {
-        scope.spawn(move || produce(input, &full, &empties));
+        let (source, failure) = Ahead::start(scope, input);
+        scope.spawn(move || produce(source, &failure, &full, &empties));
         // Moved in, so that they are dropped, and the thread let go, before the scope waits for it.
         let mut intake = Intake::new(pieces, free, ticker, copy);
         let (format, compression) = intake.opened()?;
@@ -86,9 +88,8 @@ pub(super) fn through<'a, T>(
 }
 
 /// The decoding thread. It ends when the source does, when something fails, or when nobody listens any more.
-fn produce(input: &mut (dyn Read + Send), full: &SyncSender<Piece>, empties: &Receiver<Vec<u8>>) {
-    let (source, failure) = Source::new(input);
-    let last = match decode_all(source, &failure, full, empties) {
+fn produce(source: Ahead, failure: &Failure, full: &SyncSender<Piece>, empties: &Receiver<Vec<u8>>) {
+    let last = match decode_all(source, failure, full, empties) {
         Ok(true) => Piece::End,
         Ok(false) => return,
         Err(error) => Piece::Failed(error),
@@ -99,15 +100,19 @@ fn produce(input: &mut (dyn Read + Send), full: &SyncSender<Piece>, empties: &Re
 
 /// Whether everything was sent; `false` when nobody listens.
 fn decode_all(
-    source: Source<'_>,
+    source: Ahead,
     failure: &Failure,
     full: &SyncSender<Piece>,
     empties: &Receiver<Vec<u8>>,
 ) -> Result<bool, UnpackError> {
-    let (mut plain, format, compression) = decode::open(source, failure)?;
+    let Opened { format, compression, bytes } = decode::open(source, failure)?;
     if full.send(Piece::Opened(format, compression)).is_err() {
         return Ok(false);
     }
+    let mut plain = match bytes {
+        Plain::Raw(source) => return pass_on(source, failure, full, empties),
+        Plain::Decoded(plain) => plain,
+    };
     while let Ok(mut buffer) = empties.recv() {
         let (filled, outcome) = fill(&mut plain, &mut buffer);
         if filled > 0 && full.send(Piece::Data(buffer, filled)).is_err() {
@@ -120,6 +125,25 @@ fn decode_all(
         }
     }
     Ok(false)
+}
+
+/// Nothing to decode: the source's buffers go on as they are, and empty ones take their place.
+fn pass_on(
+    mut source: Ahead,
+    failure: &Failure,
+    full: &SyncSender<Piece>,
+    empties: &Receiver<Vec<u8>>,
+) -> Result<bool, UnpackError> {
+    while let Some((buffer, filled)) = source.buffer().map_err(|e| failure.explain(e, Compression::None))? {
+        if full.send(Piece::Data(buffer, filled)).is_err() {
+            return Ok(false);
+        }
+        match empties.recv() {
+            Ok(empty) => source.give(empty),
+            Err(_) => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 /// Fills a buffer; fewer bytes only at the end or before an error.

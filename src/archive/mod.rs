@@ -3,6 +3,7 @@
 //! known here.
 
 mod acl;
+mod ahead;
 mod attributes;
 pub mod carried;
 mod cpio;

@@ -857,6 +857,8 @@ fn an_error_of_one_of_the_writers_names_its_member() {
         let done = archive::unpack_with(threads, &mut &archive[..], target.fd().as_fd(), &UNBOUND, &go_on);
         let Err(UnpackError::NoSpace { member, .. }) = done else { panic!("{threads} threads: {done:?}") };
         let number: u32 = member.to_str().unwrap()[1..].parse().unwrap();
-        assert!((50..80).contains(&number), "{threads} threads: {number}");
+        // Whoever came too late: one of those that were under way when the room was used up.
+        let last = 80 + 64 * threads as u32;
+        assert!((30..last).contains(&number), "{threads} threads: {number}");
     }
 }

@@ -1,0 +1,163 @@
+//! The source of an archive, read by a thread of its own: fetching and hashing go on while what came before is decoded.
+//! What the bytes mean is `decode`'s.
+
+use std::io::{self, BufRead, ErrorKind, Read};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
+
+use super::intake::BUFFER;
+use super::sniff::HEAD;
+
+/// Buffers of the source: one is filled while another is decoded, and two make up for bursts.
+const BUFFERS: usize = 4;
+
+/// A buffer is handed on when it has so many bytes, full or not: a slow source shall not be heard of late.
+const ENOUGH: usize = 64 << 10;
+
+/// What the thread sends.
+enum Came {
+    Bytes(Vec<u8>, usize),
+    End,
+    Broken(io::Error),
+}
+
+/// The source, which keeps its error for the caller: decoders wrap it, some lose it.
+pub(super) struct Ahead {
+    came: Receiver<Came>,
+    free: Sender<Vec<u8>>,
+    buffer: Vec<u8>,
+    from: usize,
+    to: usize,
+    ended: bool,
+    failure: Failure,
+}
+
+/// Where the error of the source is kept.
+#[derive(Clone, Default)]
+pub(super) struct Failure(Arc<Mutex<Option<io::Error>>>);
+
+impl Failure {
+    /// The source's own error, if it was that.
+    pub(super) fn take(&self) -> Option<io::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep(&self, error: io::Error) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+impl Ahead {
+    /// Begins to read. The thread ends with the source, or when nobody listens any more: then a `read` that is under way
+    /// is waited for by the scope.
+    pub(super) fn start<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        source: &'scope mut (dyn Read + Send),
+    ) -> (Self, Failure) {
+        let (sender, came) = sync_channel(BUFFERS);
+        let (free, empties) = channel();
+        for _ in 0..BUFFERS {
+            // Cannot fail: the receiver is right here.
+            let _ = free.send(vec![0; BUFFER]);
+        }
+        scope.spawn(move || read(source, &sender, &empties));
+        let failure = Failure::default();
+        let ahead =
+            Self { came, free, buffer: Vec::new(), from: 0, to: 0, ended: false, failure: failure.clone() };
+        (ahead, failure)
+    }
+
+    /// The first bytes, enough to know what they are; less where there are no more. Nothing is taken.
+    pub(super) fn head(&mut self) -> io::Result<&[u8]> {
+        if self.fill_buf()?.len() < HEAD && !self.ended {
+            // So little comes only before an end, good or bad.
+            self.next()?;
+        }
+        Ok(&self.buffer[self.from..self.to.min(self.from + HEAD)])
+    }
+
+    /// The next bytes in their buffer, and how many there are, before anything of it was taken. Nothing at the end.
+    pub(super) fn buffer(&mut self) -> io::Result<Option<(Vec<u8>, usize)>> {
+        if self.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        debug_assert_eq!(self.from, 0);
+        let filled = std::mem::take(&mut self.to);
+        Ok(Some((std::mem::take(&mut self.buffer), filled)))
+    }
+
+    /// Waits for what comes next.
+    fn next(&mut self) -> io::Result<()> {
+        match self.came.recv() {
+            Ok(Came::Bytes(buffer, filled)) => (self.buffer, self.to) = (buffer, filled),
+            Ok(Came::End) => self.ended = true,
+            Ok(Came::Broken(error)) => {
+                self.ended = true;
+                let stand_in = io::Error::new(error.kind(), "the source failed");
+                self.failure.keep(error);
+                return Err(stand_in);
+            }
+            Err(_) => return Err(io::Error::other("the reading thread is gone")),
+        }
+        Ok(())
+    }
+
+    /// One for the thread, in place of one that was taken.
+    pub(super) fn give(&self, buffer: Vec<u8>) {
+        // It may be at its end already and need none.
+        let _ = self.free.send(buffer);
+    }
+}
+
+impl BufRead for Ahead {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.from == self.to && !self.ended {
+            let used = std::mem::take(&mut self.buffer);
+            (self.from, self.to) = (0, 0);
+            if !used.is_empty() {
+                self.give(used);
+            }
+            self.next()?;
+        }
+        Ok(&self.buffer[self.from..self.to])
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.from += n;
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.fill_buf()?.read(buf)?;
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+/// The thread.
+fn read(source: &mut (dyn Read + Send), sender: &SyncSender<Came>, empties: &Receiver<Vec<u8>>) {
+    while let Ok(mut buffer) = empties.recv() {
+        let mut filled = 0;
+        let last = loop {
+            match source.read(&mut buffer[filled..]) {
+                Ok(0) => break Some(Came::End),
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => break Some(Came::Broken(e)),
+            }
+            if filled >= ENOUGH {
+                break None;
+            }
+        };
+        // What came before an end is handed on first. A send that fails means that nobody wants to know.
+        if filled > 0 && sender.send(Came::Bytes(buffer, filled)).is_err() {
+            return;
+        }
+        if let Some(last) = last {
+            let _ = sender.send(last);
+            return;
+        }
+    }
+}
