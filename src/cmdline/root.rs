@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::place::{self, Place};
 use super::words::{Word, nearest};
-use super::{CmdlineProblem, KNOWN, unknown, value};
+use super::{CmdlineProblem, KNOWN, example, unknown, value};
 use crate::fetch::Location;
 use crate::verify::{ParseDigestError, Sha256};
 use crate::volumes::Tag;
@@ -76,7 +76,8 @@ pub(super) fn read(
         [] if has_mounts_alone(words) => Tag::parse(ROOTFS).ok().map(|tag| shared(tag, Dialect::Shared)),
         [] => {
             let companion = words.iter().rfind(|w| COMPANIONS.contains(&w.name.as_str()));
-            problems.extend(companion.map(|w| w.problem("there is no root=tmpfs: to go with it")));
+            problems
+                .extend(companion.map(|w| without_an_archive(w, "there is no root=tmpfs: to go with it")));
             problems.extend(words.iter().filter(|w| is_unknown(w)).map(unknown));
             return None;
         }
@@ -163,7 +164,8 @@ fn directory(
     wrong: &mut Vec<CmdlineProblem>,
 ) -> Option<RootWord> {
     let companions = words.iter().filter(|w| COMPANIONS.contains(&w.name.as_str()));
-    wrong.extend(companions.map(|w| w.problem(format!("goes with an archive, not with {}", word.text()))));
+    let cause = format!("goes with an archive, not with {}", word.text());
+    wrong.extend(companions.map(|w| without_an_archive(w, &cause)));
     match Tag::parse(tag(word)) {
         Ok(tag) => Some(shared(tag, dialect)),
         Err(why) => {
@@ -175,6 +177,14 @@ fn directory(
             None
         }
     }
+}
+
+/// What is wrong with a word that goes with an archive; alone, its own example would be wrong again.
+fn without_an_archive(word: &Word, cause: &str) -> CmdlineProblem {
+    let problem = word.problem(cause);
+    let root = if word.name == "rd.tmpfs.imgfile" { "LABEL=images" } else { "http://10.0.0.1/root.tar.zst" };
+    let hint = example::of(&word.name).map(|example| format!("such as root=tmpfs:{root} {example}"));
+    CmdlineProblem { hint, ..problem }
 }
 
 /// An archive for a tmpfs.

@@ -26,6 +26,11 @@ impl Verdict {
         phase: Phase::Fetch,
         hint: "check the name and the cable, and that the initrd has the drivers: bootjack initrd --drivers storage",
     };
+    const TAG: Self = Self {
+        phase: Phase::Fetch,
+        hint: "check the tag and the path, and that the initrd has the driver: bootjack initrd --drivers virtiofs",
+    };
+    const FILE: Self = Self { phase: Phase::Fetch, hint: "check the path" };
     pub(super) const OTHER_BYTES: Self = Self {
         phase: Phase::Verify,
         hint: "the file on the server is not the one the catalog means: see sha256sum",
@@ -53,7 +58,12 @@ impl Verdict {
 
     /// What to say of a place that nothing came from.
     pub(super) fn before(location: &Location) -> Self {
-        if matches!(location, Location::Volume { .. }) { Self::DISK } else { Self::FETCH }
+        match location {
+            Location::Volume { .. } => Self::DISK,
+            Location::Virtiofs { .. } => Self::TAG,
+            Location::File(_) | Location::Initramfs(_) => Self::FILE,
+            Location::Http(_) | Location::Ftp(_) | Location::Tftp(_) | Location::Nfs { .. } => Self::FETCH,
+        }
     }
 
     /// Of several mirrors the one that came furthest tells most: one that is merely not there says nothing of the

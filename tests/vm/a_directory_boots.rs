@@ -36,7 +36,8 @@ impl Bench {
         fs::write(bench.path("data/hello"), "from the host\n").expect("a file");
         let script = format!("#!/bin/sh\n{script}\npoweroff -f\n");
         fs::write(bench.path("tests/vm.sh"), script).expect("a script");
-        fs::set_permissions(bench.path("tests/vm.sh"), fs::Permissions::from_mode(0o755)).expect("executable");
+        fs::set_permissions(bench.path("tests/vm.sh"), fs::Permissions::from_mode(0o755))
+            .expect("executable");
         bench
     }
 
@@ -118,7 +119,8 @@ echo SAID end"#,
 fn dracut_s_words_boot_a_shared_directory_and_rw_lets_it_be_written_to() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let tree = dir.path().join("tree");
-    let unpacked = Command::new(bootjack()).arg("unpack").arg(made("lab/busybox.tar.zst")).arg(&tree).output();
+    let unpacked =
+        Command::new(bootjack()).arg("unpack").arg(made("lab/busybox.tar.zst")).arg(&tree).output();
     assert!(unpacked.expect("bootjack runs").status.success(), "the root is unpacked");
     let shared = Shared::new("os", &tree, 512);
     let initrd = Initrd::new(Kernel::Cloud, &["--drivers", "virtiofs"]);

@@ -33,7 +33,9 @@ fn dracut_boots_a_root_from_nfs() {
     let root = Root::busybox();
     nfs.put("images/root.tar.zst", &root.bytes);
     let digest = root.sha256;
-    let words = format!("root=tmpfs:NFS=nfs:10.0.2.2:/export rd.tmpfs.imgfile=images/root.tar.zst rd.tmpfs.sha256={digest}");
+    let words = format!(
+        "root=tmpfs:NFS=nfs:10.0.2.2:/export rd.tmpfs.imgfile=images/root.tar.zst rd.tmpfs.sha256={digest}"
+    );
     let mut vm = Theirs::Dracut.boot(&words, None);
     is_verified(&mut vm);
     let vm = is_unpacked(vm);
@@ -48,8 +50,7 @@ fn dracut_finds_a_partition_by_its_name_and_ends_with_the_reason_when_the_digest
     let disk = disks.partitioned("disk", &inside, "root images", "0a5b1c2d-3e4f-4a6b-8c7d-9e0f1a2b3c4d");
     let words = r"root=tmpfs:PARTLABEL=root\x20images rd.tmpfs.imgfile=r.tar.zst";
     let wrong = "0".repeat(64);
-    let mut vm =
-        Theirs::Dracut.boot(&format!("{words} rd.tmpfs.sha256={wrong} rd.shell=0"), Some(&disk));
+    let mut vm = Theirs::Dracut.boot(&format!("{words} rd.tmpfs.sha256={wrong} rd.shell=0"), Some(&disk));
     vm.expect("bootjack: verify: root=:");
     vm.expect(&Sha256::of(&Root::busybox().bytes).to_string());
     vm.expect("bootjack: the root could not be unpacked, as said above");

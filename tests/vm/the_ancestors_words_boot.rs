@@ -15,7 +15,8 @@ use crate::server::{Answer, Server};
 fn image() -> tempfile::NamedTempFile {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let tree = dir.path().join("tree");
-    let unpacked = Command::new(bootjack()).arg("unpack").arg(made("lab/busybox.tar.zst")).arg(&tree).output();
+    let unpacked =
+        Command::new(bootjack()).arg("unpack").arg(made("lab/busybox.tar.zst")).arg(&tree).output();
     assert!(unpacked.expect("bootjack runs").status.success(), "the root is unpacked");
     fs::create_dir_all(tree.join("etc/network/interfaces.d")).expect("a directory");
     fs::rename(tree.join("sbin/init"), tree.join("sbin/facts")).expect("the root's init");
