@@ -20,6 +20,8 @@ pub struct RootWord {
     pub size: Option<Size>,
     /// `rd.tmpfs.sha256=`; without it the command line asks for an unverified root.
     pub sha256: Option<Sha256>,
+    /// `rd.tmpfs.length=`: bytes of the archive, as `size` in a catalog.
+    pub length: Option<u64>,
 }
 
 /// What a root is made of.
@@ -56,7 +58,8 @@ pub enum Size {
 }
 
 /// Words that go with an archive.
-const COMPANIONS: &[&str] = &["rd.tmpfs.size", "rd.tmpfs.sha256", "rd.tmpfs.chunks", "rd.tmpfs.imgfile"];
+const COMPANIONS: &[&str] =
+    &["rd.tmpfs.size", "rd.tmpfs.sha256", "rd.tmpfs.length", "rd.tmpfs.chunks", "rd.tmpfs.imgfile"];
 
 /// What ramroot unpacks where nothing is named.
 const RAMROOT: &str = "/ramroot.xz";
@@ -143,7 +146,7 @@ fn has_mounts_alone(words: &[Word]) -> bool {
 }
 
 fn shared(tag: Tag, dialect: Dialect) -> RootWord {
-    RootWord { source: RootSource::Shared(tag), dialect, size: None, sha256: None }
+    RootWord { source: RootSource::Shared(tag), dialect, size: None, sha256: None, length: None }
 }
 
 fn tag(word: &Word) -> &str {
@@ -211,8 +214,9 @@ fn archive(
     wrong.extend(chunks.map(|w| w.problem("is not in this version")));
     let size = last(words, "rd.tmpfs.size", value::size, wrong).map(|(size, _)| size);
     let sha256 = last(words, "rd.tmpfs.sha256", digest, wrong).map(|(digest, _)| digest);
+    let length = last(words, "rd.tmpfs.length", value::bytes, wrong).map(|(length, _)| length);
     let source = RootSource::Archive(locations);
-    (wrong.is_empty()).then_some(RootWord { source, dialect, size, sha256 })
+    (wrong.is_empty()).then_some(RootWord { source, dialect, size, sha256, length })
 }
 
 /// The mirrors of `root=tmpfs:`, those without a path with that of `rd.tmpfs.imgfile=`.

@@ -37,12 +37,13 @@ impl Verdict {
     };
     const NO_SIZE: Self = Self {
         phase: Phase::Plan,
-        hint: "say how many bytes it has: size in a catalog, unpack --size; or put the archive into a file system",
+        hint: "say how many bytes it has: size in a catalog, rd.tmpfs.length=, unpack --size; or put the archive into a \
+               file system",
     };
     const NO_SIZE_SAID: Self = Self {
         phase: Phase::Unpack,
         hint: "if other bytes follow the archive on the device, say how many are its own: size in the catalog, \
-               unpack --size",
+               rd.tmpfs.length=, unpack --size",
     };
     const DAMAGED: Self = Self { phase: Phase::Unpack, hint: "make the archive anew: bootjack pack" };
     const FULL: Self = Self {
