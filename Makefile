@@ -93,11 +93,12 @@ $(LAB)/busybox.tar.zst: lab/busybox-root.sh $(BIN)
 	lab/need.sh vm
 	lab/busybox-root.sh $@ $(BIN)
 
-# Other people's initrds, with bootjack in them as `make install` puts it there. $(LAB)/dracut-systemd comes with the second.
-$(LAB)/initramfs-tools: lab/initramfs-tools.sh $(FOREIGN) $(LAB)/generic/vmlinuz | $(BIN)
+# Other people's initrds, with bootjack in them as `make install` puts it there, so they are made anew with it.
+# $(LAB)/dracut-systemd comes with the second.
+$(LAB)/initramfs-tools: lab/initramfs-tools.sh lab/foreign.sh $(FOREIGN) $(LAB)/generic/vmlinuz $(BIN)
 	lab/need.sh root
 	lab/initramfs-tools.sh $@ $(LAB)/generic/lib/modules $(BIN)
-$(LAB)/dracut: lab/dracut.sh $(FOREIGN) $(LAB)/cloud/vmlinuz | $(BIN)
+$(LAB)/dracut: lab/dracut.sh lab/foreign.sh $(FOREIGN) $(LAB)/cloud/vmlinuz $(BIN)
 	lab/need.sh root
 	lab/dracut.sh $@ $(LAB)/cloud/lib/modules $(BIN)
 

@@ -19,7 +19,8 @@ packages() {
         ;;
     vm)
         servers="python3-pyftpdlib nfs-ganesha nfs-ganesha-vfs rpcbind iproute2 lvm2 mdadm cryptsetup-bin"
-        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils $makers $servers"
+        daemon=$(virtiofsd)
+        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils $makers $servers $daemon"
         ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3 e2fsprogs nfs-ganesha nfs-ganesha-vfs" ;;
@@ -27,19 +28,29 @@ packages() {
     esac
 }
 
+# A part of QEMU up to Debian's bookworm, later a package of its own.
+virtiofsd() {
+    if apt-cache show virtiofsd >/dev/null 2>&1; then echo virtiofsd; fi
+}
+
 present() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'; }
 
-missing=
-for group in "$@"; do
-    line=$(packages "$group")
-    here=
-    for package in ${line#*: }; do
-        case " $missing " in *" $package "*) continue ;; esac
-        present "$package" || here="$here $package"
+# look GROUP...: what is missing of them, and what for.
+look() {
+    missing='' what_for=''
+    for group in "$@"; do
+        line=$(packages "$group")
+        here=
+        for package in ${line#*: }; do
+            case " $missing " in *" $package "*) continue ;; esac
+            present "$package" || here="$here $package"
+        done
+        [ -z "$here" ] || what_for="$what_for${what_for:+; }installing$here (for ${line%%:*})"
+        missing="$missing$here"
     done
-    [ -z "$here" ] || echo "installing$here (for ${line%%:*})" >&2
-    missing="$missing$here"
-done
+}
+
+look "$@"
 [ -n "$missing" ] || exit 0
 
 sudo=
@@ -54,5 +65,8 @@ flock 9
 # shellcheck disable=SC2086
 {
     $sudo apt-get update -qq
+    # What there is to install is known now.
+    look "$@"
+    echo "$what_for"
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
 } </dev/null >&2

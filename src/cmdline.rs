@@ -135,6 +135,7 @@ const KNOWN: &[&str] = &[
     "bootjack.ca",
     "rd.tmpfs.size",
     "rd.tmpfs.sha256",
+    "rd.tmpfs.length",
     "rd.tmpfs.chunks",
     "rd.tmpfs.imgfile",
     "rd.container.rootfs",
@@ -382,6 +383,7 @@ mod tests {
             dialect: Dialect::Tmpfs,
             size: Some(Size::Bytes(2 << 30)),
             sha256: Some(ABC.parse().unwrap()),
+            length: None,
         };
         assert_eq!(params.root, Some(Ok(expected)));
         assert!(params.problems.is_empty());

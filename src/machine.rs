@@ -32,7 +32,7 @@ impl Machine {
         let dmi = |name: &str| read(&format!("/sys/class/dmi/id/{name}")).filter(|s| !s.is_empty());
         Self {
             arch: uname.machine().to_string_lossy().into_owned(),
-            kernel: uname.release().to_string_lossy().into_owned(),
+            kernel: running_kernel(),
             memory_total,
             memory_available,
             product: dmi("product_name"),
@@ -43,6 +43,11 @@ impl Machine {
             no_kexec: no_kexec(),
         }
     }
+}
+
+/// Release of the running kernel, as [`Machine::kernel`].
+pub fn running_kernel() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 /// What a second stage's initrd is made of, but for what weighs nothing.

@@ -58,7 +58,7 @@ pub(super) fn read(table: &Table, role: Role, base: &Location) -> Option<Artifac
     let trust = trust(table, pinned);
     let mirrors: Option<Vec<Mirror>> = urls.map(|urls| {
         let mirror = |(url, place): At<&str>| {
-            Some(Mirror { location: location(table.page, url, &place, base)?, place })
+            Some(Mirror { location: location(table.page, url, &place, base, None)?, place })
         };
         urls.into_iter().filter_map(mirror).collect()
     });
@@ -128,8 +128,14 @@ fn trust(table: &Table, pinned: bool) -> Option<Trust> {
     }
 }
 
-/// A location in the catalog, resolved against its base.
-pub(super) fn location(page: &Page, text: &str, place: &Range<usize>, base: &Location) -> Option<Location> {
+/// A location in the catalog, resolved against its base; `example` is one of what it should be, if that is no artifact.
+pub(super) fn location(
+    page: &Page,
+    text: &str,
+    place: &Range<usize>,
+    base: &Location,
+    example: Option<&str>,
+) -> Option<Location> {
     if !variables(page, text, place) {
         return None;
     }
@@ -144,7 +150,8 @@ pub(super) fn location(page: &Page, text: &str, place: &Range<usize>, base: &Loc
             None
         }
         Err(why) => {
-            page.error(place, format!("{}: {why}", quoted(text)), None);
+            let hint = format!("such as {}", example.unwrap_or(why.example()));
+            page.error(place, format!("{}: {why}", quoted(text)), Some(hint));
             None
         }
     }

@@ -72,7 +72,7 @@ fn idle(text: &str) -> Result<Duration, String> {
 /// What relative locations resolve against: a directory ends with `/`, else the last part is not used (RFC 3986, 5.2).
 fn menu_base(menu: &Table, base: &Location) -> Option<Location> {
     let (text, place) = menu.text("base")?;
-    let written = artifact::location(menu.page, text, &place, base)?;
+    let written = artifact::location(menu.page, text, &place, base, Some("http://10.0.0.1/images/"))?;
     if !text.ends_with('/') {
         let hint = format!("a directory is written {:?}", format!("{text}/"));
         menu.page.warning(&place, "\"base\" does not end with '/': its last part is not used", &hint);

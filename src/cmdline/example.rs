@@ -14,6 +14,7 @@ pub(super) const ALL: &[&str] = &[
     "root=tmpfs:http://10.0.0.1/root.tar.zst",
     "rd.tmpfs.size=60%",
     "rd.tmpfs.sha256=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    "rd.tmpfs.length=53721901",
     "rd.tmpfs.imgfile=images/root.tar.zst",
     "rd.container.rootfs=http://10.0.0.1/root.tar.xz",
     "ramroot=http://10.0.0.1/root.tar.xz",

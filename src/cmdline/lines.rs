@@ -298,7 +298,11 @@ fn every_wrong_value_is_refused_with_its_argument_and_a_right_example() {
         ("rootfs=../x", tag, "such as rootfs=rootfs"),
         ("root=virtiofs:", tag, "such as root=virtiofs:rootfs"),
         ("rootfstype=virtiofs root=/dev/vda", tag, "such as root=virtiofs:rootfs"),
-        ("rootfs=x rd.tmpfs.size=1g", "goes with an archive, not with rootfs=x", "such as rd.tmpfs.size=60%"),
+        (
+            "rootfs=x rd.tmpfs.size=1g",
+            "goes with an archive, not with rootfs=x",
+            "such as root=tmpfs:http://10.0.0.1/root.tar.zst rd.tmpfs.size=60%",
+        ),
         ("rootfs=x mount=", tag, "such as mount=data"),
         ("rootfs=x mount=..", tag, "such as mount=data"),
         ("rootfs=x mount-ro=a/b", tag, "such as mount-ro=data"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::place::{self, Place};
 use super::words::{Word, nearest};
-use super::{CmdlineProblem, KNOWN, unknown, value};
+use super::{CmdlineProblem, KNOWN, example, unknown, value};
 use crate::fetch::Location;
 use crate::verify::{ParseDigestError, Sha256};
 use crate::volumes::Tag;
@@ -20,6 +20,8 @@ pub struct RootWord {
     pub size: Option<Size>,
     /// `rd.tmpfs.sha256=`; without it the command line asks for an unverified root.
     pub sha256: Option<Sha256>,
+    /// `rd.tmpfs.length=`: bytes of the archive, as `size` in a catalog.
+    pub length: Option<u64>,
 }
 
 /// What a root is made of.
@@ -56,7 +58,8 @@ pub enum Size {
 }
 
 /// Words that go with an archive.
-const COMPANIONS: &[&str] = &["rd.tmpfs.size", "rd.tmpfs.sha256", "rd.tmpfs.chunks", "rd.tmpfs.imgfile"];
+const COMPANIONS: &[&str] =
+    &["rd.tmpfs.size", "rd.tmpfs.sha256", "rd.tmpfs.length", "rd.tmpfs.chunks", "rd.tmpfs.imgfile"];
 
 /// What ramroot unpacks where nothing is named.
 const RAMROOT: &str = "/ramroot.xz";
@@ -76,7 +79,8 @@ pub(super) fn read(
         [] if has_mounts_alone(words) => Tag::parse(ROOTFS).ok().map(|tag| shared(tag, Dialect::Shared)),
         [] => {
             let companion = words.iter().rfind(|w| COMPANIONS.contains(&w.name.as_str()));
-            problems.extend(companion.map(|w| w.problem("there is no root=tmpfs: to go with it")));
+            problems
+                .extend(companion.map(|w| without_an_archive(w, "there is no root=tmpfs: to go with it")));
             problems.extend(words.iter().filter(|w| is_unknown(w)).map(unknown));
             return None;
         }
@@ -142,7 +146,7 @@ fn has_mounts_alone(words: &[Word]) -> bool {
 }
 
 fn shared(tag: Tag, dialect: Dialect) -> RootWord {
-    RootWord { source: RootSource::Shared(tag), dialect, size: None, sha256: None }
+    RootWord { source: RootSource::Shared(tag), dialect, size: None, sha256: None, length: None }
 }
 
 fn tag(word: &Word) -> &str {
@@ -163,7 +167,8 @@ fn directory(
     wrong: &mut Vec<CmdlineProblem>,
 ) -> Option<RootWord> {
     let companions = words.iter().filter(|w| COMPANIONS.contains(&w.name.as_str()));
-    wrong.extend(companions.map(|w| w.problem(format!("goes with an archive, not with {}", word.text()))));
+    let cause = format!("goes with an archive, not with {}", word.text());
+    wrong.extend(companions.map(|w| without_an_archive(w, &cause)));
     match Tag::parse(tag(word)) {
         Ok(tag) => Some(shared(tag, dialect)),
         Err(why) => {
@@ -175,6 +180,14 @@ fn directory(
             None
         }
     }
+}
+
+/// What is wrong with a word that goes with an archive; alone, its own example would be wrong again.
+fn without_an_archive(word: &Word, cause: &str) -> CmdlineProblem {
+    let problem = word.problem(cause);
+    let root = if word.name == "rd.tmpfs.imgfile" { "LABEL=images" } else { "http://10.0.0.1/root.tar.zst" };
+    let hint = example::of(&word.name).map(|example| format!("such as root=tmpfs:{root} {example}"));
+    CmdlineProblem { hint, ..problem }
 }
 
 /// An archive for a tmpfs.
@@ -201,8 +214,9 @@ fn archive(
     wrong.extend(chunks.map(|w| w.problem("is not in this version")));
     let size = last(words, "rd.tmpfs.size", value::size, wrong).map(|(size, _)| size);
     let sha256 = last(words, "rd.tmpfs.sha256", digest, wrong).map(|(digest, _)| digest);
+    let length = last(words, "rd.tmpfs.length", value::bytes, wrong).map(|(length, _)| length);
     let source = RootSource::Archive(locations);
-    (wrong.is_empty()).then_some(RootWord { source, dialect, size, sha256 })
+    (wrong.is_empty()).then_some(RootWord { source, dialect, size, sha256, length })
 }
 
 /// The mirrors of `root=tmpfs:`, those without a path with that of `rd.tmpfs.imgfile=`.

@@ -42,8 +42,8 @@ impl Params {
 
     fn devices(&mut self, words: &[Word]) {
         let lvs = self.every(words, "rd.lvm.lv", volume_of_a_group);
-        let [vgs, luks, md] =
-            ["rd.lvm.vg", "rd.luks.uuid", "rd.md.uuid"].map(|name| self.every(words, name, value::text));
+        let vgs = self.every(words, "rd.lvm.vg", volume_group);
+        let [luks, md] = ["rd.luks.uuid", "rd.md.uuid"].map(|name| self.every(words, name, uuid));
         let [auto, lvm, luks_too, md_too] = ["rd.auto", "rd.lvm", "rd.luks", "rd.md"]
             .map(|name| self.last(words, name, value::switch).unwrap_or(true));
         // Where nothing says so, each kind is put together if it is wanted; `rd.auto=0` wants only what is named.
@@ -104,9 +104,24 @@ impl Params {
 /// `VG/LV`.
 fn volume_of_a_group(text: &str) -> Result<String, String> {
     match text.split_once('/') {
-        Some((group, volume)) if !group.is_empty() && !volume.is_empty() && !volume.contains('/') => {
-            Ok(text.to_owned())
-        }
+        Some((group, volume)) if is_lvms(group) && is_lvms(volume) => Ok(text.to_owned()),
         _ => Err("is no volume of a group".into()),
     }
+}
+
+fn volume_group(text: &str) -> Result<String, String> {
+    if text.is_empty() || is_lvms(text) { value::text(text) } else { Err("is no name of a group".into()) }
+}
+
+/// Names as LVM takes them (lvm(8), "valid names").
+fn is_lvms(name: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"+_.-".contains(&b);
+    !matches!(name, "" | "." | "..") && !name.starts_with('-') && name.bytes().all(fine)
+}
+
+/// Or the beginning of one; dracut's may say `luks-` before it.
+fn uuid(text: &str) -> Result<String, String> {
+    let digits = text.strip_prefix("luks-").unwrap_or(text);
+    let fine = digits.bytes().all(|b| b.is_ascii_hexdigit() || b"-:".contains(&b));
+    if fine { value::text(text) } else { Err("is no UUID".into()) }
 }

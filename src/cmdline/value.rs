@@ -65,6 +65,12 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
     }
 }
 
+/// How long a file is.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let bytes = number(text).filter(|bytes| (1..u64::MAX).contains(bytes));
+    bytes.ok_or("is no number of bytes, in digits alone".into())
+}
+
 /// As dracut's `getargbool`: the bare word says yes.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {

@@ -29,7 +29,11 @@ impl CatalogFile {
     /// # Errors
     /// [`Failure`] that names the catalog.
     pub fn read(name: &str, fetcher: &Fetcher) -> Result<Self, Failure> {
-        let location = Location::parse(name).map_err(|e| Failure::new(Phase::Catalog, name, e))?;
+        let location = Location::parse(name).map_err(|e| {
+            // Of an empty word nothing would be seen.
+            Failure::new(Phase::Catalog, if name.is_empty() { "\"\"" } else { name }, e)
+                .hint("such as catalog.toml or http://10.0.0.1/catalog.toml")
+        })?;
         match &location {
             // Not the fetcher: a pipe is as good as a file here.
             Location::File(path) | Location::Initramfs(path) => {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::drivers::{self, Index, Loaded, Outcome};
 use crate::early;
-use crate::machine::Machine;
+use crate::machine::running_kernel;
 
 /// Under this name the kernel calls (`modprobe_path` in kernel/module/kmod.c).
 pub const NAME: &str = "modprobe";
@@ -14,7 +14,7 @@ pub const NAME: &str = "modprobe";
 /// `-q -- NAME`: says nothing, and fails, where nobody knows NAME: the kernel asks for much that no machine has.
 pub fn run(args: impl Iterator<Item = String>) -> ExitCode {
     let Some(name) = asked_for(args) else { return ExitCode::FAILURE };
-    let dir = Path::new("/lib/modules").join(Machine::probe().kernel);
+    let dir = Path::new("/lib/modules").join(running_kernel());
     let Ok(index) = Index::read(&dir) else { return ExitCode::FAILURE };
     if !index.closure(&[&name]).unknown.is_empty() {
         return ExitCode::FAILURE;

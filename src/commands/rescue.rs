@@ -13,6 +13,9 @@ use crate::sys;
 
 const BUSYBOX: &str = "/bin/busybox";
 
+/// The programs of `bootjack initrd --with` first: busybox's are in /bin, and the kernel's modprobe is in /sbin.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/bin:/sbin";
+
 /// Said first; the words after `exec` become the shell.
 const GREETING: &str = r#"
 printf '\033[2J\033[H'
@@ -33,7 +36,7 @@ pub fn shell(tty: &Path, about: &str) -> anyhow::Result<ExitStatus> {
     install_applets().context("installing busybox's applets")?;
     let mut command = Command::new(BUSYBOX);
     command.args(["sh", "-c", GREETING, "sh", about]).current_dir("/").env_clear();
-    command.envs([("HOME", "/root"), ("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"), ("TERM", term(tty))]);
+    command.envs([("HOME", "/root"), ("PATH", PATH), ("TERM", term(tty))]);
     command.env("PS1", r"bootjack:\w# ");
     let mut child =
         sys::spawn_on_tty(command, tty).with_context(|| format!("starting a shell on {}", tty.display()))?;
@@ -64,11 +67,9 @@ fn term(tty: &Path) -> &'static str {
     if vt { "linux" } else { "vt220" }
 }
 
-/// Links for all of busybox's commands; done once.
+/// Links for all of busybox's commands. What is there already, its own links or a program of `bootjack initrd --with`,
+/// it leaves alone without a word (`install_links` of its appletlib.c).
 fn install_applets() -> anyhow::Result<()> {
-    if Path::new("/bin/ls").exists() {
-        return Ok(());
-    }
     fs::create_dir_all("/root")?;
     // Not with our standard output: that is for the supervisor.
     let mut install = Command::new(BUSYBOX);

@@ -22,7 +22,7 @@ use super::output;
 use super::progress::Progress;
 use crate::archive::{Limits, LostXattrs, Unpacked};
 use crate::catalog::Artifact;
-use crate::fetch::Location;
+use crate::fetch::{Location, LocationError};
 use crate::load::{self, Failure, Fetched, LoadError, Loader, Phase, Report, Target, clean};
 use crate::verify::{Sha256, Trust};
 use crate::volumes;
@@ -152,7 +152,7 @@ fn wrong_usage(what: &str) -> ExitCode {
 fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<(Unpacked, Fetched), Failure> {
     let locations = places
         .iter()
-        .map(|text| Location::parse(text).map_err(|e| Failure::new(Phase::Fetch, text, e)))
+        .map(|text| Location::parse(text).map_err(|e| no_location(text, e)))
         .collect::<Result<Vec<_>, _>>()?;
     only_root(dir)?;
     let trust = match &args.sha256 {
@@ -184,6 +184,12 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<(Unpacked, 
             Err(failure)
         }
     }
+}
+
+fn no_location(text: &str, error: LocationError) -> Failure {
+    let hint = format!("such as {}", error.example());
+    // Of an empty word nothing would be seen.
+    Failure::new(Phase::Fetch, if text.is_empty() { "\"\"" } else { text }, error).hint(hint)
 }
 
 fn only_root(dir: &str) -> Result<(), Failure> {

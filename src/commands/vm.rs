@@ -34,7 +34,7 @@ const MEMORY: u32 = 1024;
 #[derive(Debug, clap::Args)]
 #[command(
     group(clap::ArgGroup::new("machine").args(["root", "kernel"]).multiple(true)),
-    after_help = "Example: bootjack vm ./rootfs /run/mnt/work/test.sh --mount work .\n         \
+    after_help = "Example: bootjack vm ./rootfs /run/mnt/tests/boot.sh --mount tests .\n         \
         bootjack vm --kernel vmlinuz --initrd initrd --append 'bootjack.catalog=http://10.0.2.2:8080/catalog.toml'\n\
         In the machine, 10.0.2.2 is this host's loopback address."
 )]

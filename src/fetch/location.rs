@@ -87,6 +87,19 @@ impl fmt::Display for LocationError {
 
 impl std::error::Error for LocationError {}
 
+impl LocationError {
+    /// How a location of the kind that was meant is written.
+    pub fn example(&self) -> &'static str {
+        match self {
+            Self::NotAbsolute => "file:/srv/images/root.tar.zst",
+            Self::NotInside(_) | Self::Volume(_) => "LABEL=images:/root.tar.zst",
+            Self::Nfs(_) => "nfs://10.0.0.1/srv/images/root.tar.zst",
+            Self::Tag(_) | Self::NoFileOf(_) => "virtiofs:images:/root.tar.zst",
+            _ => "http://10.0.0.1/root.tar.zst",
+        }
+    }
+}
+
 impl Location {
     /// A location that stands alone: `http://…`, `https://…`, `file:/…`, `initramfs:/…`, or a path.
     ///
@@ -285,6 +298,10 @@ fn scheme(text: &str) -> Option<&str> {
 }
 
 fn with_host(text: &str) -> Result<Url, LocationError> {
+    // The parser would take the first part of the path for the host (WHATWG URL, "special authority slashes").
+    if text.split_once("://").is_none_or(|(_, rest)| rest.starts_with(['/', '\\'])) {
+        return Err(LocationError::Url("no host".into()));
+    }
     let url = Url::parse(text).map_err(not_a_url)?;
     match url.host_str() {
         Some(host) if !host.is_empty() => Ok(url),

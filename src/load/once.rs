@@ -26,18 +26,24 @@ impl Verdict {
         phase: Phase::Fetch,
         hint: "check the name and the cable, and that the initrd has the drivers: bootjack initrd --drivers storage",
     };
+    const TAG: Self = Self {
+        phase: Phase::Fetch,
+        hint: "check the tag and the path, and that the initrd has the driver: bootjack initrd --drivers virtiofs",
+    };
+    const FILE: Self = Self { phase: Phase::Fetch, hint: "check the path" };
     pub(super) const OTHER_BYTES: Self = Self {
         phase: Phase::Verify,
         hint: "the file on the server is not the one the catalog means: see sha256sum",
     };
     const NO_SIZE: Self = Self {
         phase: Phase::Plan,
-        hint: "say how many bytes it has: size in a catalog, unpack --size; or put the archive into a file system",
+        hint: "say how many bytes it has: size in a catalog, rd.tmpfs.length=, unpack --size; or put the archive into a \
+               file system",
     };
     const NO_SIZE_SAID: Self = Self {
         phase: Phase::Unpack,
         hint: "if other bytes follow the archive on the device, say how many are its own: size in the catalog, \
-               unpack --size",
+               rd.tmpfs.length=, unpack --size",
     };
     const DAMAGED: Self = Self { phase: Phase::Unpack, hint: "make the archive anew: bootjack pack" };
     const FULL: Self = Self {
@@ -53,7 +59,12 @@ impl Verdict {
 
     /// What to say of a place that nothing came from.
     pub(super) fn before(location: &Location) -> Self {
-        if matches!(location, Location::Volume { .. }) { Self::DISK } else { Self::FETCH }
+        match location {
+            Location::Volume { .. } => Self::DISK,
+            Location::Virtiofs { .. } => Self::TAG,
+            Location::File(_) | Location::Initramfs(_) => Self::FILE,
+            Location::Http(_) | Location::Ftp(_) | Location::Tftp(_) | Location::Nfs { .. } => Self::FETCH,
+        }
     }
 
     /// Of several mirrors the one that came furthest tells most: one that is merely not there says nothing of the

@@ -169,7 +169,7 @@ fn what_tells_most_is_said_whatever_the_last_mirror_did() {
         assert!(failure.to_string().contains("nowhere: opening"), "{failure}");
     }
     let failure = lab.failure(&of(vec![lab.nowhere()], trust));
-    assert_eq!((failure.phase, hint(&failure)), (Phase::Fetch, "check the URL, the server and the network"));
+    assert_eq!((failure.phase, hint(&failure)), (Phase::Fetch, "check the path"));
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Params {
         let archive = Artifact {
             locations: locations.to_vec(),
             trust: word.sha256.clone().map_or(Trust::Unverified, Trust::Sha256),
-            size: None,
+            size: word.length,
             unpacked: None,
             entries: None,
         };
@@ -120,6 +120,7 @@ mod tests {
     #[test]
     fn without_a_digest_the_command_line_asks_for_an_unverified_root() {
         assert_eq!(root("root=tmpfs:http://a/r").archive.trust, Trust::Unverified);
+        assert_eq!(root("root=tmpfs:/dev/vdb rd.tmpfs.length=1024").archive.size, Some(1024));
         let wrong = Params::parse("root=tmpfs:http://a/r rd.tmpfs.sha256=ab");
         assert!(matches!(wrong.root_entry(), Some(Err(_))));
         assert!(Params::parse("quiet").root_entry().is_none());
@@ -127,7 +128,7 @@ mod tests {
 
     fn shared(dialect: Dialect, text: &str, writable: Option<bool>) -> Shared {
         let source = RootSource::Shared(Tag::parse("rootfs").unwrap());
-        let word = RootWord { source, dialect, size: None, sha256: None };
+        let word = RootWord { source, dialect, size: None, sha256: None, length: None };
         let params = Params { root: Some(Ok(word)), writable, ..Params::parse(text) };
         let Boot::Shared(shared) = params.root_entry().unwrap().unwrap().boot else {
             panic!("a shared root")

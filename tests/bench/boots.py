@@ -2,7 +2,7 @@
 """Times boots: kernel start to the menu, and an entry chosen to its init, against a bare busybox and dracut.
 
 usage: boots.py RUNS LAB WORK BOOTJACK
-LAB has the kernel and dracut's initrds, WORK what run made (initrds, www/). How a machine is run is machine.py's.
+LAB has the kernel, WORK what run made (initrds, dracut/, www/). How a machine is run is machine.py's.
 Each round boots every peer once, one after the other; ratios are of boots of the same round.
 """
 
@@ -29,9 +29,9 @@ MENU = rb"(?s)bench-entry.*help"
 INIT = ("new init", rb"NEW-INIT-RUNS", b"")
 
 
-def cases(lab, work, base):
+def cases(work, base):
     """Name of a case: (initrd, further words of the kernel command line, marks)."""
-    ours, dracut = f"{work}/bootjack.initrd", f"{lab}/dracut/initrd"
+    ours, dracut = f"{work}/bootjack.initrd", f"{work}/dracut/initrd"
     enter = [("menu", MENU, b"\r"), INIT]
     hook = [("network", rb"NETWORK-HOOK-RUNS", b""), ("root", rb"ROOT-IS-READY", b""), INIT]
     found = {
@@ -124,7 +124,7 @@ def main():
     try:
         # Seen from the machine, this host's loopback is 10.0.2.2.
         base = f"http://10.0.2.2:{server.stdout.readline().strip().rstrip('/').rsplit(':', 1)[1]}"
-        found = cases(lab, work, base)
+        found = cases(work, base)
         times = measure(runs, lab, work, found)
     finally:
         server.kill()

@@ -3,8 +3,8 @@
 
 usage: kexec.py RUNS LAB WORK BOOTJACK
 The peer is a busybox initrd with Debian's kexec-tools (kexec/init) that starts dracut's lean initrd. Both carry the
-archive through the kexec, or fetch it again after it. LAB has the kernel and dracut's initrds, WORK what run made
-(initrds, www/). Each round boots every case once, one after the other; ratios are of boots of the same round. Beside
+archive through the kexec, or fetch it again after it. LAB has the kernel, WORK what run made
+(initrds, dracut/, www/). Each round boots every case once, one after the other; ratios are of boots of the same round. Beside
 the host's clock counts what QEMU computed, which says something on a busy host too; waiting is not in it.
 """
 
@@ -100,7 +100,7 @@ def cases(lab, work, base):
 def write(work, lab, base):
     """What there is to choose: a catalog for ours, a text for the peer's script, which fetches as much."""
     www = f"{work}/www"
-    for name, target in (("vmlinuz", f"{lab}/cloud/vmlinuz"), ("initrd", f"{lab}/dracut/initrd-lean")):
+    for name, target in (("vmlinuz", f"{lab}/cloud/vmlinuz"), ("initrd", f"{work}/dracut/initrd-lean")):
         with open(target, "rb") as source, open(f"{www}/{name}", "wb") as file:
             file.write(source.read())
     kernel, root = artifact(www, "vmlinuz"), artifact(www, "root.tar.zst")

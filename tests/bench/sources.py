@@ -32,12 +32,19 @@ EXPORT {{ Export_Id = 1; Path = {path}; Pseudo = /export; Access_Type = RO; Squa
 PEER = "busybox zcat \\| tar, and mount or wget"
 
 
-def ganesha(work, port):
-    """A running server of WORK/www."""
-    config = tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False)
-    with config:
-        config.write(GANESHA.format(port=port, path=os.path.abspath(f"{work}/www")))
-    words = ["ganesha.nfsd", "-F", "-f", config.name, "-L", f"{work}/ganesha.log", "-p", f"{config.name}.pid"]
+def free_port():
+    """A port of loopback nobody uses now: the socket that found it is closed again."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def ganesha(work, port, directory):
+    """A running server of WORK/www; its own files are in `directory`."""
+    config = f"{directory}/ganesha.conf"
+    with open(config, "w", encoding="utf-8") as written:
+        written.write(GANESHA.format(port=port, path=os.path.abspath(f"{work}/www")))
+    words = ["ganesha.nfsd", "-F", "-f", config, "-L", f"{work}/ganesha.log", "-p", f"{directory}/ganesha.pid"]
     server = subprocess.Popen(words)
     end = time.monotonic() + 30
     while True:
@@ -47,6 +54,7 @@ def ganesha(work, port):
         except OSError:
             if server.poll() is not None or time.monotonic() > end:
                 server.kill()
+                server.wait()
                 sys.exit(f"sources.py: ganesha.nfsd does not answer: see {work}/ganesha.log")
             time.sleep(0.1)
 
@@ -61,11 +69,11 @@ def disk(work):
     return image
 
 
-def measure(runs, lab, work, http):
+def measure(runs, lab, work, http, nfs):
     """What each case took: (source, who) to a list of (seconds, KiB), without the first round."""
     words = machine.command(f"{lab}/cloud/vmlinuz", f"{work}/sources.initrd", "bootjack.shell ip=dhcp quiet", 3072)
     words += ["-drive", f"file={disk(work)},format=raw,if=virtio,readonly=on"]
-    typed = f"sh /guest.sh {runs} {http} 10.0.2.2\r".encode()
+    typed = f"sh /guest.sh {runs} {http} 10.0.2.2 {nfs}\r".encode()
     marks = [("shell", rb"# ", typed), ("end", rb"ALL DONE", b"")]
     log = f"{work}/sources.log"
     try:
@@ -100,14 +108,16 @@ def main():
     with open(f"{work}/serve.log", "w", encoding="utf-8") as log:
         web = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
     nfs = None
-    try:
-        nfs = ganesha(work, 2049)
-        http = web.stdout.readline().strip().rstrip("/").replace("127.0.0.1", "10.0.2.2")
-        taken = measure(runs, lab, work, http)
-    finally:
-        for server in filter(None, (web, nfs)):
-            server.kill()
-            server.wait()
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            port = free_port()
+            nfs = ganesha(work, port, directory)
+            http = web.stdout.readline().strip().rstrip("/").replace("127.0.0.1", "10.0.2.2")
+            taken = measure(runs, lab, work, http, port)
+        finally:
+            for server in filter(None, (web, nfs)):
+                server.kill()
+                server.wait()
     print(f"### From a disk, from NFS and over HTTP, in a virtual machine\n\n{report(taken)}\n")
     print("Commands: tests/bench/sources/guest.sh.")
 

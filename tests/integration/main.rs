@@ -23,3 +23,4 @@ mod trees;
 mod vm;
 mod volumes;
 mod with;
+mod words;

@@ -7,9 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::lab::{Kernel, bootjack, made};
+use crate::lab::{Initrd, Kernel, bootjack, made};
+use crate::machine::{Options, Vm};
+use crate::shared::Shared;
 
-/// A root with busybox, a kernel and its modules; a directory to work in and one to read.
+/// A root with busybox, a kernel and its modules; a directory of tests and one to read.
 struct Bench {
     dir: tempfile::TempDir,
 }
@@ -28,13 +30,14 @@ impl Bench {
         assert!(copied.success(), "modules");
         let release = place.join(modules.file_name().expect("a release"));
         fs::copy(Kernel::Cloud.image(), release.join("vmlinuz")).expect("a kernel");
-        for name in ["work", "data"] {
+        for name in ["tests", "data"] {
             fs::create_dir(bench.path(name)).expect("a directory");
         }
         fs::write(bench.path("data/hello"), "from the host\n").expect("a file");
         let script = format!("#!/bin/sh\n{script}\npoweroff -f\n");
-        fs::write(bench.path("work/vm.sh"), script).expect("a script");
-        fs::set_permissions(bench.path("work/vm.sh"), fs::Permissions::from_mode(0o755)).expect("executable");
+        fs::write(bench.path("tests/vm.sh"), script).expect("a script");
+        fs::set_permissions(bench.path("tests/vm.sh"), fs::Permissions::from_mode(0o755))
+            .expect("executable");
         bench
     }
 
@@ -45,8 +48,8 @@ impl Bench {
     /// The command, under a bound that a busy host does not meet.
     fn start(&self, more: &[&str]) -> Child {
         let mut command = Command::new("timeout");
-        command.arg("180").arg(bootjack()).arg("vm").arg(self.path("root")).arg("/run/mnt/work/vm.sh");
-        command.arg("--mount").arg("work").arg(self.path("work"));
+        command.arg("180").arg(bootjack()).arg("vm").arg(self.path("root")).arg("/run/mnt/tests/vm.sh");
+        command.arg("--mount").arg("tests").arg(self.path("tests"));
         command.arg("--mount-ro").arg("data").arg(self.path("data"));
         command.args(["--accel", "tcg", "--memory", "512"]).args(more);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -84,7 +87,7 @@ fn a_directory_is_the_root_of_a_machine() {
 echo "SAID root $(grep ' / ' /proc/mounts)"
 echo SAID mounts $(grep -o '/run/mnt/[a-z]*' /proc/mounts)
 cat /run/mnt/data/hello
-echo made by the guest > /run/mnt/work/made
+echo made by the guest > /run/mnt/tests/made
 echo x > /run/mnt/data/x || echo SAID data is closed
 echo x > /etc/x || echo SAID root is closed
 [ -c /dev/fuse ] && [ -c /dev/kvm ] && [ -L /dev/stdin ] && [ -e /sys/fs/cgroup/cgroup.procs ] && echo SAID devices
@@ -97,7 +100,7 @@ echo SAID end"#,
     for line in [
         "SAID pid 1 of the root that was packed",
         "SAID root rootfs / virtiofs ro",
-        "SAID mounts /run/mnt/work /run/mnt/data",
+        "SAID mounts /run/mnt/tests /run/mnt/data",
         "from the host",
         "SAID data is closed",
         "SAID root is closed",
@@ -107,9 +110,27 @@ echo SAID end"#,
         assert!(said.contains(line), "{line:?} is missing in\n{said}");
     }
     assert!(status.success(), "{status}");
-    assert_eq!(fs::read_to_string(bench.path("work/made")).expect("the guest wrote"), "made by the guest\n");
+    assert_eq!(fs::read_to_string(bench.path("tests/made")).expect("the guest wrote"), "made by the guest\n");
     assert!(!bench.path("data/x").exists() && !bench.path("root/etc/x").exists());
     bench.expect_nobody();
+}
+
+#[test]
+fn dracut_s_words_boot_a_shared_directory_and_rw_lets_it_be_written_to() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let tree = dir.path().join("tree");
+    let unpacked =
+        Command::new(bootjack()).arg("unpack").arg(made("lab/busybox.tar.zst")).arg(&tree).output();
+    assert!(unpacked.expect("bootjack runs").status.success(), "the root is unpacked");
+    let shared = Shared::new("os", &tree, 512);
+    let initrd = Initrd::new(Kernel::Cloud, &["--drivers", "virtiofs"]);
+    let (devices, append) = (shared.devices(), "root=virtiofs:os rw single");
+    let options = Options { append, devices: &devices, net: &["-nic", "none"], ..Options::default() };
+    let mut vm = Vm::boot(&Options { initrd: &initrd.path(), ..options });
+    vm.expect("FACT end");
+    vm.wait_exit();
+    assert!(vm.fact("root").contains("os / virtiofs rw"), "{}", vm.fact("root"));
+    assert_eq!((vm.fact("pid").as_str(), vm.fact("args").as_str()), ("1", "single"), "the usual init");
 }
 
 #[test]
@@ -144,11 +165,11 @@ fn a_machine_that_does_not_start_leaves_no_daemons() {
 #[test]
 fn a_boot_that_fails_says_why_and_ends_the_machine() {
     let bench = Bench::new("");
-    let script = bench.path("work/vm.sh");
+    let script = bench.path("tests/vm.sh");
     fs::set_permissions(script, fs::Permissions::from_mode(0o644)).expect("not executable");
     let output = bench.start(&[]).wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("/run/mnt/work/vm.sh: not executable"), "{said}");
+    assert!(said.contains("/run/mnt/tests/vm.sh: not executable"), "{said}");
     // Not by the bound of this test.
     assert!(output.status.success(), "{}", output.status);
 }

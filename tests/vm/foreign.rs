@@ -37,8 +37,8 @@ impl Theirs {
     }
 
     /// Starts it with these words, and this disk if there is one.
-    pub fn boot(self, words: &str, disk: Option<&Disk>) -> Vm {
-        let drive = disk.map(|disk| format!("if=none,id=d0,format=raw,file={}", disk.file.path().display()));
+    pub fn boot(self, words: &str, disk: Option<&Path>) -> Vm {
+        let drive = disk.map(|disk| format!("if=none,id=d0,format=raw,file={}", disk.display()));
         let devices: Vec<&str> = match &drive {
             Some(drive) => vec!["-drive", drive, "-device", "virtio-blk-pci,drive=d0"],
             None => Vec::new(),
@@ -76,6 +76,11 @@ impl Disk {
         Self::of(label, &tree)
     }
 
+    /// For [`Theirs::boot`].
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     fn of(label: &str, tree: &Path) -> Self {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         let done = Command::new("mkfs.ext4")
@@ -92,6 +97,12 @@ impl Disk {
 pub fn served(server: &Server) -> (String, String) {
     let root = Root::busybox();
     (server.put("busybox.tar.zst", &[Answer::Good(root.bytes.clone())]), root.sha256)
+}
+
+/// Waits until it is said that the archive is the one that was meant; of another it is said that it is "not verified".
+pub fn is_verified(vm: &mut Vm) {
+    vm.expect("verified");
+    assert!(!vm.log().contains("not verified"), "{}", vm.log());
 }
 
 /// Waits until the busybox root has said that it is one that was unpacked, and is gone.

@@ -1,7 +1,7 @@
 //! Debian's initramfs-tools: ramroot's words over HTTP by its own network, a labelled disk without `boot=`, and a root on
 //! disk.
 
-use crate::foreign::{Disk, Theirs, is_unpacked, served};
+use crate::foreign::{Disk, Theirs, is_unpacked, is_verified, served};
 use crate::server::Server;
 
 #[test]
@@ -10,7 +10,7 @@ fn initramfs_tools_boots_ramroot_s_root_over_http() {
     let (url, sha256) = served(&server);
     let words = format!("boot=ramdisk ramroot={url} rd.tmpfs.sha256={sha256}");
     let mut vm = Theirs::InitramfsTools.boot(&words, None);
-    vm.expect("verified");
+    is_verified(&mut vm);
     let vm = is_unpacked(vm);
     assert_eq!(vm.fact("modules"), vm.fact("kernel"), "those of the initrd were copied");
 }
@@ -19,7 +19,7 @@ fn initramfs_tools_boots_ramroot_s_root_over_http() {
 fn initramfs_tools_boots_a_root_from_a_labelled_disk() {
     let disk = Disk::of_images("images");
     let words = "root=tmpfs:LABEL=images rd.tmpfs.imgfile=images/root.tar.zst rd.tmpfs.size=100m";
-    let vm = is_unpacked(Theirs::InitramfsTools.boot(words, Some(&disk)));
+    let vm = is_unpacked(Theirs::InitramfsTools.boot(words, Some(disk.path())));
     assert!(vm.fact("root").contains("size=102400k"), "{}", vm.fact("root"));
     assert_eq!(vm.fact("modules"), "", "only ramroot's users expect them");
 }
@@ -27,7 +27,7 @@ fn initramfs_tools_boots_a_root_from_a_labelled_disk() {
 #[test]
 fn initramfs_tools_boots_a_root_on_disk_as_if_we_were_not_there() {
     let disk = Disk::of_a_system("system");
-    let mut vm = Theirs::InitramfsTools.boot("root=LABEL=system ro", Some(&disk));
+    let mut vm = Theirs::InitramfsTools.boot("root=LABEL=system ro", Some(disk.path()));
     vm.expect("FACT end");
     vm.wait_exit();
     assert!(vm.fact("root").contains("/dev/vda / ext4 ro"), "{}", vm.fact("root"));

@@ -31,6 +31,9 @@ try dev:/dev/vdj $sum --size SIZE
 try dev:/dev/vdj $sum
 try dev:/dev/vdj
 try dev:/dev/vdk
+echo "root=tmpfs:/dev/vdj rd.tmpfs.sha256=SHA256 rd.tmpfs.length=SIZE" >/line
+/bin/bootjack unpack --cmdline=/line /tmp/y && echo "WORDS $($b cat /tmp/y/etc/marker)"
+$b umount /tmp/y
 $b ls /run/bootjack/mnt
 echo ALL TRIED
 "#;
@@ -115,6 +118,7 @@ fn archives_are_read_from_every_file_system() {
     assert!(bare[1].contains("nothing says how long it is"), "{bare:?}");
     assert!(bare[2].contains("other data after the zstd frame") && bare[2].contains("--size"), "{bare:?}");
     assert!(said("dev:/dev/vdk").contains(good));
+    assert!(log.contains("WORDS the root that was packed"), "by the words of a kernel command line:\n{log}");
     vm.type_keys("exit\r");
     vm.expect("Entry disk");
     vm.type_keys(ENTER);

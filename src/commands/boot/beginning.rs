@@ -8,7 +8,7 @@ use crate::drivers;
 use crate::early::Quiet;
 use crate::fetch::{self, Fetcher};
 use crate::load::{Failure, Phase};
-use crate::machine::Machine;
+use crate::machine::running_kernel;
 use crate::net;
 use crate::tui::Consoles;
 
@@ -21,7 +21,7 @@ pub fn lower_kernel() -> Option<Quiet> {
 }
 
 pub fn load_drivers() {
-    let dir = Path::new("/lib/modules").join(Machine::probe().kernel);
+    let dir = Path::new("/lib/modules").join(running_kernel());
     match drivers::coldplug(&dir, &mut |loaded| log::debug!("{loaded}")) {
         Ok(found) => {
             log::info!("{} modules for {} devices", found.loaded.len(), found.devices);

@@ -1,8 +1,8 @@
 # In the guest: unpacks the same archive from each source, ours and as a script would, into a fresh tmpfs each time.
-# Says `TOOK ROUND SOURCE WHO SECONDS KIB` (KIB: of the largest process), and `ALL DONE`. usage: sh guest.sh RUNS HTTP NFS
+# Says `TOOK ROUND SOURCE WHO SECONDS KIB` (KIB: of the largest process), and `ALL DONE`. usage: sh guest.sh RUNS HTTP NFS PORT
 # What is measured with it is sources.py's.
 
-runs=$1 http=$2 nfs=$3
+runs=$1 http=$2 nfs=$3 port=$4
 export PATH=/bin:/sbin
 busybox mkdir -p /bin /sbin /t /m && busybox --install -s /bin
 
@@ -23,8 +23,8 @@ round=0
 while [ $round -le "$runs" ]; do
     once $round disk ours "/init unpack LABEL=bench:/root.tar.gz /t"
     once $round disk theirs "mount -t ext4 -o ro /dev/vda /m && cat /m/root.tar.gz | $untar && umount /m"
-    once $round nfs ours "/init unpack nfs://$nfs/export:/root.tar.gz /t"
-    once $round nfs theirs "mount -t nfs4 -o ro,vers=4.2,addr=$nfs,clientaddr=0.0.0.0 $nfs:/export /m && cat /m/root.tar.gz | $untar && umount /m"
+    once $round nfs ours "/init unpack nfs://$nfs:$port/export:/root.tar.gz /t"
+    once $round nfs theirs "mount -t nfs4 -o ro,vers=4.2,addr=$nfs,port=$port,clientaddr=0.0.0.0 $nfs:/export /m && cat /m/root.tar.gz | $untar && umount /m"
     once $round http ours "/init unpack $http/root.tar.gz /t"
     once $round http theirs "wget -q -O - $http/root.tar.gz | $untar"
     round=$((round + 1))
