@@ -51,21 +51,25 @@ impl Failure {
 impl Ahead {
     /// Begins to read. The thread ends with the source, or when nobody listens any more: then a `read` that is under way
     /// is waited for by the scope.
+    ///
+    /// # Errors
+    /// Of starting a thread.
     pub(super) fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         source: &'scope mut (dyn Read + Send),
-    ) -> (Self, Failure) {
+    ) -> io::Result<(Self, Failure)> {
         let (sender, came) = sync_channel(BUFFERS);
         let (free, empties) = channel();
         for _ in 0..BUFFERS {
             // Cannot fail: the receiver is right here.
             let _ = free.send(vec![0; BUFFER]);
         }
-        scope.spawn(move || read(source, &sender, &empties));
+        let read = move || read(source, &sender, &empties);
+        std::thread::Builder::new().name("read".into()).spawn_scoped(scope, read)?;
         let failure = Failure::default();
         let ahead =
             Self { came, free, buffer: Vec::new(), from: 0, to: 0, ended: false, failure: failure.clone() };
-        (ahead, failure)
+        Ok((ahead, failure))
     }
 
     /// The first bytes, enough to know what they are; less where there are no more. Nothing is taken.

@@ -78,8 +78,10 @@ pub(super) fn through<'a, T>(
         let _ = free.send(vec![0; BUFFER]);
     }
     std::thread::scope(|scope| {
-        let (source, failure) = Ahead::start(scope, input);
-        scope.spawn(move || produce(source, &failure, &full, &empties));
+        let (source, failure) = Ahead::start(scope, input).map_err(UnpackError::Read)?;
+        let produce = move || produce(source, &failure, &full, &empties);
+        let spawned = std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, produce);
+        spawned.map_err(UnpackError::Read)?;
         // Moved in, so that they are dropped, and the thread let go, before the scope waits for it.
         let mut intake = Intake::new(pieces, free, ticker, copy);
         let (format, compression) = intake.opened()?;
