@@ -199,9 +199,9 @@ impl fmt::Display for NotFound {
                 let uuid = |device: &Device| device.content.as_ref().and_then(|content| content.uuid.clone());
                 f.write_str(match matches.iter().all(|device| uuid(device) == uuid(&matches[0])) {
                     true => {
-                        "; they are copies: name the one that is meant by dev:/dev/…, or take the others away"
+                        "; they are copies: name the one that is meant by dev:/dev/NAME, or take the others away"
                     }
-                    false => "; name the one that is meant by its UUID=, or by dev:/dev/…",
+                    false => "; name the one that is meant by its UUID=, or by dev:/dev/NAME",
                 })
             }
             Self::Never(why) => f.write_str(why),

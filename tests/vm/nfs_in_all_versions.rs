@@ -50,7 +50,7 @@ fn archives_come_from_nfs_by_every_version() {
     nfs.put("big.tar.zst", &big.bytes);
     let server = Server::new();
     let mirror = server.put("big", &[Answer::Good(big.bytes.clone())]);
-    let silent = falling_silent_after(6 << 20);
+    let (silent, silent_too) = (falling_silent_after(6 << 20), falling_silent_after(6 << 20));
     let mut shell = Shell::of("net,nfs", "");
 
     let once = format!("--retry-for 0s --sha256 {}", root.sha256);
@@ -91,6 +91,16 @@ fn archives_come_from_nfs_by_every_version() {
     assert_eq!(server.asked(), ["/big"]);
     let left = shell.says("grep -c nfs /proc/mounts; ls -A /run/bootjack/mnt | wc -l");
     assert!(left.contains("\n0\n0\n"), "{left:?}");
+
+    // While it is read from, too, nothing is mounted: who is killed leaves nothing behind.
+    let from = format!("nfs4://10.0.2.2:{silent_too}/export:/big.tar.zst");
+    shell.says(&format!("mkdir /y; bootjack unpack {from} /y --retry-for 100s >/run/y 2>&1 & pid=$!"));
+    shell.says("until ls -A /y | grep -q .; do sleep 1; done");
+    for command in ["kill -0 $pid", "kill -9 $pid"] {
+        let left =
+            shell.says(&format!("{command}; grep -c nfs /proc/mounts; ls -A /run/bootjack/mnt | wc -l"));
+        assert!(left.contains("\n0\n0\n"), "{command}: {left:?}");
+    }
 }
 
 #[test]
