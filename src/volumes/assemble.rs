@@ -54,12 +54,19 @@ impl std::error::Error for AssembleError {}
 /// What the last call saw: it is repeated only when there is something new.
 struct Seen {
     devices: BTreeSet<String>,
-    asked: Option<(Assembly, Volume)>,
+    asked: (Assembly, Volume),
     since: Instant,
     /// The end of the last call.
     last: Instant,
     /// Whether arrays without all their disks had their chance.
     degraded: bool,
+}
+
+impl Seen {
+    fn nothing(asked: (Assembly, Volume)) -> Self {
+        let (devices, now) = (BTreeSet::new(), Instant::now());
+        Self { devices, asked, since: now, last: now, degraded: false }
+    }
 }
 
 static SEEN: Mutex<Option<Seen>> = Mutex::new(None);
@@ -75,31 +82,46 @@ pub fn assemble(
     wanted: &Volume,
     on: &dyn Fn() -> ControlFlow<()>,
 ) -> Result<(), AssembleError> {
-    let asked = Some((assembly.clone(), wanted.clone()));
-    let mut devices = block_devices();
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let seen = match &mut *seen {
-        Some(seen) if seen.asked == asked => seen,
-        other => {
-            let (devices, now) = (BTreeSet::new(), Instant::now());
-            other.insert(Seen { devices, asked, since: now, last: now, degraded: false })
-        }
+    let work = |degraded| {
+        md::assemble(assembly, wanted, degraded, on)?;
+        lvm::activate(assembly, wanted, on)
     };
-    if seen.last.elapsed() > PAUSE {
+    rounds(&mut seen, (assembly, wanted), &block_devices, &work, on)
+}
+
+/// Does the `work` as often as there is something new. Not done is not seen: whoever asks again, after an error or a
+/// stop, begins anew.
+fn rounds(
+    seen: &mut Option<Seen>,
+    asked: (&Assembly, &Volume),
+    devices: &dyn Fn() -> BTreeSet<String>,
+    work: &dyn Fn(bool) -> Result<(), AssembleError>,
+    on: &dyn Fn() -> ControlFlow<()>,
+) -> Result<(), AssembleError> {
+    let asked = (asked.0.clone(), asked.1.clone());
+    let mut now = match seen.take() {
+        Some(seen) if seen.asked == asked => seen,
+        _ => Seen::nothing(asked),
+    };
+    if now.last.elapsed() > PAUSE {
         // A new search: a person may have mended something.
-        seen.devices.clear();
+        now.devices.clear();
     }
-    let degraded = seen.since.elapsed() >= md::PATIENCE;
+    let degraded = now.since.elapsed() >= md::PATIENCE;
     for _ in 0..LAYERS {
-        if devices == seen.devices && degraded == seen.degraded {
+        let there = devices();
+        if there == now.devices && degraded == now.degraded {
             break;
         }
-        (seen.devices, seen.degraded) = (devices, degraded);
-        md::assemble(assembly, wanted, degraded, on)?;
-        lvm::activate(assembly, wanted, on)?;
-        devices = block_devices();
+        work(degraded)?;
+        if on().is_break() {
+            return Ok(());
+        }
+        (now.devices, now.degraded) = (there, degraded);
     }
-    seen.last = Instant::now();
+    now.last = Instant::now();
+    *seen = Some(now);
     Ok(())
 }
 
@@ -158,5 +180,82 @@ fn undo(words: &[&str]) -> io::Result<()> {
         Some(done) if done.status.success() => Ok(()),
         Some(done) => Err(io::Error::other(done.words)),
         None => Err(io::Error::other(format!("not done after {} s", DISMANTLE.as_secs()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::{Cell, RefCell};
+
+    /// What is asked for, the devices that there are, and how often anything was run.
+    struct Search {
+        asked: (Assembly, Volume),
+        seen: RefCell<Option<Seen>>,
+        devices: RefCell<BTreeSet<String>>,
+        runs: Cell<u32>,
+    }
+
+    impl Search {
+        fn new() -> Self {
+            let asked = (Assembly::default(), Volume::parse("/dev/vg/lv").unwrap());
+            let devices = RefCell::new(BTreeSet::from(["vda".to_owned()]));
+            Self { asked, seen: RefCell::new(None), devices, runs: Cell::new(0) }
+        }
+
+        /// One call; says how often it ran anything.
+        fn call(
+            &self,
+            work: impl Fn() -> Result<(), AssembleError>,
+            stopped: bool,
+        ) -> (u32, Result<(), AssembleError>) {
+            let before = self.runs.get();
+            let on = || if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+            let work = |_| {
+                self.runs.set(self.runs.get() + 1);
+                work()
+            };
+            let devices = || self.devices.borrow().clone();
+            let asked = (&self.asked.0, &self.asked.1);
+            let done = rounds(&mut self.seen.borrow_mut(), asked, &devices, &work, &on);
+            (self.runs.get() - before, done)
+        }
+
+        fn appears(&self, name: &str) -> bool {
+            self.devices.borrow_mut().insert(name.to_owned())
+        }
+    }
+
+    #[test]
+    fn nothing_is_run_again_before_there_is_something_new() {
+        let search = Search::new();
+        assert_eq!(search.call(|| Ok(()), false), (1, Ok(())));
+        assert_eq!(search.call(|| Ok(()), false), (0, Ok(())));
+        search.appears("vdb");
+        // What appears by it may be part of something else.
+        let made = || {
+            search.appears("md0");
+            Ok(())
+        };
+        assert_eq!(search.call(made, false), (2, Ok(())));
+        assert_eq!(search.call(made, false), (0, Ok(())));
+        let endless = || {
+            search.appears(&format!("md{}", search.runs.get()));
+            Ok(())
+        };
+        search.appears("vdc");
+        assert_eq!(search.call(endless, false).0 as usize, LAYERS);
+    }
+
+    #[test]
+    fn what_failed_or_was_stopped_is_run_again_when_it_is_asked_for_again() {
+        let search = Search::new();
+        let failed = AssembleError::new("lvm", "activating vg/lv", "no");
+        assert_eq!(search.call(|| Err(failed.clone()), false), (1, Err(failed.clone())));
+        assert_eq!(search.call(|| Err(failed.clone()), false), (1, Err(failed)));
+        assert_eq!(search.call(|| Ok(()), true), (1, Ok(())));
+        assert_eq!(search.call(|| Ok(()), true), (1, Ok(())));
+        assert_eq!(search.call(|| Ok(()), false), (1, Ok(())));
+        assert_eq!(search.call(|| Ok(()), false), (0, Ok(())));
     }
 }

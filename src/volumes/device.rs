@@ -101,11 +101,16 @@ impl Places {
         let disk = self.disk(name);
         let partition = self.partition(name, disk.as_deref());
         let size = self.sectors(name) * 512;
-        let made_of = fs::read_dir(self.class(name).join("slaves")).into_iter().flatten();
-        let made_of = made_of.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        let made_of = self.made_of(name);
         let (part_label, part_uuid) = (partition.label, partition.uuid);
         let (mapped, name) = (self.mapped(name), name.to_owned());
         Device { name, path, size, content, part_label, part_uuid, mapped, disk, made_of, unreadable }
+    }
+
+    /// Devices that one is made of.
+    pub(super) fn made_of(&self, name: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.class(name).join("slaves")).into_iter().flatten();
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
     }
 
     /// What is known of a partition: from its disk's table, else from the kernel, who knows other tables too.

@@ -17,8 +17,9 @@ pub struct Found {
 /// Why there is not one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotFound {
-    /// Nothing has this name; it may still come.
-    None { volume: Volume, there: Vec<Device> },
+    /// Nothing has this name; it may still come. `of`: so many devices it lies on together, and `there` are those of
+    /// them that have come.
+    None { volume: Volume, there: Vec<Device>, of: Option<u64> },
     /// More than one has it.
     Several { volume: Volume, matches: Vec<Device> },
     /// Waiting would not help; why.
@@ -49,7 +50,7 @@ fn find_in(places: &Places, volume: &Volume) -> Result<Found, NotFound> {
             path.display()
         ))),
         None if path.exists() => Err(NotFound::Never(format!("{} is no block device", path.display()))),
-        None => Err(NotFound::None { volume: volume.clone(), there: places.all() }),
+        None => Err(NotFound::None { volume: volume.clone(), there: places.all(), of: None }),
     }
 }
 
@@ -87,11 +88,9 @@ fn link_of_udev(path: &Path) -> Option<Result<Volume, ()>> {
 
 /// The one of `there` that is `meant`; `asked` is how it was written.
 fn by_content(there: Vec<Device>, meant: &Volume, asked: &Volume) -> Result<Found, NotFound> {
-    let matches: Vec<&Device> = there.iter().filter(|device| has_name(device, meant)).collect();
-    let mut distinct: Vec<&Device> = matches.clone();
-    distinct.retain(|device| !matches.iter().any(|other| is_part_of(device, other, &there)));
+    let distinct = distinct(&there, &|device| has_name(device, meant));
     match distinct[..] {
-        [] => Err(NotFound::None { volume: asked.clone(), there }),
+        [] => Err(NotFound::None { volume: asked.clone(), there, of: None }),
         [device] => whole(device.clone(), there.clone(), asked),
         [device, ..] if are_of_one_file_system(&distinct) => whole(device.clone(), there.clone(), asked),
         _ => {
@@ -99,6 +98,14 @@ fn by_content(there: Vec<Device>, meant: &Volume, asked: &Volume) -> Result<Foun
             Err(NotFound::Several { volume: asked.clone(), matches })
         }
     }
+}
+
+/// Those that are meant, without what is but another way to the bytes of one of them.
+pub(super) fn distinct<'a>(there: &'a [Device], is_meant: &dyn Fn(&Device) -> bool) -> Vec<&'a Device> {
+    let matches: Vec<&Device> = there.iter().filter(|device| is_meant(device)).collect();
+    let mut distinct = matches.clone();
+    distinct.retain(|device| !matches.iter().any(|other| is_part_of(device, other, there)));
+    distinct
 }
 
 fn has_name(device: &Device, volume: &Volume) -> bool {
@@ -142,7 +149,10 @@ fn whole(device: Device, there: Vec<Device>, asked: &Volume) -> Result<Found, No
     match (others.len() as u64 + 1).cmp(&count) {
         std::cmp::Ordering::Equal => Ok(Found { device, others }),
         // The rest may still come.
-        std::cmp::Ordering::Less => Err(NotFound::None { volume: asked.clone(), there }),
+        std::cmp::Ordering::Less => {
+            let there = there.into_iter().filter(|other| are_of_one_file_system(&[&device, other])).collect();
+            Err(NotFound::None { volume: asked.clone(), there, of: Some(count) })
+        }
         std::cmp::Ordering::Greater => {
             let of_it = |other: &Device| are_of_one_file_system(&[&device, other]);
             let matches = there.iter().filter(|other| of_it(other)).cloned().collect();
@@ -166,7 +176,11 @@ impl fmt::Display for NotFound {
             Self::None { there, .. } if there.is_empty() => {
                 f.write_str("there is no block device at all: was this initrd made with --drivers storage?")
             }
-            Self::None { volume, there } => {
+            Self::None { volume, there, of: Some(of) } => {
+                write!(f, "{volume} lies on {of} devices together, and only {} came: ", there.len())?;
+                list(f, there, |device| device.to_string())
+            }
+            Self::None { volume, there, of: None } => {
                 match volume {
                     Volume::Device(path) => write!(f, "there is no {}", path.display())?,
                     volume => write!(f, "no block device has {volume}")?,
@@ -182,7 +196,13 @@ impl fmt::Display for NotFound {
                     let uuid = uuid.map(|uuid| format!(", UUID={}", harmless(uuid))).unwrap_or_default();
                     format!("{}{uuid} as dev:{}", device, device.path.display())
                 })?;
-                f.write_str("; name the one that is meant by its UUID=, or by dev:/dev/…")
+                let uuid = |device: &Device| device.content.as_ref().and_then(|content| content.uuid.clone());
+                f.write_str(match matches.iter().all(|device| uuid(device) == uuid(&matches[0])) {
+                    true => {
+                        "; they are copies: name the one that is meant by dev:/dev/NAME, or take the others away"
+                    }
+                    false => "; name the one that is meant by its UUID=, or by dev:/dev/NAME",
+                })
             }
             Self::Never(why) => f.write_str(why),
         }
@@ -201,4 +221,4 @@ fn list(f: &mut fmt::Formatter<'_>, devices: &[Device], say: impl Fn(&Device) ->
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

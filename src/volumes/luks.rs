@@ -4,11 +4,12 @@
 use std::fs;
 use std::hint::black_box;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::assemble::remember;
 use super::device::Places;
-use super::{Device, Volume, find, tool};
+use super::find::distinct;
+use super::{Device, NotFound, Volume, find, tool};
 
 const CRYPTSETUP: &str = "cryptsetup";
 
@@ -79,12 +80,15 @@ pub struct Locked {
 impl Locked {
     /// If it is encrypted, and not open.
     pub fn new(device: Device) -> Option<Self> {
-        let content = device.content.as_ref().filter(|content| content.kind == KIND)?;
-        let uuid = content.uuid.clone()?;
+        Self::of(&Places::real(), device)
+    }
+
+    fn of(places: &Places, device: Device) -> Option<Self> {
+        let uuid = uuid(&device)?.to_owned();
         // It becomes part of a name below /dev/mapper.
         let plain = !uuid.is_empty() && uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-        let locked = Self { device, uuid };
-        (plain && !locked.inside().exists()).then_some(locked)
+        let shut = plain && opened_in(places, &device).is_none();
+        shut.then_some(Self { device, uuid })
     }
 
     pub fn device(&self) -> &Device {
@@ -97,12 +101,18 @@ impl Locked {
 
     /// What it is called when it is open, by dracut and systemd, too.
     fn name(&self) -> String {
-        format!("luks-{}", self.uuid)
+        name(&self.uuid)
     }
+}
 
-    fn inside(&self) -> PathBuf {
-        Path::new("/dev/mapper").join(self.name())
-    }
+fn name(uuid: &str) -> String {
+    format!("luks-{uuid}")
+}
+
+/// Of the header, if there is one.
+fn uuid(device: &Device) -> Option<&str> {
+    let content = device.content.as_ref().filter(|content| content.kind == KIND)?;
+    content.uuid.as_deref()
 }
 
 /// Why a device is still locked.
@@ -130,15 +140,37 @@ pub fn can_open() -> bool {
 
 /// What is in an encrypted device, if it is open.
 pub fn opened(device: &Device) -> Option<Volume> {
-    let content = device.content.as_ref().filter(|content| content.kind == KIND)?;
-    let inside = Path::new("/dev/mapper").join(format!("luks-{}", content.uuid.as_ref()?));
-    inside.exists().then_some(Volume::Device(inside))
+    opened_in(&Places::real(), device)
+}
+
+/// A copy has the same UUID, and would have the same name: what is open is this one's inside only if it is made of it.
+fn opened_in(places: &Places, device: &Device) -> Option<Volume> {
+    let name = name(uuid(device)?);
+    let is_inside = |other: &String| {
+        places.mapped(other).as_ref() == Some(&name) && places.made_of(other).contains(&device.name)
+    };
+    let open = places.names().iter().any(is_inside);
+    open.then(|| Volume::Device(Path::new("/dev/mapper").join(name)))
 }
 
 /// The device that `rd.luks.uuid=` means, if it is there and not open.
-pub fn locked(word: &str) -> Option<Locked> {
-    let mut all = Places::real().all().into_iter().filter_map(Locked::new);
-    all.find(|locked| means(word, &locked.uuid))
+///
+/// # Errors
+/// [`NotFound::Several`]: copies of one, or a beginning that several have.
+pub fn locked(word: &str) -> Result<Option<Locked>, NotFound> {
+    locked_in(&Places::real(), word)
+}
+
+fn locked_in(places: &Places, word: &str) -> Result<Option<Locked>, NotFound> {
+    let there = places.all();
+    match distinct(&there, &|device| uuid(device).is_some_and(|uuid| means(word, uuid)))[..] {
+        [] => Ok(None),
+        [device] => Ok(Locked::of(places, device.clone())),
+        ref several => {
+            let matches = several.iter().map(|device| (*device).clone()).collect();
+            Err(NotFound::Several { volume: Volume::Uuid(plain(word).to_owned()), matches })
+        }
+    }
 }
 
 /// The device itself that has this name, if it is encrypted and not open.
@@ -148,8 +180,12 @@ pub fn locked_by(volume: &Volume) -> Option<Locked> {
 
 /// `rd.luks.uuid=` takes a UUID or the beginning of one, with or without `luks-`.
 fn means(word: &str, uuid: &str) -> bool {
-    let word = word.strip_prefix("luks-").unwrap_or(word).to_ascii_lowercase();
+    let word = plain(word).to_ascii_lowercase();
     !word.is_empty() && uuid.to_ascii_lowercase().starts_with(&word)
+}
+
+fn plain(word: &str) -> &str {
+    word.strip_prefix("luks-").unwrap_or(word)
 }
 
 /// Opens it; what is in it is then at `/dev/mapper/luks-UUID`.
@@ -182,8 +218,17 @@ pub fn open(locked: &Locked, secret: &Secret, on: &dyn Fn() -> ControlFlow<()>) 
 mod tests {
     use super::*;
     use crate::volumes::Content;
+    use crate::volumes::find::tests::Machine;
 
     const ID: &str = "5b4C2f0e-9d9a-4a55-8a51-2f7d6c1b0a99";
+
+    /// The beginning of a header.
+    fn luks(uuid: &str) -> Vec<u8> {
+        let mut bytes = vec![0; 512];
+        bytes[..8].copy_from_slice(b"LUKS\xba\xbe\0\x01");
+        bytes[168..168 + uuid.len()].copy_from_slice(uuid.as_bytes());
+        bytes
+    }
 
     fn device(kind: &'static str, uuid: &str) -> Device {
         let content = Content { kind, uuid: Some(uuid.into()), ..Content::default() };
@@ -209,6 +254,39 @@ mod tests {
         for word in ["", "luks-", "9d9a", "luks-9"] {
             assert!(!means(word, ID), "{word}");
         }
+    }
+
+    #[test]
+    fn copies_of_an_encrypted_device_are_an_error_that_lists_them() {
+        let machine = Machine::new();
+        machine.disk("vda", b"", &[]).disk("vdb", &luks(ID), &[]);
+        let find = |word: &str| locked_in(&machine.places(), word);
+        assert_eq!(find(ID).unwrap().unwrap().device().name, "vdb");
+        assert_eq!(find("luks-0"), Ok(None));
+        machine.disk("vdc", &luks(ID), &[]);
+        for word in [ID, &format!("luks-{ID}"), "5b4c"] {
+            let said = find(word).unwrap_err().to_string();
+            let begins = format!("2 block devices have UUID={}: vdb (1 MiB, crypto_LUKS)", plain(word));
+            assert!(said.starts_with(&begins), "{said}");
+            let both = said.contains("/dev/vdb, vdc (1 MiB") && said.contains("/dev/vdc; they are copies: ");
+            assert!(both, "{said}");
+        }
+        // Two paths to one device are no copies.
+        machine.disk("dm-0", &luks(ID), &[("slaves/vdb", ""), ("slaves/vdc", "")]);
+        assert_eq!(find(ID).unwrap().unwrap().device().name, "dm-0");
+    }
+
+    #[test]
+    fn what_is_open_is_not_taken_for_the_inside_of_a_copy() {
+        let machine = Machine::new();
+        let inside = [("dm/name", &*format!("luks-{ID}\n")), ("slaves/vdb", "")];
+        machine.disk("vdb", &luks(ID), &[]).disk("vdc", &luks(ID), &[]).disk("dm-0", b"", &inside);
+        let places = machine.places();
+        let is_open = |name: &str| opened_in(&places, &places.look(name)).map(|inside| inside.to_string());
+        assert_eq!(is_open("vdb"), Some(format!("/dev/mapper/luks-{ID}")));
+        assert_eq!(is_open("vdc"), None);
+        assert_eq!(Locked::of(&places, places.look("vdb")), None);
+        assert!(Locked::of(&places, places.look("vdc")).is_some());
     }
 
     #[test]

@@ -62,6 +62,14 @@ const START_RO: &str = "/sys/module/md_mod/parameters/start_ro";
 
 impl Unwritten {
     fn arrays() -> Self {
+        if !Path::new(START_RO).exists() {
+            // mdadm would have the kernel load it, and the first array start at once: asked for as the kernel does.
+            let go_on = || ControlFlow::Continue(());
+            let asked = tool::find("modprobe").map(|it| tool::run(&it, &["-q", "--", "md_mod"], b"", &go_on));
+            if let Some(Err(e)) = asked {
+                log::warn!("modprobe md_mod: {e}");
+            }
+        }
         let before = fs::read_to_string(START_RO).ok();
         let set = before.as_ref().map(|_| fs::write(START_RO, "1"));
         match set {

@@ -4,6 +4,7 @@ mod archive;
 mod cli;
 mod console;
 mod cpio;
+mod disks;
 mod docs;
 mod fetch;
 mod foreign;

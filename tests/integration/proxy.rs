@@ -97,3 +97,43 @@ fn unpack_says_that_tls_is_unverified_and_holds_the_digest_all_the_same() {
         "{said}"
     );
 }
+
+#[test]
+fn what_is_asked_for_on_a_command_line_reaches_whoever_fetches() {
+    let proxy = Peer::proxy("joe", "s3cret");
+    let there = format!("http://joe:s3cret@127.0.0.1:{}", proxy.port);
+    let mine = authority(2020..4000);
+    let safe = Odd::serve_tls(mine.server.clone(), |_, stream| answer(stream, "200 OK", &[], &[0; 10240]));
+    let plain = Odd::of(&[0; 10240]);
+    let dir = tempfile::tempdir().unwrap();
+    let unpack = |words: &[&str]| {
+        let (mut command, root) = (Command::new(env!("CARGO_BIN_EXE_bootjack")), dir.path().join("root"));
+        let made = command.arg("unpack").args(words).arg(&root).output().unwrap();
+        // Nothing is what it should be: nothing stays.
+        assert_eq!(made.status.code(), Some(1));
+        String::from_utf8(made.stderr).unwrap()
+    };
+    let booted = |words: &str| {
+        let file = dir.path().join("cmdline");
+        let wrong = "0".repeat(64);
+        std::fs::write(&file, format!("{words} rd.tmpfs.sha256={wrong} bootjack.retry_for=1s\n")).unwrap();
+        unpack(&[&format!("--cmdline={}", file.display())])
+    };
+    let by_proxy =
+        |seen: usize| plain.seen()[seen].header("via").is_some_and(|via| via.contains("tinyproxy"));
+    let url = plain.url("/x");
+    unpack(&[&url, "--proxy", &there, "--sha256", &"0".repeat(64), "--retry-for", "0s"]);
+    assert!(by_proxy(0), "--proxy: {:?}", plain.seen());
+    let before = plain.seen().len();
+    booted(&format!("root=tmpfs:{url} proxy={there}"));
+    assert!(by_proxy(before), "proxy=: {:?}", plain.seen());
+
+    let said = booted(&format!("root=tmpfs:{} rd.noverifyssl", safe.url("/x")));
+    assert!(
+        said.contains("warning: UNVERIFIED TLS: rd.noverifyssl: whoever answers to https is believed"),
+        "{said}"
+    );
+    assert!(said.contains("verify: "), "{said}");
+    let said = booted(&format!("root=tmpfs:{}", safe.url("/x")));
+    assert!(!said.contains("UNVERIFIED TLS") && said.contains("invalid peer certificate"), "{said}");
+}

@@ -114,7 +114,7 @@ pub fn archive() -> PathBuf {
     made("lab/busybox.tar.zst")
 }
 
-fn digest(image: &Path) -> String {
+pub fn digest(image: &Path) -> String {
     Sha256::of(&fs::read(image).expect("an image")).to_string()
 }
 

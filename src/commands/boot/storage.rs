@@ -16,7 +16,7 @@ use crate::handover::Handover;
 use crate::load::{Failure, Phase};
 use crate::plan::Plan;
 use crate::tui::passphrase::{Passphrase, PassphraseAnswer};
-use crate::volumes::{self, AssembleError, Assembly, Locked, NotOpened, Volume};
+use crate::volumes::{self, Assembly, Locked, NotOpened, Volume};
 
 /// So long a device that is named may take to appear: USB disks need 5 s and more, what lies on a RAID array that lacks
 /// disks 10 s longer.
@@ -51,7 +51,8 @@ enum Looked {
     Nothing,
     /// It did not appear.
     Missing,
-    Broken(AssembleError),
+    /// Why there will be none.
+    Broken(String),
 }
 
 impl Story {
@@ -106,7 +107,7 @@ impl Story {
         match looked.unwrap_or(Looked::Missing) {
             Looked::Found(locked) => Ok(Some(*locked)),
             Looked::Nothing => Ok(None),
-            Looked::Broken(e) => Err(Shut::Failed(failed(e.to_string()))),
+            Looked::Broken(why) => Err(Shut::Failed(failed(why))),
             Looked::Missing => {
                 let why = format!("no encrypted device has this UUID after {} s", APPEARS.as_secs());
                 let hint = "blkid says which there are; the drivers of disks come with --drivers storage";
@@ -240,14 +241,16 @@ fn look(word: &str, assembly: &Assembly, go_on: &dyn Fn() -> ControlFlow<()>) ->
         if volumes::is_open(word) {
             return Looked::Nothing;
         }
-        if let Some(locked) = volumes::locked(word) {
-            return Looked::Found(Box::new(locked));
+        match volumes::locked(word) {
+            Ok(Some(locked)) => return Looked::Found(Box::new(locked)),
+            Ok(None) => {}
+            Err(why) => return Looked::Broken(why.to_string()),
         }
         if Instant::now() >= until {
             return Looked::Missing;
         }
         if let Err(e) = volumes::assemble(assembly, &inside, go_on) {
-            return Looked::Broken(e);
+            return Looked::Broken(e.to_string());
         }
         std::thread::park_timeout(ROUND);
     }

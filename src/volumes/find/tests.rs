@@ -6,12 +6,12 @@ use std::os::unix::fs::symlink;
 use super::*;
 
 /// A machine: what its kernel would show, and its nodes.
-struct Machine {
+pub struct Machine {
     dir: tempfile::TempDir,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for place in ["sys/class/block", "dev"] {
             fs::create_dir_all(dir.path().join(place)).unwrap();
@@ -20,7 +20,7 @@ impl Machine {
     }
 
     /// A device of 1 MiB, with files the kernel has about it.
-    fn disk(&self, place: &str, content: &[u8], about: &[(&str, &str)]) -> &Self {
+    pub fn disk(&self, place: &str, content: &[u8], about: &[(&str, &str)]) -> &Self {
         let name = place.rsplit('/').next().unwrap();
         let real = self.dir.path().join("sys/devices").join(place);
         fs::create_dir_all(&real).unwrap();
@@ -38,9 +38,12 @@ impl Machine {
         self
     }
 
+    pub fn places(&self) -> Places {
+        Places { sys: self.dir.path().join("sys"), dev: self.dir.path().join("dev") }
+    }
+
     fn find(&self, text: &str) -> Result<Found, NotFound> {
-        let places = Places { sys: self.dir.path().join("sys"), dev: self.dir.path().join("dev") };
-        find_in(&places, &Volume::parse(text).unwrap())
+        find_in(&self.places(), &Volume::parse(text).unwrap())
     }
 
     fn name(&self, text: &str) -> String {
@@ -150,12 +153,20 @@ fn the_same_bytes_reached_twice_are_one_volume() {
 #[test]
 fn a_file_system_of_two_devices_is_one_volume_and_a_copy_of_one_is_not() {
     let machine = Machine::new();
-    machine.disk("vda", &btrfs("pool", 2), &[]).disk("vdb", &btrfs("pool", 2), &[]);
+    machine.disk("vda", &btrfs("pool", 2), &[]).disk("vdc", &ext2("x", 1), &[]);
+    // By whatever name.
+    for text in ["LABEL=pool", "/dev/vda"] {
+        let lacks = "lies on 2 devices together, and only 1 came: vda (1 MiB, btrfs, LABEL=pool)";
+        assert_eq!(machine.name(text), format!("{text} {lacks}"));
+        assert!(matches!(machine.find(text), Err(NotFound::None { .. })), "the other may still come");
+    }
+    machine.disk("vdb", &btrfs("pool", 2), &[]);
     let found = machine.find("LABEL=pool").unwrap();
     assert_eq!((found.device.name.as_str(), found.others.len()), ("vda", 1));
     assert!(found.others[0].ends_with("vdb"));
-    machine.disk("vdc", &btrfs("pool", 2), &[]);
+    machine.disk("vdd", &btrfs("pool", 2), &[]);
     assert!(matches!(machine.find("LABEL=pool"), Err(NotFound::Several { .. })));
+    assert!(machine.name("LABEL=pool").contains("; they are copies: "), "{}", machine.name("LABEL=pool"));
 }
 
 #[test]
