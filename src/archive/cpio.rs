@@ -299,6 +299,7 @@ impl Header {
         })
     }
 }
+
 /// Counts data down from the checksum of its header; `left` bytes are still to come.
 fn sum_up(sum: &mut Option<u32>, bytes: &[u8], left: u64, name: &[u8]) -> Result<(), UnpackError> {
     let Some(sum) = sum else { return Ok(()) };

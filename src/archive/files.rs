@@ -12,7 +12,7 @@ use super::member::{Kind, Member};
 use super::members::Members;
 use super::parents::lookup;
 use super::tree::{Place, Tree, clean};
-use super::writers::{Blank, WHOLE, Writers, write_all};
+use super::writers::{Blank, WHOLE, write_all};
 
 impl Tree<'_> {
     pub(super) fn make_file(
@@ -123,6 +123,7 @@ impl Tree<'_> {
             done => done,
         })
     }
+
     /// A further name, and the data for the file: what it has until now goes.
     pub(super) fn make_link_with_data(
         &mut self,
@@ -156,6 +157,7 @@ impl Tree<'_> {
 
     /// Waits for files that others fill.
     pub(super) fn settle(&mut self) -> Result<(), UnpackError> {
-        self.writers.as_mut().map_or(Ok(()), Writers::settle)
+        let ticker = self.ticker;
+        self.writers.as_mut().map_or(Ok(()), |writers| writers.settle(ticker))
     }
 }

@@ -22,7 +22,7 @@ pub(super) const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 16;
 
 /// How long nothing may arrive before the caller is asked again.
-const TICK: Duration = Duration::from_millis(250);
+pub(super) const TICK: Duration = Duration::from_millis(250);
 
 /// Asks the caller whether to go on, and tells how far things are.
 pub(super) struct Ticker<'a> {
@@ -78,15 +78,19 @@ pub(super) fn through<'a, T>(
         let _ = free.send(vec![0; BUFFER]);
     }
     std::thread::scope(|scope| {
-        let (source, failure) = Ahead::start(scope, input).map_err(UnpackError::Read)?;
+        let (source, failure) = Ahead::start(scope, input).map_err(not_started)?;
         let produce = move || produce(source, &failure, &full, &empties);
         let spawned = std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, produce);
-        spawned.map_err(UnpackError::Read)?;
+        spawned.map_err(not_started)?;
         // Moved in, so that they are dropped, and the thread let go, before the scope waits for it.
         let mut intake = Intake::new(pieces, free, ticker, copy);
         let (format, compression) = intake.opened()?;
         consume(&mut Members::new(intake, format, compression))
     })
+}
+
+fn not_started(error: io::Error) -> UnpackError {
+    UnpackError::Read(io::Error::new(error.kind(), format!("starting a thread: {error}")))
 }
 
 /// The decoding thread. It ends when the source does, when something fails, or when nobody listens any more.
@@ -182,6 +186,13 @@ pub(super) enum Slice {
     Part(Arc<Shared>, Range<usize>),
     /// They lay across two buffers.
     Own(Vec<u8>),
+}
+
+impl Slice {
+    /// Whether both are of one buffer.
+    pub(super) fn shares_with(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Part(this, _), Self::Part(that, _)) if Arc::ptr_eq(this, that))
+    }
 }
 
 impl Deref for Slice {

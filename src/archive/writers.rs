@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::attributes::{CHMOD, CHOWN, UTIMENS, times};
 use super::error::UnpackError;
-use super::intake::{BUFFER, Slice};
+use super::intake::{BUFFER, Slice, TICK, Ticker};
 use super::pax::Time;
 
 /// Bytes up to which a file is handed over whole. A larger one is written as it comes.
@@ -22,6 +22,10 @@ pub(super) const WHOLE: u64 = BUFFER as u64;
 /// that waits is an open one, and a process has 1,024 (`RLIMIT_NOFILE`).
 const FILES: usize = 32;
 const BYTES: usize = BUFFER;
+
+/// Buffers that a batch may keep from the decoding thread, which has but few (`intake`): small files among large ones lie
+/// in a buffer each.
+const BUFFERS: usize = 4;
 
 /// More threads than that wait for the one that makes the names.
 const MOST: usize = 4;
@@ -45,6 +49,7 @@ pub(super) struct Writers {
     shared: Arc<Shared>,
     files: Vec<Blank>,
     bytes: usize,
+    buffers: usize,
     next: u64,
 }
 
@@ -86,23 +91,37 @@ impl Writers {
             std::thread::Builder::new().name("write".into()).spawn_scoped(scope, work).is_ok()
         };
         let started = (0..threads).map(begin).filter(|started| *started).count();
-        (started > 0).then(|| Self { queue, shared, files: Vec::new(), bytes: 0, next: 0 })
+        (started > 0).then(|| Self { queue, shared, files: Vec::new(), bytes: 0, buffers: 0, next: 0 })
     }
 
     /// Takes a file on. One of an earlier file's errors may come out.
     pub(super) fn add(&mut self, blank: Blank) -> Result<(), UnpackError> {
-        self.bytes += blank.data.iter().map(|slice| slice.len()).sum::<usize>();
+        let mut last = self.files.iter().rev().find_map(|blank| blank.data.last());
+        for slice in &blank.data {
+            self.bytes += slice.len();
+            self.buffers += usize::from(!last.is_some_and(|last| last.shares_with(slice)));
+            last = Some(slice);
+        }
         self.files.push(blank);
-        if self.files.len() < FILES && self.bytes < BYTES { Ok(()) } else { self.hand_over() }
+        if self.files.len() < FILES && self.bytes < BYTES && self.buffers < BUFFERS {
+            return Ok(());
+        }
+        self.hand_over()
     }
 
     /// Waits until everything that was taken on is done.
-    pub(super) fn settle(&mut self) -> Result<(), UnpackError> {
+    pub(super) fn settle(&mut self, ticker: &Ticker<'_>) -> Result<(), UnpackError> {
         self.hand_over()?;
-        let state = self.shared.lock();
-        let busy = |state: &mut State| state.under_way > 0;
-        let mut state = self.shared.idle.wait_while(state, busy).unwrap_or_else(PoisonError::into_inner);
-        state.outcome()
+        let mut state = self.shared.lock();
+        loop {
+            state.outcome()?;
+            if state.under_way == 0 {
+                return Ok(());
+            }
+            let waited = self.shared.idle.wait_timeout(state, TICK);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            ticker.tick()?;
+        }
     }
 
     /// With nobody free to take it, the batch is done here.
@@ -112,7 +131,7 @@ impl Writers {
         }
         let files = std::mem::replace(&mut self.files, Vec::with_capacity(FILES));
         let batch = Batch { number: self.next, files };
-        (self.bytes, self.next) = (0, self.next + 1);
+        (self.bytes, self.buffers, self.next) = (0, 0, self.next + 1);
         {
             let mut state = self.shared.lock();
             state.outcome()?;

@@ -122,6 +122,7 @@ fn is_lvms(name: &str) -> bool {
 /// Or the beginning of one; dracut's may say `luks-` before it.
 fn uuid(text: &str) -> Result<String, String> {
     let digits = text.strip_prefix("luks-").unwrap_or(text);
-    let fine = digits.bytes().all(|b| b.is_ascii_hexdigit() || b"-:".contains(&b));
+    let fine = (text.is_empty() || !digits.is_empty())
+        && digits.bytes().all(|b| b.is_ascii_hexdigit() || b"-:".contains(&b));
     if fine { value::text(text) } else { Err("is no UUID".into()) }
 }

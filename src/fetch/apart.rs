@@ -43,7 +43,11 @@ pub(super) fn apart(source: Source, place: Place) -> Result<Source, FetchError> 
         drop(here);
     };
     let spawned = std::thread::Builder::new().name("read".into()).spawn(read);
-    spawned.map_err(|e| FetchError::Permanent(format!("{}: starting a thread: {e}", place.name)))?;
+    spawned.map_err(|e| FetchError::Transient {
+        text: format!("{}: starting a thread: {e}", place.name),
+        silent: Duration::ZERO,
+        retry_after: None,
+    })?;
     let flow = Flow::default();
     let receiver = Some(receiver);
     let flows = flow.clone();

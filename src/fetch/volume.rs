@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::libc;
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
@@ -15,8 +16,7 @@ use super::apart::{Place, apart};
 use super::beside::beside;
 use super::error::seconds;
 use super::{Config, Event, FetchError, Location, OnEvent, Source, Timing, file, mounted};
-use crate::sys;
-use crate::volumes::{self, Content, Found, Mounted, NotFound, Volume};
+use crate::volumes::{self, Content, Found, Mounted, NotFound, Unwritten, Volume};
 
 /// A device that is not there is looked for so often: disks behind USB and SAS take seconds to appear.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -83,8 +83,7 @@ fn wait(
             Err(why) => return Err(permanent(location, &why.to_string())),
         };
         // What is put together now is found in the next round.
-        volumes::assemble(&config.assembly, volume, &|| on(Event::Tick))
-            .map_err(|e| permanent(location, &e.to_string()))?;
+        assemble(volume, location, config, on)?;
         let waited = begun.elapsed();
         let lacking = volumes::lacking(&config.assembly, volume);
         let lacking =
@@ -117,6 +116,27 @@ fn wait(
         }
         std::thread::sleep(AGAIN.min(most.saturating_sub(waited)));
     }
+}
+
+/// On a thread, too: disks are read for it, and its programs read them. Told to stop, it ends what it runs.
+fn assemble(
+    volume: &Volume,
+    location: &Location,
+    config: &Config,
+    on: OnEvent<'_>,
+) -> Result<(), FetchError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (told, assembly, wanted) = (Arc::clone(&stop), config.assembly.clone(), volume.clone());
+    let work = move || {
+        let go_on = || match told.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        Ok(volumes::assemble(&assembly, &wanted, &go_on))
+    };
+    let done = beside(&location.to_string(), 2 * PATIENCE, on, work);
+    stop.store(true, Ordering::Relaxed);
+    done?.map_err(|e| permanent(location, &e.to_string()))
 }
 
 /// Looks once, on a thread: what is on a device is learned by reading from it. In an encrypted device that is open it
@@ -160,36 +180,6 @@ fn mount(found: &Found, content: &Content) -> Result<Mounted, String> {
     let held: io::Result<Vec<Option<Unwritten>>> = devices.map(|path| Unwritten::hold(path)).collect();
     let _held = held.map_err(|e| format!("keeping it from being written to: {e}"))?;
     Mounted::mount(source, kind, MountFlags::RDONLY, &options.join(",")).map_err(|e| in_words(&e, kind))
-}
-
-/// A device to which the kernel writes nothing as long as this lives. `ro` alone does not keep ext4 and f2fs from
-/// throwing away files that were open and without a name when the power failed (`ext4_orphan_cleanup`).
-struct Unwritten(File);
-
-impl Unwritten {
-    /// Nothing where it is in use already: then somebody may be writing to it, and goes on.
-    fn hold(path: &Path) -> io::Result<Option<Self>> {
-        let alone = File::options().read(true).custom_flags(libc::O_EXCL).open(path);
-        match alone {
-            Err(e) if Errno::from_io_error(&e) == Some(Errno::BUSY) => return Ok(None),
-            // Closed: the mount wants it alone, too.
-            alone => drop(alone?),
-        }
-        let device = File::open(path)?;
-        if sys::is_read_only(&device)? {
-            return Ok(None);
-        }
-        sys::set_read_only(&device, true)?;
-        Ok(Some(Self(device)))
-    }
-}
-
-impl Drop for Unwritten {
-    fn drop(&mut self) {
-        if let Err(e) = sys::set_read_only(&self.0, false) {
-            log::error!("a device stays read-only: {e}");
-        }
-    }
 }
 
 fn in_words(error: &io::Error, kind: &str) -> String {
@@ -248,7 +238,7 @@ mod tests {
             }
             ControlFlow::Continue(())
         };
-        let config = Config { device_wait: Some(Duration::from_millis(700)), ..Config::default() };
+        let config = Config { device_wait: Some(Duration::from_secs(3)), ..Config::default() };
         assert!(matches!(opened(&config, 200, &on), FetchError::Permanent(_)));
         assert_eq!(retries.lock().unwrap()[..2], [1, 2]);
         let at_once = Config { device_wait: Some(Duration::ZERO), ..Config::default() };

@@ -13,8 +13,6 @@ mod switch_root;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::reboot::{RebootMode, reboot};
@@ -130,20 +128,7 @@ pub fn discard_all() -> std::io::Result<bool> {
     Ok(root::discard()? | unloaded? | shared?)
 }
 
-/// Writing back takes no longer than that, unless a disk is dead; a job may have written to one.
-const WRITING_BACK: Duration = Duration::from_secs(30);
-
-/// reboot(2), with dirty pages written back first. sync(2) waits for a dead disk for ever: the machine does not.
+/// reboot(2); what is to be written back is, by then.
 fn restart(mode: RebootMode) -> anyhow::Result<Infallible> {
-    let (done, written) = channel();
-    let sync = move || {
-        rustix::fs::sync();
-        let _heard = done.send(());
-    };
-    match std::thread::Builder::new().name("sync".into()).spawn(sync) {
-        Err(e) => log::error!("not written back: starting a thread: {e}"),
-        Ok(_) if written.recv_timeout(WRITING_BACK).is_ok() => {}
-        Ok(_) => log::error!("a disk has not taken what was written to it for {} s", WRITING_BACK.as_secs()),
-    }
     Ok(reboot(mode)?)
 }

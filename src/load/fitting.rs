@@ -18,8 +18,8 @@ use crate::volumes::{self, NotFound, Volume};
 /// More is no table that a person wrote.
 const LONGEST: u64 = 1 << 20;
 
-/// A look at all block devices takes no longer, unless one of them hangs.
-const LOOKING: Duration = Duration::from_secs(5);
+/// A look at all block devices takes no longer, unless the one that is wanted hangs.
+const LOOKING: Duration = Duration::from_secs(8);
 
 /// What did not fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

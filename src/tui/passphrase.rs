@@ -37,6 +37,7 @@ enum State {
 /// The screen.
 #[derive(Debug)]
 pub struct Passphrase {
+    title: &'static str,
     facts: Vec<String>,
     /// What the device is called: labels and values.
     device: Vec<(&'static str, String)>,
@@ -59,6 +60,11 @@ impl Passphrase {
         Self { state: State::Looking(at_most), ..Self::of(device, 1, None, facts) }
     }
 
+    /// The same, of a device of which it is not known yet whether it is encrypted.
+    pub fn looking_at(named: &str, at_most: Duration, facts: Vec<String>) -> Self {
+        Self { title: "Looking at a device", ..Self::looking_for(named, at_most, facts) }
+    }
+
     /// The question for a device's passphrase, with so many tries.
     pub fn new(locked: &Locked, tries: u32, patience: Option<Duration>, facts: Vec<String>) -> Self {
         let device = locked.device();
@@ -73,7 +79,8 @@ impl Passphrase {
         facts: Vec<String>,
     ) -> Self {
         let (secret, state, since) = (Secret::default(), State::Asking, Duration::ZERO);
-        Self { facts, device, tries: (1, tries), refused: None, secret, state, since, patience }
+        let title = "Encrypted device";
+        Self { title, facts, device, tries: (1, tries), refused: None, secret, state, since, patience }
     }
 
     /// What was typed, to be tried now: keys mean nothing meanwhile.
@@ -94,8 +101,7 @@ impl Passphrase {
     fn key(&mut self, key: KeyEvent) -> Option<PassphraseAnswer> {
         let command = keys::command(keys::PASSPHRASE, key);
         if self.state != State::Asking {
-            let looking = matches!(self.state, State::Looking(_));
-            return (looking && command == Some(Command::Cancel)).then_some(PassphraseAnswer::Leave);
+            return (command == Some(Command::Cancel)).then_some(PassphraseAnswer::Leave);
         }
         self.since = Duration::ZERO;
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -142,7 +148,7 @@ impl Screen for Passphrase {
 
     fn draw(&self, frame: &mut Frame, look: &Look) {
         let cells = usize::from(frame.area().width);
-        let head = Head { title: "Encrypted device".into(), facts: self.facts.clone() };
+        let head = Head { title: self.title.into(), facts: self.facts.clone() };
         let legend = page::legend(look, keys::PASSPHRASE, &[], frame.area().width);
         let mut area = page::frame(frame, look, &head, legend);
         let buffer = frame.buffer_mut();

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::{Assembly, Volume, lvm, md, tool};
@@ -20,7 +20,7 @@ const ASSEMBLED: &str = "/run/bootjack/assembled";
 /// What is new may be part of something else: a volume group on an array on another array. No more than this.
 const LAYERS: usize = 4;
 
-/// No program that takes something apart gets longer.
+/// Taking everything apart may take so long.
 const DISMANTLE: Duration = Duration::from_secs(20);
 
 /// Who looks for a device looks more often than that.
@@ -82,7 +82,12 @@ pub fn assemble(
     wanted: &Volume,
     on: &dyn Fn() -> ControlFlow<()>,
 ) -> Result<(), AssembleError> {
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut seen = match SEEN.try_lock() {
+        Ok(seen) => seen,
+        Err(TryLockError::Poisoned(seen)) => seen.into_inner(),
+        // Somebody who is not waited for any more is still at it.
+        Err(TryLockError::WouldBlock) => return Ok(()),
+    };
     let work = |degraded| {
         md::assemble(assembly, wanted, degraded, on)?;
         lvm::activate(assembly, wanted, on)
@@ -160,26 +165,32 @@ pub fn dismantle() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return,
         Err(e) => return log::error!("{ASSEMBLED}: {e}"),
     };
+    let until = Instant::now() + DISMANTLE;
+    let mut left = Vec::new();
     for line in lines.lines().rev() {
         let words: Vec<&str> = line.split('\t').collect();
-        if let Err(e) = undo(&words) {
+        if let Err(e) = undo(&words, until) {
             log::error!("{}: {e}", words.join(" "));
+            left.push(line);
         }
     }
-    if let Err(e) = fs::remove_file(ASSEMBLED) {
+    // What failed is tried again: a reader that was left behind may have gone by then.
+    left.reverse();
+    let kept = left.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let written = if left.is_empty() { fs::remove_file(ASSEMBLED) } else { fs::write(ASSEMBLED, kept) };
+    if let Err(e) = written {
         log::error!("{ASSEMBLED}: {e}");
     }
 }
 
-fn undo(words: &[&str]) -> io::Result<()> {
+fn undo(words: &[&str], until: Instant) -> io::Result<()> {
     let Some((name, args)) = words.split_first() else { return Ok(()) };
     let program = tool::find(name).ok_or_else(|| io::Error::other("the program is gone"))?;
-    let until = Instant::now() + DISMANTLE;
     let in_time = || if Instant::now() < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
     match tool::run(&program, args, b"", &in_time)? {
         Some(done) if done.status.success() => Ok(()),
         Some(done) => Err(io::Error::other(done.words)),
-        None => Err(io::Error::other(format!("not done after {} s", DISMANTLE.as_secs()))),
+        None => Err(io::Error::other(format!("not done within {} s", DISMANTLE.as_secs()))),
     }
 }
 

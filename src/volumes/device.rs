@@ -1,9 +1,13 @@
 //! [`Device`]: a block device as the kernel shows it in `/sys/class/block`, with what lies on it.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::probe::{Content, Image, probe};
 use super::table::{self, Entry};
@@ -32,7 +36,14 @@ pub struct Device {
     pub unreadable: Option<String>,
 }
 
+/// A device that is asked for its first bytes answers by then: a disk that spins up takes longer, and is met again.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Devices that have not answered yet.
+static SILENT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 /// Where the kernel shows its devices, and where their nodes are.
+#[derive(Clone)]
 pub(super) struct Places {
     pub(super) sys: PathBuf,
     pub(super) dev: PathBuf,
@@ -82,9 +93,70 @@ impl Places {
         Some(link.file_name()?.to_str()?.to_owned())
     }
 
-    /// Everything there is.
+    /// Everything there is. One that does not answer in time is left to whoever wants it: it is named as unreadable,
+    /// and not asked again before it has answered.
     pub(super) fn all(&self) -> Vec<Device> {
-        self.names().iter().map(|name| self.look(name)).collect()
+        let mut there = Vec::new();
+        let mut names = VecDeque::from(self.names());
+        while !names.is_empty() {
+            let (silent, rest): (Vec<String>, Vec<String>) = {
+                let silent = SILENT.lock().unwrap_or_else(PoisonError::into_inner);
+                names.into_iter().partition(|name| silent.contains(name))
+            };
+            there.extend(silent.iter().map(|name| self.unread(name)));
+            names = self.look_at_all(rest, &mut there);
+        }
+        there.sort_by(|a, b| a.name.cmp(&b.name));
+        there
+    }
+
+    /// Looks at each, on a thread; what is left when one keeps it too long.
+    fn look_at_all(&self, names: Vec<String>, there: &mut Vec<Device>) -> VecDeque<String> {
+        let (places, asked) = (self.clone(), names.clone());
+        let (looked, answers) = channel();
+        let look = move || {
+            for name in asked {
+                let device = places.look(&name);
+                SILENT.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+                // Nobody waits any more: others look at the rest.
+                if looked.send(device).is_err() {
+                    return;
+                }
+            }
+        };
+        let mut left = VecDeque::from(names);
+        if let Err(e) = std::thread::Builder::new().name("look".into()).spawn(look) {
+            log::error!("looking at block devices: starting a thread: {e}");
+            return VecDeque::new();
+        }
+        while !left.is_empty() {
+            match answers.recv_timeout(ANSWER) {
+                Ok(device) => {
+                    left.pop_front();
+                    there.push(device);
+                }
+                Err(_) => {
+                    let silent = left.front().cloned().unwrap_or_default();
+                    log::warn!("{silent} has not answered for {} s", ANSWER.as_secs());
+                    SILENT.lock().unwrap_or_else(PoisonError::into_inner).insert(silent);
+                    break;
+                }
+            }
+        }
+        left
+    }
+
+    /// What is known without asking it.
+    fn unread(&self, name: &str) -> Device {
+        Device {
+            path: self.node(name),
+            size: self.sectors(name) * 512,
+            mapped: self.mapped(name),
+            made_of: self.made_of(name),
+            unreadable: Some("it does not answer".into()),
+            name: name.to_owned(),
+            ..Device::default()
+        }
     }
 
     /// One device, with what lies on it.

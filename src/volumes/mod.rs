@@ -13,6 +13,7 @@ mod probe;
 mod shared;
 mod table;
 mod tool;
+mod unwritten;
 mod volume;
 
 use std::fs::File;
@@ -27,6 +28,7 @@ pub use mounted::{MOUNTS, Mounted, discard_all};
 pub use nfs::{Export, NotAnExport};
 pub use probe::Content;
 pub use shared::{NO_TAG_HINT, may_appear, why_not_mounted};
+pub use unwritten::{Unwritten, release_all};
 pub use volume::{NotAVolume, Volume};
 
 /// Tells what an image or a device holds, as blkid(8) does; nothing if it is nothing known.

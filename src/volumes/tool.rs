@@ -6,7 +6,8 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -18,6 +19,9 @@ const PLACES: &[&str] = &["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /// How often it is asked whether to go on (ms).
 const ASK: u16 = 250;
+
+/// What was killed is gone by then, unless the kernel holds it.
+const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// A udev that listens makes device nodes by itself.
 const UDEV: &str = "/run/udev/control";
@@ -72,8 +76,7 @@ pub(super) fn run(
             break status;
         }
         if on().is_break() {
-            child.kill()?;
-            child.wait()?;
+            end(child, program)?;
             return Ok(None);
         }
         match poll(&mut [PollFd::new(ended.as_fd(), PollFlags::POLLIN)], ASK) {
@@ -89,6 +92,20 @@ pub(super) fn run(
     log::info!("{name} {}: {status}", args.join(" "));
     words.lines().for_each(|line| log::info!("{name}: {line}"));
     Ok(Some(Done { status, words }))
+}
+
+/// Kills it. One that the kernel holds, on a dead disk, is not waited for.
+fn end(mut child: Child, program: &Path) -> io::Result<()> {
+    child.kill()?;
+    let until = Instant::now() + LETTING_GO;
+    while child.try_wait()?.is_none() {
+        if Instant::now() >= until {
+            log::warn!("{} does not end: a dead disk may hold it", program.display());
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

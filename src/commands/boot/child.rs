@@ -29,6 +29,9 @@ pub const POWER_OFF: &[Signal] = &[Signal::SIGUSR1, Signal::SIGUSR2];
 /// A worker that has nothing more to say is gone by then, unless the kernel holds it.
 const ENDING: Duration = Duration::from_secs(5);
 
+/// Writing back takes no longer than that, unless a disk is dead.
+const WRITING_BACK: Duration = Duration::from_secs(30);
+
 /// How a worker ended.
 pub enum End {
     Order(Order),
@@ -92,6 +95,9 @@ impl Worker {
             let mut status = reap(self.child.id())?;
             if status.is_none() && ending.is_some_and(|since| since.elapsed() >= ENDING) {
                 log::warn!("the worker does not end: a dead disk or server may hold it");
+                let cause = "the worker did not end: a dead disk or server may hold it";
+                let failure = || Failure::because(Phase::Worker, &self.doing, cause);
+                self.failure.get_or_insert_with(failure);
                 status = Some(ExitStatus::from_raw(Signal::SIGKILL as i32));
             }
             if let Some(status) = status {
@@ -191,6 +197,26 @@ fn reap(worker: u32) -> anyhow::Result<Option<ExitStatus>> {
             Err(e) => return Err(e).context("reaping"),
         }
     }
+}
+
+/// Writes back what a job may have written to disks; not for ever: a dead one takes nothing. By a process of its own,
+/// for sync(2) cannot be told to stop.
+pub fn write_back(watchdog: &mut Watchdog) {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["boot", "--sync"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut sync = match command.spawn() {
+        Ok(sync) => sync,
+        Err(e) => return log::error!("not written back: {e}"),
+    };
+    let until = Instant::now() + WRITING_BACK;
+    while Instant::now() < until {
+        match sync.try_wait() {
+            Ok(None) => pause(Duration::from_millis(20), watchdog),
+            Ok(Some(_)) => return,
+            Err(e) => return log::error!("writing back: {e}"),
+        }
+    }
+    log::error!("a disk has not taken what was written to it for {} s", WRITING_BACK.as_secs());
 }
 
 /// What a signal asks for: Ctrl-Alt-Del, and busybox's `reboot`, `halt` and `poweroff` in a shell.

@@ -37,6 +37,9 @@ pub struct BootArgs {
     /// Become the job that is told over standard input
     #[arg(long, hide = true, conflicts_with = "worker")]
     job: bool,
+    /// Write back what is in memory, for a process that must not wait for a dead disk
+    #[arg(long, hide = true, conflicts_with_all = ["worker", "job"])]
+    sync: bool,
 }
 
 /// Where the log of all workers is, for the failure screen and for the system that comes up.
@@ -53,6 +56,10 @@ pub fn run(args: &BootArgs) -> Result<ExitCode, Failure> {
     }
     if args.job {
         return Err(Failure::new(Phase::Worker, "job", become_job()));
+    }
+    if args.sync {
+        rustix::fs::sync();
+        return Ok(ExitCode::SUCCESS);
     }
     if std::process::id() != 1 {
         return Err(Failure::because(Phase::Early, "bootjack boot", "this is not process 1").hint(

@@ -31,6 +31,9 @@ const TRIES: u32 = 3;
 /// What takes no longer is not worth a screen.
 const AT_ONCE: Duration = Duration::from_millis(300);
 
+/// Trying a passphrase takes seconds (argon2), on a slow machine many; a disk that is dead, for ever.
+const OPENS: Duration = Duration::from_secs(120);
+
 /// A program that is told to stop has so long for it.
 const LETTING_GO: Duration = Duration::from_secs(2);
 
@@ -75,9 +78,17 @@ impl Story {
             }
         }
         let on = plan.artifacts().into_iter().flat_map(|artifact| &artifact.locations);
+        let mut looked_at: Vec<&Volume> = Vec::new();
         for volume in on.filter_map(volume) {
-            if let Some(locked) = self.what_locks(volume)? {
-                self.ask_for(&locked, patience)?;
+            if looked_at.contains(&volume) {
+                continue;
+            }
+            looked_at.push(volume);
+            match self.what_locks(volume, patience)? {
+                Some(Some(locked)) => self.ask_for(&locked, patience)?,
+                Some(None) => {}
+                // Looking at the next one would take as long; whoever reads from it says what is the matter.
+                None => break,
             }
         }
         Ok(())
@@ -85,12 +96,17 @@ impl Story {
 
     /// Whether the device is encrypted is learned by reading from it, and from all others: one that hangs is left to
     /// whoever needs it.
-    fn what_locks(&mut self, volume: &Volume) -> Result<Option<Locked>, Shut> {
+    fn what_locks(
+        &mut self,
+        volume: &Volume,
+        patience: Option<Duration>,
+    ) -> Result<Option<Option<Locked>>, Shut> {
+        Word::Doing(format!("looking at {volume}")).say();
+        let most = patience.map_or(APPEARS, |left| APPEARS.min(left.max(LEAST)));
         let facts = source::header(&self.network, &self.fetcher);
-        let mut screen = Passphrase::looking_for(&volume.to_string(), APPEARS, facts);
+        let mut screen = Passphrase::looking_at(&volume.to_string(), most, facts);
         let volume = volume.clone();
-        let looked = self.meanwhile(&mut screen, Some(APPEARS), move |_| volumes::locked_by(&volume))?;
-        Ok(looked.flatten())
+        self.meanwhile(&mut screen, Some(most), move |_| volumes::locked_by(&volume))
     }
 
     /// The device that `rd.luks.uuid=` names, once it is there; nothing if it is open.
@@ -104,7 +120,8 @@ impl Story {
         let looked =
             self.meanwhile(&mut screen, Some(APPEARS * 2), move |go_on| look(&word, &assembly, go_on))?;
         let failed = |cause: String| Failure::because(Phase::Fetch, &named, cause);
-        match looked.unwrap_or(Looked::Missing) {
+        let silent = || Looked::Broken("a disk does not answer".to_owned());
+        match looked.unwrap_or_else(silent) {
             Looked::Found(locked) => Ok(Some(*locked)),
             Looked::Nothing => Ok(None),
             Looked::Broken(why) => Err(Shut::Failed(failed(why))),
@@ -142,9 +159,13 @@ impl Story {
             }
             let (secret, device_of) = (screen.opening(), locked.clone());
             let open = move |go_on: &dyn Fn() -> ControlFlow<()>| volumes::open(&device_of, &secret, go_on);
-            let why = match self.meanwhile(&mut screen, None, open)? {
+            let why = match self.meanwhile(&mut screen, Some(OPENS), open)? {
                 Some(Ok(())) => return Ok(()),
-                Some(Err(NotOpened::Stopped)) | None => return Err(Shut::Left),
+                Some(Err(NotOpened::Stopped)) => return Err(Shut::Left),
+                None => {
+                    let why = format!("opening it was not done after {} s", OPENS.as_secs());
+                    return Err(Shut::Failed(failed(why)));
+                }
                 Some(Err(NotOpened::WrongPassphrase)) => "no key with this passphrase".to_owned(),
                 Some(Err(NotOpened::Failed(words))) => return Err(Shut::Failed(failed(words))),
             };

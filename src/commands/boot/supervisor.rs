@@ -16,7 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::OFlags;
 
 use super::LOG;
-use super::child::{self, End, POWER_OFF, REBOOT, Worker, end_everything_else, pause};
+use super::child::{self, End, POWER_OFF, REBOOT, Worker, end_everything_else, pause, write_back};
 use super::kernel::{DEVKMSG, Kernel, PANIC, PRINTK};
 use super::words::{Legacy, Policy};
 use crate::catalog::Action;
@@ -82,6 +82,7 @@ pub fn run() -> ! {
 }
 
 fn reboot_for_ever(watchdog: &mut Watchdog) -> ! {
+    write_back(watchdog);
     watchdog.before_jump();
     loop {
         let Err(Fallen::Back(e) | Fallen::Gone(e)) = Order::Reboot.perform();
@@ -161,6 +162,9 @@ impl Life {
         self.kernel.restore(&[PRINTK, PANIC, DEVKMSG]);
         if let Order::Kexec(words) = order {
             self.say_farewell(&format!("\r\nbootjack: {words}\r\n"));
+        }
+        if matches!(order, Order::Reboot | Order::PowerOff | Order::Local) {
+            write_back(&mut self.watchdog);
         }
         self.watchdog.before_jump();
         // A mount that was given up, and came after all, would move into the new system with /run.

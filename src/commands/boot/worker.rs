@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use url::Url;
@@ -179,19 +180,34 @@ impl Story {
         Ok(())
     }
 
-    /// Gives back what was taken, for what comes next: volumes and arrays that were put together, consoles. Links stay up for a system that goes on with this kernel; for
-    /// another one they go down: its driver must not find a card that writes into its memory.
+    /// Gives back what was taken, for what comes next: volumes and arrays that were put together, disks, consoles. Links
+    /// stay up for a system that goes on with this kernel; for another one they go down: its driver must not find a card that writes into its memory.
     fn end(mut self, order: &Order) {
         report::add(|report, now| {
             report.end(Part::Menu, now);
             report.handover = Some(report::Handover::of(order, now));
         });
         volumes::dismantle();
+        give_disks_back();
         if matches!(order, Order::Kexec(_)) {
             self.network.down();
         }
         self.consoles.give_back();
         drop(self.quiet.take());
+    }
+}
+
+/// Opening a dead disk may never end.
+fn give_disks_back() {
+    let (done, given) = channel();
+    let give = move || {
+        volumes::release_all();
+        let _heard = done.send(());
+    };
+    match std::thread::Builder::new().name("disks".into()).spawn(give) {
+        Err(e) => log::error!("disks that are read-only stay so: starting a thread: {e}"),
+        Ok(_) if given.recv_timeout(Duration::from_secs(2)).is_ok() => {}
+        Ok(_) => log::error!("disks that are read-only stay so: one does not answer"),
     }
 }
 
