@@ -75,9 +75,12 @@ fn a_disk_that_hangs_keeps_no_machine_from_rebooting() {
     // Nothing of it was read yet but its superblock: the next look hangs.
     vm.monitor(&pace(1));
     vm.type_keys(ENTER);
-    vm.expect("HUNG");
+    vm.expect("Loading \"Entry hung\"");
+    vm.expect("l log");
     vm.type_keys(ESC);
     menu_is_there(&mut vm);
+    vm.type_keys("r");
+    vm.expect("Press r again");
     vm.type_keys("r");
     vm.wait_exit();
     disks.assert_untouched();
