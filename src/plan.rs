@@ -147,7 +147,8 @@ pub struct RunPlan {
 /// The arithmetic that comes before the first byte (bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Memory {
-    /// The tree in the tmpfs with 1 KiB an entry, and bootjack's own buffers; absent: the catalog does not say.
+    /// The tree in the tmpfs with 1 KiB an entry, or the image, and bootjack's own buffers; absent: the catalog does not
+    /// say.
     pub needed: Option<u64>,
     pub available: u64,
 }
@@ -165,6 +166,12 @@ const BYTES_PER_ENTRY: u64 = 1024;
 
 /// bootjack's own buffers and decoder windows while it unpacks (`docs/performance.md`).
 const OWN_BUFFERS: u64 = 32 << 20;
+
+/// What an image of so many bytes takes: itself, and what fetches it, which afterwards is the first of what the system
+/// writes (a Debian writes 8 MiB until its login).
+pub fn needed_by_image(size: u64) -> u64 {
+    size.saturating_add(OWN_BUFFERS)
+}
 
 /// Percent of the memory no root may exceed, whatever the catalog says.
 const MOST_OF_MEMORY: u64 = 95;
@@ -255,13 +262,18 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
     let tree = archive
         .unpacked
         .map(|b| b.saturating_add(archive.entries.unwrap_or(0).saturating_mul(BYTES_PER_ENTRY)));
-    let memory =
-        Memory { needed: tree.map(|t| t.saturating_add(OWN_BUFFERS)), available: machine.memory_available };
-    match (archive.unpacked, memory.needed) {
-        (_, Some(needed)) if needed > memory.available => Err(Refusal {
-            cause: format!("needs {} of memory, {} are available", mib(needed), mib(memory.available)),
-            hint: Some("choose a smaller root, or use a machine with more memory".into()),
-        }),
+    let needed = match archive.is_image() {
+        true => archive.size.map(needed_by_image),
+        false => tree.map(|t| t.saturating_add(OWN_BUFFERS)),
+    };
+    let memory = Memory { needed, available: machine.memory_available };
+    let short = |how: &str, needed: u64| Refusal {
+        cause: format!("needs {how}{} of memory, {} are available", mib(needed), mib(memory.available)),
+        hint: Some("choose a smaller root, or use a machine with more memory".into()),
+    };
+    match (archive.unpacked, memory.needed.or(memory_at_least(archive))) {
+        (Some(_), Some(needed)) if needed > memory.available => Err(short("", needed)),
+        (None, Some(needed)) if needed > memory.available => Err(short("at least ", needed)),
         (Some(unpacked), _) if unpacked > limit => Err(Refusal {
             cause: format!("the root needs {}, its tmpfs may grow to {}", mib(unpacked), mib(limit)),
             hint: Some("raise root_size, or use a machine with more memory".into()),
@@ -278,6 +290,12 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             fstab: root.fstab,
         }),
     }
+}
+
+/// What a root needs of which the catalog says its size alone: no tree is smaller than its archive, and an image is kept
+/// as it is.
+pub fn memory_at_least(archive: &Artifact) -> Option<u64> {
+    archive.size.map(needed_by_image)
 }
 
 /// The one that is named, or the usual ones.

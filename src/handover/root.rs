@@ -1,4 +1,5 @@
-//! The tmpfs a root is unpacked into: mounted with a limit, thrown away whole unless it is kept for a handover.
+//! The tmpfs a root is unpacked into: mounted with a limit, thrown away whole unless it is kept for a handover. Of an image
+//! it is the upper layer: that is `image`'s.
 
 use std::fs;
 use std::io;
@@ -67,6 +68,15 @@ impl Root {
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.at
+    }
+
+    /// Puts another tree in its place; nothing is mounted there after a failure. Whatever `put` mounts may still use what
+    /// was there.
+    pub(super) fn replace(&mut self, put: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        self.unmount()?;
+        put(&self.at)?;
+        self.mounted = true;
+        Ok(())
     }
 
     fn mount_again(&mut self) -> io::Result<()> {

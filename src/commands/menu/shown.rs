@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::catalog::{Artifact, Initrd};
-use crate::plan::{KexecPlan, Plan, RootPlan, SHARED_TRUST, Step, Way, mib};
+use crate::plan::{KexecPlan, Plan, RootPlan, SHARED_TRUST, Step, Way, memory_at_least, mib};
 use crate::tui::text;
 use crate::verify::Trust;
 
@@ -174,12 +174,17 @@ fn trust_text(artifact: &Artifact) -> String {
 fn root_text(label: &str, root: &RootPlan) -> String {
     let archive = &root.archive;
     let mut out = locations_text(label, archive);
-    out += &line("size", &format!("{}, unpacked {}", known(archive.size), known(archive.unpacked)));
+    let unpacked = match archive.is_image() {
+        true => "an image, read in place".to_owned(),
+        false => format!("unpacked {}", known(archive.unpacked)),
+    };
+    out += &line("size", &format!("{}, {unpacked}", known(archive.size)));
     out += &line("verified", &trust_text(archive));
     let available = text::bytes(root.memory.available);
-    let needs = match root.memory.needed {
-        Some(needed) => format!("needs {}", text::bytes(needed)),
-        None => "memory need unknown".to_owned(),
+    let needs = match (root.memory.needed, memory_at_least(archive)) {
+        (Some(needed), _) => format!("needs {}", text::bytes(needed)),
+        (None, Some(least)) => format!("needs {} at least", text::bytes(least)),
+        (None, None) => "memory need unknown".to_owned(),
     };
     out += &line("memory", &format!("{needs}, {available} available"));
     out + &line("tmpfs", &format!("may grow to {}", text::bytes(root.limit)))
