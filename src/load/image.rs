@@ -13,7 +13,8 @@ use super::{Contents, Failure, LoadError, Phase, Report, Target, bytes};
 use crate::archive::{Image, UnpackError};
 use crate::fetch::Flow;
 use crate::handover::root::Root;
-use crate::plan::{mib, needed_by_image};
+use crate::machine::Machine;
+use crate::plan::{limit_over_image, mib, needed_by_image};
 
 /// A root as the target of a load: an image can be kept in memory beside its tmpfs.
 pub(super) struct RootAndImage<'a> {
@@ -35,12 +36,14 @@ impl Target for RootAndImage<'_> {
 }
 
 /// The root that is started: the tree that was unpacked into the tmpfs, or the image with the tmpfs over it.
-pub(super) fn stand(root: Root, contents: Contents, id: &str) -> Result<Root, LoadError> {
+pub(super) fn stand(mut root: Root, contents: Contents, id: &str) -> Result<Root, LoadError> {
     let Contents::Image(kind, file) = contents else { return Ok(root) };
-    root.under(&file, kind.name()).map_err(|e| {
-        let failure = Failure::new(Phase::Unpack, id, e.cause.context(format!("{kind}, read in place")));
-        LoadError::Failed(failure.hint(e.hint))
-    })
+    let failed = |e: anyhow::Error| Failure::new(Phase::Unpack, id, e.context(kind.to_string()));
+    let shrunk = file.metadata().and_then(|about| {
+        root.shrink(limit_over_image(root.limit(), about.len(), Machine::probe().memory_total))
+    });
+    shrunk.map_err(|e| LoadError::Failed(failed(e.into())))?;
+    root.under(&file, kind.name()).map_err(|e| LoadError::Failed(failed(e.cause).hint(e.hint)))
 }
 
 /// Why an image is not kept.
