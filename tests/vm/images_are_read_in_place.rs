@@ -22,6 +22,14 @@ fn machine(server: &Server, catalog: &str, drivers: &str) -> Vm {
     vm
 }
 
+/// From a failure screen.
+fn back_to_the_menu(vm: &mut Vm) {
+    vm.expect("What now?");
+    vm.type_keys(ESC);
+    vm.expect_gone("What now?");
+    vm.expect(MENU);
+}
+
 /// No loop device has a file, and no root is mounted. Leaves a shell.
 fn expect_nothing_left(vm: &mut Vm) {
     vm.type_keys("s");
@@ -43,19 +51,16 @@ fn what_cannot_be_a_root_is_refused_in_words_and_leaves_nothing() {
     let mut vm = machine(&server, &catalog(&entries), "net");
     vm.type_keys(ENTER);
     vm.expect("needs 8224 MiB of memory");
+    back_to_the_menu(&mut vm);
     assert!(!server.asked().contains(&"/root".to_owned()));
-    vm.type_keys(ESC);
-    vm.expect(MENU);
     vm.type_keys("2\r");
     vm.expect("deadbeef");
     vm.expect(&root.sha256[..8]);
-    vm.type_keys(ESC);
-    vm.expect(MENU);
+    back_to_the_menu(&mut vm);
     vm.type_keys("3\r");
     vm.expect("--drivers net,images");
     assert!(vm.log().contains("/dev/loop-control"), "the driver is named");
-    vm.type_keys(ESC);
-    vm.expect(MENU);
+    back_to_the_menu(&mut vm);
     expect_nothing_left(&mut vm);
 }
 
