@@ -168,7 +168,7 @@ const BYTES_PER_ENTRY: u64 = 1024;
 const OWN_BUFFERS: u64 = 32 << 20;
 
 /// What an image of so many bytes takes: itself, and what fetches it, which afterwards is the first of what the system
-/// writes (a Debian writes 8 MiB until its login).
+/// writes (a Debian writes 1 MiB until its login).
 pub fn needed_by_image(size: u64) -> u64 {
     size.saturating_add(OWN_BUFFERS)
 }

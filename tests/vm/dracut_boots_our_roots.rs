@@ -1,7 +1,9 @@
 //! Debian's dracut with its own init: over HTTP with the network implied, from a labelled disk, and an end that says why
 //! when the digest is wrong.
 
-use crate::foreign::{Disk, Theirs, is_unpacked, served};
+use bootjack::archive::Image;
+
+use crate::foreign::{Disk, Theirs, is_an_image, is_unpacked, served, served_image};
 use crate::server::Server;
 
 #[test]
@@ -32,4 +34,11 @@ fn dracut_ends_with_the_reason_when_the_digest_is_wrong() {
     vm.expect("bootjack: the root could not be unpacked, as said above");
     vm.wait_exit();
     assert!(!vm.log().contains("FACT"), "nothing of it ran");
+}
+
+#[test]
+fn dracut_boots_an_image_in_place() {
+    let server = Server::new();
+    let (url, sha256) = served_image(&server, Image::Squashfs);
+    is_an_image(Theirs::Dracut.boot(&format!("root=tmpfs:{url} rd.tmpfs.sha256={sha256}"), None));
 }
