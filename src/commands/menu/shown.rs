@@ -226,9 +226,18 @@ mod tests {
             as_text(&planned(ENTRY)),
             "a: A\n  boot      switch-root\n  from      http://a/r.tar\n  or from   http://b/r.tar\n  \
              size      1.0 MiB, unpacked unknown\n  verified  UNVERIFIED\n  \
-             memory    memory need unknown, 1.0 GiB available\n  tmpfs     may grow to 1.6 GiB\n  \
+             memory    needs 33.0 MiB at least, 1.0 GiB available\n  tmpfs     may grow to 1.6 GiB\n  \
              init      /x y z\n"
         );
+    }
+
+    #[test]
+    fn an_image_is_planned_as_read_in_place_with_what_it_needs() {
+        let text = |more: &str| as_text(&planned(&ENTRY.replace("size = 1048576", more)));
+        let image = text("size = 1048576, unpacked = 0");
+        assert!(image.contains("size      1.0 MiB, an image, read in place\n"), "{image}");
+        assert!(image.contains("memory    needs 33.0 MiB, 1.0 GiB available\n"), "{image}");
+        assert!(text("unpacked = 0").contains("memory need unknown"));
     }
 
     #[test]
