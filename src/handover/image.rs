@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail};
 use rustix::fs::{CWD, getxattr, listxattr, setxattr};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -37,13 +37,28 @@ const XATTRS: usize = 64 << 10;
 #[derive(Debug)]
 pub struct NotMounted {
     pub cause: anyhow::Error,
-    pub hint: &'static str,
+    pub hint: Option<&'static str>,
 }
 
-const NO_DRIVER: &str = "the initrd needs the drivers loop, overlay and the image's own: bootjack initrd --drivers net,images; \
-                         or pack the root as an archive: bootjack pack";
+const NO_DRIVER: &str = "the initrd (of a second stage: modules) needs the drivers loop, overlay and the image's own: \
+                         bootjack initrd --drivers net,images; or pack the root as an archive: bootjack pack";
 const NOT_READ: &str =
     "make it anew as this kernel reads it: mksquashfs DIR FILE -comp zstd, mkfs.erofs -zlz4hc FILE DIR";
+
+/// What the kernel does not know, and found no module for, is the initrd's lack.
+impl From<anyhow::Error> for NotMounted {
+    fn from(cause: anyhow::Error) -> Self {
+        let missing = [Errno::NODEV, Errno::NOENT, Errno::NXIO, Errno::NOSYS];
+        let is_missing = cause.root_cause().downcast_ref().is_some_and(|errno| missing.contains(errno));
+        Self { cause, hint: is_missing.then_some(NO_DRIVER) }
+    }
+}
+
+impl NotMounted {
+    fn or(self, hint: &'static str) -> Self {
+        Self { hint: self.hint.or(Some(hint)), ..self }
+    }
+}
 
 impl Root {
     /// The root made of `image`, a file system of this kind, with all that is changed in the tmpfs. Dropped, both are gone.
@@ -51,23 +66,17 @@ impl Root {
     /// # Errors
     /// [`NotMounted`]; the tmpfs and the image are gone then.
     pub fn under(mut self, image: &File, kind: &str) -> Result<Self, NotMounted> {
-        match self.overlay(image, kind) {
-            Ok(()) => Ok(self),
-            Err(cause) => {
-                let driver = cause.root_cause().downcast_ref::<Errno>().is_some_and(|e| is_missing(*e));
-                Err(NotMounted { cause, hint: if driver { NO_DRIVER } else { NOT_READ } })
-            }
-        }
+        self.overlay(image, kind)?;
+        Ok(self)
     }
 
     /// What is mounted on the way stays below the tmpfs, and goes with it; the overlay keeps what it needs.
-    fn overlay(&mut self, image: &File, kind: &str) -> anyhow::Result<()> {
+    fn overlay(&mut self, image: &File, kind: &str) -> Result<(), NotMounted> {
         let at = self.path().to_owned();
-        ensure!(
-            !at.as_os_str().as_bytes().iter().any(|b| b",:\\".contains(b)),
-            "an overlay cannot be mounted of a place with a comma, colon or backslash in its name: {}",
-            at.display()
-        );
+        if at.as_os_str().as_bytes().iter().any(|b| b",:\\".contains(b)) {
+            let why = "no overlay can be mounted of a place with a comma, colon or backslash in its name";
+            return Err(anyhow!("{}: {why}", at.display()).into());
+        }
         let [upper, work, lower] = ["upper", "work", "lower"].map(|name| at.join(name));
         for directory in [&upper, &work, &lower] {
             fs::create_dir(directory).with_context(|| format!("making {}", directory.display()))?;
@@ -75,7 +84,8 @@ impl Root {
         let (device, name) = attach(image)?;
         let settings = [("source", OsStr::new(&name)), ("ro", OsStr::new(""))];
         let read_only = mounted(kind, &settings, MountAttrFlags::MOUNT_ATTR_RDONLY)
-            .with_context(|| format!("mounting the image as {kind}"))?;
+            .with_context(|| format!("mounting the image as {kind}"))
+            .map_err(|e| NotMounted::from(e).or(NOT_READ))?;
         // An overlay takes no layer that is mounted nowhere (`clone_private_mount`, up to Linux 6.14).
         put(&read_only, &lower).context("mounting the image")?;
         drop(device);
@@ -87,13 +97,8 @@ impl Root {
             ("workdir", work.as_os_str()),
         ];
         let root = mounted("overlay", &settings, MountAttrFlags::empty()).context("mounting the overlay")?;
-        self.replace(|at| put(&root, at)).context("mounting the overlay")
+        Ok(self.replace(|at| put(&root, at)).context("mounting the overlay")?)
     }
-}
-
-/// Errnos of what the kernel does not know and found no module for.
-fn is_missing(errno: Errno) -> bool {
-    [Errno::NODEV, Errno::NOENT, Errno::NXIO, Errno::NOSYS].contains(&errno)
 }
 
 /// A loop device with the image, and its name. It lets go of the image when its last user is gone.

@@ -43,7 +43,8 @@ pub(super) fn stand(mut root: Root, contents: Contents, id: &str) -> Result<Root
         root.shrink(limit_over_image(root.limit(), about.len(), Machine::probe().memory_total))
     });
     shrunk.map_err(|e| LoadError::Failed(failed(e.into())))?;
-    root.under(&file, kind.name()).map_err(|e| LoadError::Failed(failed(e.cause).hint(e.hint)))
+    root.under(&file, kind.name())
+        .map_err(|e| LoadError::Failed(Failure { hint: e.hint.map(str::to_owned), ..failed(e.cause) }))
 }
 
 /// Why an image is not kept.

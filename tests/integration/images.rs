@@ -34,13 +34,19 @@ impl Bench {
         let (tree, image) = (dir.path().join("tree"), dir.path().join("image"));
         fs::create_dir_all(tree.join("etc")).unwrap();
         fs::write(tree.join("etc/marker"), "the root that was packed").unwrap();
-        fs::write(tree.join("large"), random(2 << 20)).unwrap();
+        fs::write(tree.join("large"), random((2 << 20) + own())).unwrap();
         fs::set_permissions(&tree, fs::Permissions::from_mode(0o751)).unwrap();
         chown(&tree, Some(12), Some(34)).unwrap();
         rustix::fs::setxattr(&tree, "trusted.specimen", b"of the root", rustix::fs::XattrFlags::empty())
             .unwrap();
         let make = match kind {
-            "squashfs" => vec!["mksquashfs".as_ref(), tree.as_os_str(), image.as_os_str(), "-quiet".as_ref()],
+            "squashfs" => vec![
+                "mksquashfs".as_ref(),
+                tree.as_os_str(),
+                image.as_os_str(),
+                "-quiet".as_ref(),
+                "-nopad".as_ref(),
+            ],
             _ => vec!["mkfs.erofs".as_ref(), image.as_os_str(), tree.as_os_str()],
         };
         let made = Command::new(make[0]).args(&make[1..]).output().unwrap();
@@ -48,10 +54,7 @@ impl Bench {
         Self::of(dir, fs::read(image).unwrap())
     }
 
-    /// With these bytes, and as many sectors and a part of one after them as no other image has.
-    fn of(dir: tempfile::TempDir, mut image: Vec<u8>) -> Self {
-        let own = u64::from(std::process::id() % 1000) * 64 + NUMBER.fetch_add(1, Ordering::Relaxed);
-        image.resize(image.len().next_multiple_of(4096) + own as usize * 512 + 7, 0);
+    fn of(dir: tempfile::TempDir, image: Vec<u8>) -> Self {
         fs::write(dir.path().join("root.img"), &image).unwrap();
         let server = Server::bind(dir.path(), "127.0.0.1:0".parse().unwrap()).unwrap().spawn(|_| {}).unwrap();
         Self { dir, server, bytes: image.len() as u64, sha256: Sha256::of(&image).to_string() }
@@ -117,6 +120,11 @@ impl Drop for Bench {
     }
 }
 
+/// Bytes that make the length of an image its own, in sectors too, and that end in no whole one.
+fn own() -> u64 {
+    (u64::from(std::process::id() % 1000) * 64 + NUMBER.fetch_add(1, Ordering::Relaxed)) * 512 + 7
+}
+
 fn random(bytes: u64) -> Vec<u8> {
     let mut all = Vec::new();
     fs::File::open("/dev/urandom").unwrap().take(bytes).read_to_end(&mut all).unwrap();
@@ -179,7 +187,7 @@ fn an_image_whose_digest_is_wrong_is_never_mounted() {
 #[test]
 fn a_broken_image_is_thrown_away_in_the_kernels_own_words() {
     let dir = tempfile::tempdir().unwrap();
-    let mut image = vec![0; 1 << 20];
+    let mut image = vec![0; (1 << 20) + own() as usize];
     image[..4].copy_from_slice(b"hsqs");
     let bench = Bench::of(dir, image);
     let refused = bench.boot(&bench.words(""));
