@@ -27,8 +27,9 @@ const LOOP_CONTROL: &str = "/dev/loop-control";
 /// Between the answer which device is free and taking it, somebody else may.
 const TRIES: usize = 16;
 
-/// The kernel counts a device in sectors of this size, and leaves out the rest of a file that is no multiple of it.
-const SECTOR: u64 = 512;
+/// File systems read whole blocks, squashfs of 1 KiB, erofs of up to this: a file that ends in the middle of one is filled up
+/// (`mksquashfs -nopad`), or its end could not be read.
+const BLOCK: u64 = 4096;
 
 /// A name and its value are no longer (linux/limits.h, `XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
 const XATTRS: usize = 64 << 10;
@@ -104,7 +105,7 @@ impl Root {
 /// A loop device with the image, and its name. It lets go of the image when its last user is gone.
 fn attach(image: &File) -> anyhow::Result<(File, String)> {
     let length = image.metadata().context("looking at the image")?.len();
-    image.set_len(length.next_multiple_of(SECTOR)).context("filling the image's last sector")?;
+    image.set_len(length.next_multiple_of(BLOCK)).context("filling the image's last block")?;
     let control = open(LOOP_CONTROL)?;
     for _ in 0..TRIES {
         let number = sys::free_loop(&control).context("asking for a loop device")?;

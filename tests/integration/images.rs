@@ -94,7 +94,7 @@ impl Bench {
 
     /// How many loop devices have its image.
     fn attached(&self) -> usize {
-        let sectors = self.bytes.next_multiple_of(512) / 512;
+        let sectors = self.bytes.next_multiple_of(4096) / 512;
         let devices = fs::read_dir("/sys/block").unwrap().map(|entry| entry.unwrap().path());
         let has_it = |device: &PathBuf| {
             let read = |name: &str| fs::read_to_string(device.join(name)).unwrap_or_default();
@@ -120,9 +120,9 @@ impl Drop for Bench {
     }
 }
 
-/// Bytes that make the length of an image its own, in sectors too, and that end in no whole one.
+/// Bytes that make the length of an image its own, in whole blocks too, and that end in no whole one.
 fn own() -> u64 {
-    (u64::from(std::process::id() % 1000) * 64 + NUMBER.fetch_add(1, Ordering::Relaxed)) * 512 + 7
+    (u64::from(std::process::id() % 32) * 16 + NUMBER.fetch_add(1, Ordering::Relaxed)) * 4096 + 7
 }
 
 fn random(bytes: u64) -> Vec<u8> {
