@@ -167,7 +167,7 @@ fn an_image_is_the_root_as_it_is_and_what_is_written_goes_to_the_tmpfs() {
         let full = fs::write(sysroot.join("more"), vec![1; 1 << 20]).unwrap_err();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{kind}");
         assert_eq!(fs::read_to_string(sysroot.join("etc/marker")).unwrap(), "changed");
-        unmount(&sysroot, UnmountFlags::empty()).unwrap();
+        unmount(&sysroot, UnmountFlags::DETACH).unwrap();
         bench.expect_nothing_left();
     }
 }
