@@ -158,7 +158,7 @@ mod tests {
         assert!(fits(0));
         root.shrink(64 << 10).unwrap();
         assert!(
-            !fs::write(root.path().join("file"), vec![0; 128 << 10]).is_ok(),
+            fs::write(root.path().join("file"), vec![0; 128 << 10]).is_err(),
             "it holds as much as before"
         );
         assert_eq!(root.limit(), 64 << 10);
