@@ -15,7 +15,7 @@ use crate::fetch::{self, Attempt, FetchError, Fetcher, Flow, Location, Source, T
 use crate::verify::{self, Refused, Sha256, Trust, Verified};
 
 /// What the last try at a mirror came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) phase: Phase,
     pub(super) hint: &'static str,
@@ -195,7 +195,10 @@ impl Once<'_> {
         Err(match (bound.broken(self.artifact.size), unkept) {
             // A decoder calls that a damaged archive, as it does a broken connection: who reads knows better.
             (Some(why), _) => self.refuse(self.of_the_end(Verdict::OTHER_BYTES), &location, &why),
-            (None, Some((verdict, why))) => self.unwritten(self.of_the_end(verdict), &location, &why),
+            (None, Some((Verdict::MEMORY, why))) => {
+                self.unwritten(self.of_the_end(Verdict::MEMORY), &location, &why)
+            }
+            (None, Some((verdict, why))) => self.unwritten(verdict, &location, &why),
             (None, None) => {
                 let full = |said| self.is_more_than_said(said, directory.as_fd());
                 self.classify(refused, &location, &flow, &target.name(), limits.bytes, &full)
