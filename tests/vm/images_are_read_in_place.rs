@@ -123,6 +123,22 @@ fn a_carried_image_is_the_root_of_the_second_kernel() {
     assert_eq!(server.asked().iter().filter(|path| *path == "/root").count(), 1, "it was fetched again");
 }
 
+/// The disk is the image, which nobody vouches for; no network is needed.
+#[test]
+fn an_image_on_a_disk_itself_boots() {
+    let disk = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(disk.path(), &*Root::image(Image::Erofs).bytes).unwrap();
+    let drive = format!("if=none,id=d0,format=raw,file={}", disk.path().display());
+    let devices = ["-drive", &drive, "-device", "virtio-blk-pci,drive=d0"];
+    let initrd = Initrd::new(Kernel::Cloud, &["--drivers", "storage"]);
+    let options = Options { append: "root=tmpfs:/dev/vda", devices: &devices, ..Options::default() };
+    let mut vm = Vm::boot(&Options { initrd: &initrd.path(), ..options });
+    vm.expect("FACT end");
+    vm.wait_exit();
+    assert!(vm.fact("root").starts_with("bootjack / overlay rw"), "{}", vm.fact("root"));
+    assert_eq!(vm.fact("marker"), "the root that was packed");
+}
+
 /// By the kernel's words alone, as an archive would be.
 #[test]
 fn a_debian_boots_in_less_memory_than_its_tree_takes() {
