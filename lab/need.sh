@@ -18,7 +18,7 @@ packages() {
         echo "peers to compare with in tests: $peers $more $makers $servers"
         ;;
     vm)
-        servers="python3-pyftpdlib nfs-ganesha nfs-ganesha-vfs rpcbind iproute2 lvm2 mdadm cryptsetup-bin"
+        servers="python3-pyftpdlib nfs-ganesha nfs-ganesha-vfs rpcbind iproute2 lvm2 mdadm cryptsetup-bin erofs-utils"
         daemon=$(virtiofsd)
         echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils $makers $servers $daemon"
         ;;

@@ -4,6 +4,7 @@
 mod bytes;
 mod failure;
 mod fitting;
+mod image;
 mod interfaces;
 mod kexec;
 mod modules;
@@ -13,6 +14,7 @@ mod shared;
 mod stage;
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -20,7 +22,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::archive::{Limits, Unpacked};
+use crate::archive::{Image, Limits, Unpacked};
 use crate::catalog::Artifact;
 use crate::cmdline::ExtraMount;
 use crate::fetch::{self, Event, Exhausted, Fetcher, Location};
@@ -31,6 +33,7 @@ use crate::plan::{ModulesFrom, RootPlan, mib};
 use crate::verify::{Sha256, Trust, Verified};
 pub use failure::{Failure, Phase, clean};
 pub use fitting::{Absent, Fitted};
+use image::RootAndImage;
 pub use kexec::{Second, load_kexec};
 pub use modules::{ModulesOfRoot, copy_of_initrd};
 use once::{Once, Verdict};
@@ -48,6 +51,8 @@ pub enum Report {
     Started { location: Location, bytes: Option<u64> },
     /// So many bytes fetched, so many members and bytes in the tmpfs.
     Progress { fetched: u64, unpacked: u64, entries: u64 },
+    /// It is an image: nothing is unpacked, it is read in place.
+    Image(Image),
     /// A try failed; the next one begins after `wait`, from byte 0 of an emptied root.
     Retrying { location: Location, error: String, attempt: u32, wait: Duration },
     /// Every byte was read and the digest compared, or nothing had to be.
@@ -85,6 +90,20 @@ pub trait Target {
     fn has_tree(&self) -> bool {
         false
     }
+
+    /// Bytes of memory for an image that may stand in the place of a tree; absent: there may be none.
+    fn room_for_image(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// What an artifact is in memory.
+#[derive(Debug)]
+pub enum Contents {
+    /// In the target.
+    Tree(Unpacked),
+    /// As it came, in a file in memory.
+    Image(Image, File),
 }
 
 impl Target for Root {
@@ -104,6 +123,8 @@ pub struct Fetched {
     pub trust: Trust,
     /// The tree it became, if it was unpacked.
     pub unpacked: Option<Unpacked>,
+    /// The image it is, if it is read in place.
+    pub image: Option<Image>,
     /// Digest of the bytes as fetched, whether it was asked for or not.
     pub sha256: Sha256,
     /// The mirror it came from in the end.
@@ -189,7 +210,7 @@ pub fn fit(root: &Root, plan: &RootPlan) -> Result<Fitted, LoadError> {
     Ok(fitted)
 }
 
-/// Fetches, verifies and unpacks a root into a tmpfs of its own, with modules for its kernel where it has none and they
+/// Fetches, verifies and unpacks a root into a tmpfs of its own, or puts that over an image, with modules for its kernel where it has none and they
 /// are to be had. Dropped, it is gone.
 ///
 /// # Errors
@@ -222,10 +243,13 @@ pub fn load_root_at(
             .entries
             .map_or(plan.memory.available / 1024, |n| n.saturating_mul(8).saturating_add(1024)),
     };
-    let (tree, fetched) =
-        fetch_into(&mut root, &plan.archive, ROOT, &limits, loader).map_err(|e| e.of(id))?;
+    let mut target = RootAndImage { root: &mut root, available: plan.memory.available };
+    let (contents, fetched) =
+        fetch_into(&mut target, &plan.archive, ROOT, &limits, loader).map_err(|e| e.of(id))?;
     let mut came = Came { artifacts: vec![fetched], ..Came::default() };
-    let (tree, modules) = modules::give(tree.map(|_| root), plan, &mut came.artifacts, loader)?;
+    // Here its digest has matched, if it has one: before that the kernel reads nothing of an image.
+    let root = contents.try_map(|contents| image::stand(root, contents, id))?;
+    let (tree, modules) = modules::give(root, plan, &mut came.artifacts, loader)?;
     came.modules = Some(modules);
     Ok((tree, came))
 }
@@ -240,7 +264,7 @@ impl LoadError {
     }
 }
 
-/// Fetches, verifies and unpacks an artifact, trying again and over all mirrors as long as the budget allows.
+/// Fetches and verifies an artifact, and unpacks it or keeps it as an image, trying again and over all mirrors as long as the budget allows.
 ///
 /// # Errors
 /// [`LoadError`]; what a failed try left in the target is the target's to throw away.
@@ -250,11 +274,14 @@ pub fn fetch_into(
     name: &str,
     limits: &Limits,
     loader: &Loader<'_>,
-) -> Result<(Verified<Unpacked>, Fetched), LoadError> {
+) -> Result<(Verified<Contents>, Fetched), LoadError> {
     let all = Tries { artifact, name, loader };
-    let (tree, fetched) = all.drive(&mut |once, source| once.unpack(source, target, limits))?;
-    let unpacked = Some(tree.get().clone());
-    Ok((tree, Fetched { unpacked, ..fetched }))
+    let (contents, fetched) = all.drive(&mut |once, source| once.unpack(source, target, limits))?;
+    let (unpacked, image) = match contents.get() {
+        Contents::Tree(unpacked) => (Some(unpacked.clone()), None),
+        Contents::Image(image, _) => (None, Some(*image)),
+    };
+    Ok((contents, Fetched { unpacked, image, ..fetched }))
 }
 
 /// All tries of one artifact.
@@ -300,6 +327,7 @@ impl Tries<'_> {
                         name,
                         trust,
                         unpacked: None,
+                        image: None,
                         sha256,
                         location,
                         mirrors,

@@ -147,7 +147,8 @@ pub struct RunPlan {
 /// The arithmetic that comes before the first byte (bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Memory {
-    /// The tree in the tmpfs with 1 KiB an entry, and bootjack's own buffers; absent: the catalog does not say.
+    /// The tree in the tmpfs with 1 KiB an entry, or the image, and bootjack's own buffers; absent: the catalog does not
+    /// say.
     pub needed: Option<u64>,
     pub available: u64,
 }
@@ -166,8 +167,19 @@ const BYTES_PER_ENTRY: u64 = 1024;
 /// bootjack's own buffers and decoder windows while it unpacks (`docs/performance.md`).
 const OWN_BUFFERS: u64 = 32 << 20;
 
+/// What an image of so many bytes takes: itself, and what fetches it, which afterwards is the first of what the system
+/// writes (a Debian writes 1 MiB until its login).
+pub fn needed_by_image(size: u64) -> u64 {
+    size.saturating_add(OWN_BUFFERS)
+}
+
 /// Percent of the memory no root may exceed, whatever the catalog says.
 const MOST_OF_MEMORY: u64 = 95;
+
+/// The limit of a tmpfs over an image of so many bytes, which is in the same memory. Never 0: to tmpfs that is no limit.
+pub fn limit_over_image(limit: u64, image: u64, memory_total: u64) -> u64 {
+    limit.min((memory_total / 100 * MOST_OF_MEMORY).saturating_sub(image)).max(1 << 20)
+}
 
 /// The inits that are looked for when none is named, as the kernel and initramfs-tools do.
 const USUAL_INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
@@ -255,13 +267,18 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
     let tree = archive
         .unpacked
         .map(|b| b.saturating_add(archive.entries.unwrap_or(0).saturating_mul(BYTES_PER_ENTRY)));
-    let memory =
-        Memory { needed: tree.map(|t| t.saturating_add(OWN_BUFFERS)), available: machine.memory_available };
-    match (archive.unpacked, memory.needed) {
-        (_, Some(needed)) if needed > memory.available => Err(Refusal {
-            cause: format!("needs {} of memory, {} are available", mib(needed), mib(memory.available)),
-            hint: Some("choose a smaller root, or use a machine with more memory".into()),
-        }),
+    let needed = match archive.is_image() {
+        true => archive.size.map(needed_by_image),
+        false => tree.map(|t| t.saturating_add(OWN_BUFFERS)),
+    };
+    let memory = Memory { needed, available: machine.memory_available };
+    let short = |how: &str, needed: u64| Refusal {
+        cause: format!("needs {how}{} of memory, {} are available", mib(needed), mib(memory.available)),
+        hint: Some("choose a smaller root, or use a machine with more memory".into()),
+    };
+    match (archive.unpacked, memory.needed.or(memory_at_least(archive))) {
+        (Some(_), Some(needed)) if needed > memory.available => Err(short("", needed)),
+        (None, Some(needed)) if needed > memory.available => Err(short("at least ", needed)),
         (Some(unpacked), _) if unpacked > limit => Err(Refusal {
             cause: format!("the root needs {}, its tmpfs may grow to {}", mib(unpacked), mib(limit)),
             hint: Some("raise root_size, or use a machine with more memory".into()),
@@ -278,6 +295,12 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             fstab: root.fstab,
         }),
     }
+}
+
+/// What a root needs of which the catalog says its size alone: no tree is smaller than its archive, and an image is kept
+/// as it is.
+pub fn memory_at_least(archive: &Artifact) -> Option<u64> {
+    archive.size.map(needed_by_image)
 }
 
 /// The one that is named, or the usual ones.
@@ -435,6 +458,40 @@ mod tests {
     fn a_root_beyond_its_own_limit_is_refused_with_both_numbers() {
         let refusal = plan(&entry(Some(100 << 20), None, RootSize::Bytes(64 << 20)), &machine()).unwrap_err();
         assert_eq!(refusal.cause, "the root needs 100 MiB, its tmpfs may grow to 64 MiB");
+    }
+
+    fn sized(unpacked: Option<u64>, size: u64) -> Entry {
+        let mut entry = entry(unpacked, None, RootSize::Bytes(64 << 20));
+        let Boot::SwitchRoot(root) = &mut entry.boot else { panic!("a switch-root entry") };
+        root.archive.size = Some(size);
+        entry
+    }
+
+    #[test]
+    fn an_image_needs_its_own_size_whatever_may_be_written_over_it() {
+        let Step::SwitchRoot(root) = plan(&sized(Some(0), 900 << 20), &machine()).unwrap().step else {
+            panic!("a switch-root plan")
+        };
+        assert_eq!((root.memory.needed, root.limit), (Some((900 << 20) + OWN_BUFFERS), 64 << 20));
+        let refusal = plan(&sized(Some(0), 1000 << 20), &machine()).unwrap_err();
+        assert_eq!(refusal.cause, "needs 1032 MiB of memory, 1024 MiB are available");
+    }
+
+    #[test]
+    fn what_is_larger_than_the_memory_as_it_comes_is_refused_before_anything_is_known_of_it() {
+        let refusal = plan(&sized(None, 1000 << 20), &machine()).unwrap_err();
+        assert_eq!(refusal.cause, "needs at least 1032 MiB of memory, 1024 MiB are available");
+        let Step::SwitchRoot(root) = plan(&sized(None, 900 << 20), &machine()).unwrap().step else {
+            panic!("a switch-root plan")
+        };
+        assert_eq!(root.memory.needed, None);
+    }
+
+    #[test]
+    fn what_is_written_over_an_image_leaves_room_for_it() {
+        assert_eq!(limit_over_image(64 << 20, 900 << 20, GIB), 64 << 20);
+        assert_eq!(limit_over_image(GIB, 500 << 20, GIB), GIB / 100 * 95 - (500 << 20));
+        assert_eq!(limit_over_image(GIB, 2 * GIB, GIB), 1 << 20);
     }
 
     #[test]

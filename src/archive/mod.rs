@@ -31,6 +31,7 @@ use std::path::PathBuf;
 
 pub use error::UnpackError;
 pub use pack::{PackOptions, Packed, pack};
+pub use sniff::{HEAD, Image};
 
 /// Bounds that no honest archive meets; what exceeds one is an error that names the member.
 #[derive(Clone, Copy, Debug)]

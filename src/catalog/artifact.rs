@@ -69,6 +69,10 @@ pub(super) fn read(table: &Table, role: Role, base: &Location) -> Option<Artifac
             "`bootjack pack` prints size, unpacked and entries; with them memory is checked before fetching";
         table.page.warning(&table.place, "the artifact lacks \"unpacked\": memory need unknown", hint);
     }
+    if unpacked == Some(0) && table.key("size").is_none() {
+        let hint = "write size = BYTES: an image takes so much memory";
+        table.page.warning(&table.place, "the image lacks \"size\": memory need unknown", hint);
+    }
     let mirrors = mirrors.filter(|m| !m.is_empty())?;
     let locations = mirrors.iter().map(|m| m.location.clone()).collect();
     table.page.place(Placed { size, mirrors });

@@ -200,6 +200,10 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// Whether the catalog says that nothing of it is unpacked: an image, which is read in place.
+    pub fn is_image(&self) -> bool {
+        self.unpacked == Some(0)
+    }
     /// The digest its bytes are held against, if there is one.
     pub fn digest(&self) -> Option<&Sha256> {
         match &self.trust {

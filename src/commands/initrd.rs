@@ -49,8 +49,8 @@ pub struct InitrdArgs {
     /// The kernel to boot: checks that the modules are its own.
     #[arg(long, value_name = "IMAGE", requires = "modules")]
     kernel: Option<PathBuf>,
-    /// Which modules: net, nfs, storage, virtiofs, input, watchdog, all, names, or folders such as kernel/drivers/net/wireless.
-    /// Default: net, input and watchdog; all with --modules-only.
+    /// Which modules: net, nfs, images, storage, virtiofs, input, watchdog, all, names, or folders such as
+    /// kernel/drivers/net/wireless. Default: net, images, input and watchdog; all with --modules-only.
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "modules")]
     drivers: Vec<String>,
     /// Only the modules, for the catalog key `modules`.
@@ -150,7 +150,7 @@ fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()
             kernel.release
         );
     }
-    let usual: &[&str] = if args.modules_only { &["all"] } else { &["net", "input", "watchdog"] };
+    let usual: &[&str] = if args.modules_only { &["all"] } else { &["net", "images", "input", "watchdog"] };
     let mut wanted = match &args.drivers[..] {
         [] => usual.iter().map(ToString::to_string).collect(),
         wanted => wanted.to_vec(),

@@ -78,6 +78,7 @@ impl Progress {
                 say(format_args!("fetching {location}\n"));
             }
             Report::Progress { fetched, entries, .. } => self.at(*fetched, *entries),
+            Report::Image(image) => say(format_args!("{image}: read in place, nothing is unpacked\n")),
             Report::Retrying { error, wait, .. } => {
                 self.end();
                 say(format_args!("{error}; next try in {:.1} s\n", wait.as_secs_f64()));

@@ -20,7 +20,7 @@ use rustix::fs::{Mode, OFlags, open};
 use super::ca::CaArgs;
 use super::output;
 use super::progress::Progress;
-use crate::archive::{Limits, LostXattrs, Unpacked};
+use crate::archive::{Image, Limits, LostXattrs, Unpacked};
 use crate::catalog::Artifact;
 use crate::fetch::{Location, LocationError};
 use crate::load::{self, Failure, Fetched, LoadError, Loader, Phase, Report, Target, clean};
@@ -77,6 +77,9 @@ struct Outcome {
     bytes: u64,
     unpacked: u64,
     entries: u64,
+    /// What it is, if it was not unpacked but is read in place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<Image>,
     sha256: Option<Sha256>,
     seconds: f64,
     retries: u32,
@@ -104,18 +107,22 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
     let seconds = started.elapsed().as_secs_f64();
     if args.json {
         let outcome = match &done {
-            Ok((unpacked, Fetched { sha256, location, bytes, retries, .. })) => Outcome {
-                ok: true,
-                location: Some(location.to_string()),
-                bytes: *bytes,
-                unpacked: unpacked.bytes,
-                entries: unpacked.entries,
-                sha256: Some(sha256.clone()),
-                seconds,
-                retries: *retries,
-                lost_xattrs: unpacked.lost_xattrs.clone(),
-                error: None,
-            },
+            Ok(fetched) => {
+                let Unpacked { bytes, entries, lost_xattrs } = fetched.unpacked.clone().unwrap_or_default();
+                Outcome {
+                    ok: true,
+                    location: Some(fetched.location.to_string()),
+                    bytes: fetched.bytes,
+                    unpacked: bytes,
+                    entries,
+                    image: fetched.image,
+                    sha256: Some(fetched.sha256.clone()),
+                    seconds,
+                    retries: fetched.retries,
+                    lost_xattrs,
+                    error: None,
+                }
+            }
             Err(failure) => Outcome { seconds, error: Some(failure.to_string()), ..Outcome::default() },
         };
         let json = serde_json::to_string(&outcome).map_err(|e| Failure::new(Phase::Unpack, "--json", e))?;
@@ -123,8 +130,8 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
         // What went wrong first is what is said.
         done.as_ref().map_or(Ok(()), |_| printed)?;
     }
-    let (unpacked, fetched) = done?;
-    if let Some(lost) = &unpacked.lost_xattrs {
+    let fetched = done?;
+    if let Some(lost) = fetched.unpacked.as_ref().and_then(|unpacked| unpacked.lost_xattrs.as_ref()) {
         eprintln!(
             "bootjack: warning: {} extended attributes could not be stored here, the first is {} of {} (errno {})",
             lost.count,
@@ -134,11 +141,15 @@ pub fn run(args: &UnpackArgs) -> Result<ExitCode, Failure> {
         );
     }
     if !args.json {
-        let Fetched { bytes, location, sha256, .. } = &fetched;
-        let came = format!(
-            "{location}: {bytes} bytes, {} entries of {} bytes, sha256 {sha256}, {seconds:.1} s\n",
-            unpacked.entries, unpacked.bytes
-        );
+        let Fetched { bytes, location, sha256, unpacked, image, .. } = &fetched;
+        let became = match image {
+            Some(image) => format!("{image}, read in place"),
+            None => {
+                let Unpacked { bytes, entries, .. } = unpacked.clone().unwrap_or_default();
+                format!("{entries} entries of {bytes} bytes")
+            }
+        };
+        let came = format!("{location}: {bytes} bytes, {became}, sha256 {sha256}, {seconds:.1} s\n");
         output::print(Phase::Unpack, &came)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -149,7 +160,7 @@ fn wrong_usage(what: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<(Unpacked, Fetched), Failure> {
+fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Failure> {
     let locations = places
         .iter()
         .map(|text| Location::parse(text).map_err(|e| no_location(text, e)))
@@ -174,7 +185,7 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<(Unpacked, 
     let name = artifact.locations[0].to_string();
     let loader = Loader { fetcher: &fetcher, retry_for: args.retry_for, on: &on };
     match load::fetch_into(&mut directory, &artifact, &name, &limits, &loader) {
-        Ok((unpacked, fetched)) => Ok((unpacked.into_parts().0, fetched)),
+        Ok((_, fetched)) => Ok(fetched),
         Err(error) => {
             progress.lock().unwrap_or_else(PoisonError::into_inner).end();
             let mut failure = failure_of(error, &name);

@@ -3,6 +3,7 @@
 
 mod farewell;
 mod firmware;
+mod image;
 pub mod init;
 pub mod kernel;
 pub mod kexec;
@@ -19,6 +20,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 
 use crate::verify::Verified;
 pub use farewell::LastWords;
+pub use image::NotMounted;
 use init::Init;
 use kexec::Loaded;
 use root::{Root, SYSROOT};

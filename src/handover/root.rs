@@ -1,4 +1,5 @@
-//! The tmpfs a root is unpacked into: mounted with a limit, thrown away whole unless it is kept for a handover.
+//! The tmpfs a root is unpacked into: mounted with a limit, thrown away whole unless it is kept for a handover. Of an image
+//! it is the upper layer: that is `image`'s.
 
 use std::fs;
 use std::io;
@@ -6,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
 /// Where the next root is built. Not below `/run`, which moves into it.
 pub const SYSROOT: &str = "/sysroot";
@@ -53,6 +54,18 @@ impl Root {
         Ok(open(&self.at, flags, Mode::empty())?)
     }
 
+    /// Makes the limit smaller: something else takes of the memory, too.
+    ///
+    /// # Errors
+    /// Of mount(2): it holds more already.
+    pub fn shrink(&mut self, limit: u64) -> io::Result<()> {
+        if limit < self.limit {
+            mount_remount(&self.at, MountFlags::empty(), format!("size={limit}"))?;
+            self.limit = limit;
+        }
+        Ok(())
+    }
+
     /// Bytes its limit allows.
     pub fn limit(&self) -> u64 {
         self.limit
@@ -67,6 +80,15 @@ impl Root {
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.at
+    }
+
+    /// Puts another tree in its place; nothing is mounted there after a failure. Whatever `put` mounts may still use what
+    /// was there.
+    pub(super) fn replace(&mut self, put: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        self.unmount()?;
+        put(&self.at)?;
+        self.mounted = true;
+        Ok(())
     }
 
     fn mount_again(&mut self) -> io::Result<()> {
@@ -124,6 +146,22 @@ mod tests {
         fs::write(at.join("file"), "x").unwrap();
         drop(root);
         assert_eq!(fs::read_dir(&at).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_limit_becomes_smaller_and_never_larger() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut root = Root::mount(&dir.path().join("root"), 1 << 20).unwrap();
+        root.shrink(2 << 20).unwrap();
+        let fits = |bytes: usize| fs::write(root.path().join("file"), vec![0; bytes]).is_ok();
+        assert!(fits(1 << 20) && !fits(2 << 20), "it grew");
+        assert!(fits(0));
+        root.shrink(64 << 10).unwrap();
+        assert!(
+            fs::write(root.path().join("file"), vec![0; 128 << 10]).is_err(),
+            "it holds as much as before"
+        );
+        assert_eq!(root.limit(), 64 << 10);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::verify::{self, Refused, Verified};
 const TELL: Duration = Duration::from_millis(100);
 
 /// Bytes of one read.
-const BUFFER: usize = 256 << 10;
+pub(super) const BUFFER: usize = 256 << 10;
 
 /// Where bytes go: emptied before each try.
 pub(super) type Put<'a> = dyn FnMut(&mut dyn Read) -> io::Result<()> + 'a;
@@ -148,7 +148,7 @@ impl Once<'_> {
     }
 
     /// Tells how far things are while `work` waits for bytes, and ends the flow when told so.
-    fn watched<T>(&self, flow: &Flow, stopped: &AtomicBool, work: impl FnOnce() -> T) -> T {
+    pub(super) fn watched<T>(&self, flow: &Flow, stopped: &AtomicBool, work: impl FnOnce() -> T) -> T {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let watcher = scope.spawn(|| {

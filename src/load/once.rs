@@ -1,19 +1,21 @@
 //! One try at one mirror, and what it came to. Which mirror is next is `fetch`'s.
 
 use std::cell::RefCell;
-use std::io::Read as _;
+use std::io::{self, Cursor, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::atomic::AtomicBool;
 
 use super::failure::clean;
+use super::image::Coming;
 use super::reader::{Bound, Bounded};
-use super::{Failure, OnReport, Phase, Report, Target};
-use crate::archive::{self, Limits, UnpackError, Unpacked};
+use super::{Contents, Failure, OnReport, Phase, Report, Target};
+use crate::archive::{self, Image, Limits, UnpackError};
 use crate::catalog::Artifact;
 use crate::fetch::{self, Attempt, FetchError, Fetcher, Flow, Location, Source, Timing};
 use crate::verify::{self, Refused, Sha256, Trust, Verified};
 
 /// What the last try at a mirror came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) phase: Phase,
     pub(super) hint: &'static str,
@@ -54,6 +56,13 @@ impl Verdict {
         phase: Phase::Unpack,
         hint: "unpacked in the catalog is not of this archive: bootjack pack prints the right one",
     };
+    pub(super) const IMAGE: Self = Self {
+        phase: Phase::Unpack,
+        hint: "mount -o loop,ro FILE DIR shows what is in it; a boot reads it in place, for unpack make an archive: \
+               bootjack pack",
+    };
+    pub(super) const MEMORY: Self =
+        Self { phase: Phase::Plan, hint: "choose a smaller root, or use a machine with more memory" };
     const WRITE: Self =
         Self { phase: Phase::Unpack, hint: "see that the target's file system can hold such a member" };
 
@@ -158,8 +167,8 @@ impl Once<'_> {
         source: Source,
         target: &mut dyn Target,
         limits: &Limits,
-    ) -> Result<(Verified<Unpacked>, Read), Attempt<Failure>> {
-        let Source { reader, location, flow, .. } = source;
+    ) -> Result<(Verified<Contents>, Read), Attempt<Failure>> {
+        let Source { reader, location, flow, length } = source;
         let directory =
             target.fresh().map_err(|e| Attempt::Fatal(Failure::new(Phase::Unpack, target.name(), e)))?;
         let progress = |now: archive::Progress| {
@@ -172,25 +181,40 @@ impl Once<'_> {
         };
         let bound = Bound::new(self.artifact.size);
         let make = if target.has_tree() { archive::add } else { archive::unpack };
+        let (stopped, mut unkept) = (AtomicBool::new(false), None);
+        let length = length.or(self.artifact.size);
+        let room = target.room_for_image();
         let read = verify::through(Bounded::new(reader, &bound), &self.artifact.trust, |bytes| {
-            let unpacked = make(bytes, directory.as_fd(), limits, &progress)?;
-            bound.archive_ended(flow.bytes());
-            Ok(unpacked)
-        });
-        match read {
-            Ok((tree, sha256)) => {
-                self.right_size(&location, Some(flow.bytes()))?;
-                Ok((tree, Read { sha256, location, bytes: flow.bytes() }))
+            let head = self.watched(&flow, &stopped, || head(bytes))?;
+            if let Some(kind) = Image::of(&head) {
+                let coming = Coming { kind, length, room, flow: &flow, stopped: &stopped };
+                let kept = self.keep_image(&coming, &mut Cursor::new(head).chain(bytes));
+                return kept.map_err(|why| why.noted(&mut unkept));
             }
-            Err(refused) => match bound.broken(self.artifact.size) {
-                // A decoder calls that a damaged archive, as it does a broken connection: who reads knows better.
-                Some(why) => Err(self.refuse(self.of_the_end(Verdict::OTHER_BYTES), &location, &why)),
-                None => {
-                    let full = |said| self.is_more_than_said(said, directory.as_fd());
-                    Err(self.classify(refused, &location, &flow, &target.name(), limits.bytes, &full))
-                }
-            },
-        }
+            let unpacked = make(&mut Cursor::new(head).chain(bytes), directory.as_fd(), limits, &progress)?;
+            bound.archive_ended(flow.bytes());
+            Ok(Contents::Tree(unpacked))
+        });
+        let refused = match read {
+            Ok((contents, sha256)) => {
+                self.right_size(&location, Some(flow.bytes()))?;
+                return Ok((contents, Read { sha256, location, bytes: flow.bytes() }));
+            }
+            Err(_) if stopped.into_inner() => return Err(Attempt::Stopped),
+            Err(refused) => refused,
+        };
+        Err(match (bound.broken(self.artifact.size), unkept) {
+            // A decoder calls that a damaged archive, as it does a broken connection: who reads knows better.
+            (Some(why), _) => self.refuse(self.of_the_end(Verdict::OTHER_BYTES), &location, &why),
+            (None, Some((Verdict::MEMORY, why))) => {
+                self.unwritten(self.of_the_end(Verdict::MEMORY), &location, &why)
+            }
+            (None, Some((verdict, why))) => self.unwritten(verdict, &location, &why),
+            (None, None) => {
+                let full = |said| self.is_more_than_said(said, directory.as_fd());
+                self.classify(refused, &location, &flow, &target.name(), limits.bytes, &full)
+            }
+        })
     }
 
     /// Whether another try, another mirror, or nothing can help.
@@ -254,6 +278,13 @@ impl Once<'_> {
             }
         }
     }
+}
+
+/// The bytes that say what it is, or all where there are fewer.
+fn head(bytes: &mut impl io::Read) -> Result<Vec<u8>, UnpackError> {
+    let mut head = Vec::with_capacity(archive::HEAD);
+    bytes.take(archive::HEAD as u64).read_to_end(&mut head).map_err(UnpackError::Read)?;
+    Ok(head)
 }
 
 /// Whether the file system has no room for anything more. One that cannot say so has not said that it is full.

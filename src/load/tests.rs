@@ -52,7 +52,7 @@ impl Lab {
         Dir(self.dir.path().join("tree"))
     }
 
-    fn fetch(&self, artifact: &Artifact) -> Result<(Verified<Unpacked>, Fetched), LoadError> {
+    fn fetch(&self, artifact: &Artifact) -> Result<(Verified<Contents>, Fetched), LoadError> {
         self.fetch_into(&mut self.target(), artifact)
     }
 
@@ -60,7 +60,7 @@ impl Lab {
         &self,
         target: &mut dyn Target,
         artifact: &Artifact,
-    ) -> Result<(Verified<Unpacked>, Fetched), LoadError> {
+    ) -> Result<(Verified<Contents>, Fetched), LoadError> {
         let fetcher = Fetcher::new(&fetch::Config::default()).unwrap();
         let go_on = |_: Report| ControlFlow::Continue(());
         let loader = Loader { fetcher: &fetcher, retry_for: Duration::ZERO, on: &go_on };
@@ -72,7 +72,7 @@ impl Lab {
     }
 }
 
-fn failed(done: Result<(Verified<Unpacked>, Fetched), LoadError>) -> Failure {
+fn failed(done: Result<(Verified<Contents>, Fetched), LoadError>) -> Failure {
     match done {
         Err(LoadError::Failed(failure)) => failure,
         other => panic!("it should fail: {other:?}"),
@@ -103,8 +103,8 @@ fn a_mirror_with_a_larger_archive_does_not_keep_the_good_one_from_being_used() {
     let (stale, ..) = lab.archive("stale", 100_000);
     let (good, digest, _) = lab.archive("good", 5000);
     lab.limits.bytes = 8192;
-    let (tree, fetched) = lab.fetch(&of(vec![stale.clone(), good.clone()], Trust::Sha256(digest))).unwrap();
-    assert_eq!((tree.get().bytes, fetched.location, fetched.retries), (8192, good, 1));
+    let (_, fetched) = lab.fetch(&of(vec![stale.clone(), good.clone()], Trust::Sha256(digest))).unwrap();
+    assert_eq!((fetched.unpacked.unwrap().bytes, fetched.location, fetched.retries), (8192, good, 1));
     assert_eq!(fs::metadata(lab.target().0.join("file")).unwrap().len(), 5000);
     // Where nothing is compared, the first archive is the one that is meant.
     let failure = lab.failure(&of(vec![stale, lab.nowhere()], Trust::Unverified));

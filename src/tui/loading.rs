@@ -12,6 +12,7 @@ use super::keys::{self, Command};
 use super::page::{self, Head};
 use super::pager::Pager;
 use super::{Event, Look, Screen, text};
+use crate::archive::Image;
 use crate::catalog::Artifact;
 use crate::load::Report;
 use crate::plan::{KexecPlan, Plan, RootPlan, SharedPlan, Step, Way};
@@ -60,6 +61,8 @@ struct Part {
     state: State,
     /// It stays as it comes: nothing is unpacked.
     kept: bool,
+    /// It turned out to be one, which is read in place.
+    image: Option<Image>,
 }
 
 #[derive(Debug)]
@@ -112,6 +115,13 @@ impl Loading {
             Report::Progress { fetched, unpacked, entries } => {
                 if let Some(part) = self.current() {
                     part.progress(now, fetched, unpacked, entries);
+                }
+            }
+            Report::Image(image) => {
+                if let Some(part) = self.current() {
+                    let what = format!("{}: {image}, read in place", part.name);
+                    part.image = Some(image);
+                    self.say(what);
                 }
             }
             Report::Retrying { location, error, attempt, wait } => {
@@ -199,12 +209,14 @@ impl Part {
             moved: Duration::ZERO,
             state: State::Waiting,
             kept: false,
+            image: None,
         }
     }
 
     fn begin(&mut self, now: Duration, location: String, bytes: Option<u64>) {
         (self.fetched, self.unpacked, self.entries, self.moved) = (0, 0, 0, now);
         self.samples.clear();
+        self.image = None;
         self.samples.push_back((now, 0));
         self.location = Some(location);
         self.total = self.planned.as_ref().and_then(|a| a.size).or(bytes);
@@ -267,8 +279,12 @@ impl Part {
         if text::width(&unpacked) > room {
             unpacked = format!("{tree}, {} files", self.entries);
         }
-        if !self.kept {
-            lines.extend(line("unpacked", &unpacked, Style::new()));
+        match self.image {
+            Some(image) => {
+                lines.extend(line("image", &format!("{}, read in place", image.name()), Style::new()));
+            }
+            None if self.kept || planned.is_some_and(Artifact::is_image) => {}
+            None => lines.extend(line("unpacked", &unpacked, Style::new())),
         }
         let (label, value, style) = self.state_in_words(look, now);
         // A reason is never cut; a digest may be.

@@ -59,6 +59,13 @@ impl<T> Verified<T> {
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Verified<U> {
         Verified { value: f(self.value), trust: self.trust }
     }
+    /// The same where that may fail.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn try_map<U, E>(self, f: impl FnOnce(T) -> Result<U, E>) -> Result<Verified<U>, E> {
+        Ok(Verified { value: f(self.value)?, trust: self.trust })
+    }
 }
 
 /// Lets `consume` read `source`, reads the rest, compares the digest over every byte, and only then hands

@@ -9,6 +9,7 @@ mod docs;
 mod fetch;
 mod foreign;
 mod ftp;
+mod images;
 mod initrd;
 mod job;
 mod network;

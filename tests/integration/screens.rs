@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bootjack::archive::Image;
 use bootjack::catalog::{
     Action, Artifact, Boot, Carry, Catalog, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize,
 };
@@ -489,6 +490,18 @@ fn the_pause_before_the_next_try_counts_down_and_the_try_is_called_one() {
 pub fn loading() -> Loading {
     let machine = Machine { memory_total: 2048 * MIB, memory_available: 1862 * MIB, ..Machine::default() };
     Loading::new(&plan(&catalog().entries[0], &machine).unwrap(), vec!["node7".into()])
+}
+
+#[test]
+fn loading_an_image_says_that_nothing_is_unpacked() {
+    let mut loading = loading();
+    let location = Location::parse("http://a/root.squashfs").unwrap();
+    loading.report(Report::Opening { artifact: "root".into(), location: location.clone() });
+    loading.report(Report::Started { location, bytes: None });
+    loading.report(Report::Image(Image::Squashfs));
+    loading.on(seconds(1));
+    loading.report(Report::Progress { fetched: 20_000_000, unpacked: 0, entries: 0 });
+    shows("loading-image", &loading);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Debian's dracut with its own init: over HTTP and from NFS with the network implied, from a labelled disk, from a
 //! partition with a name, and an end that says why when the digest is wrong.
 
+use bootjack::archive::Image;
 use bootjack::verify::Sha256;
 
 use crate::disks::Disks;
-use crate::foreign::{Disk, Theirs, is_unpacked, is_verified, served};
+use crate::foreign::{Disk, Theirs, is_an_image, is_unpacked, is_verified, served, served_image};
 use crate::lab::Root;
 use crate::nfs::Nfs;
 use crate::server::Server;
@@ -56,4 +57,11 @@ fn dracut_finds_a_partition_by_its_name_and_ends_with_the_reason_when_the_digest
     vm.expect("bootjack: the root could not be unpacked, as said above");
     vm.wait_exit();
     assert!(!vm.log().contains("FACT"), "nothing of it ran");
+}
+
+#[test]
+fn dracut_boots_an_image_in_place() {
+    let server = Server::new();
+    let (url, sha256) = served_image(&server, Image::Squashfs);
+    is_an_image(Theirs::Dracut.boot(&format!("root=tmpfs:{url} rd.tmpfs.sha256={sha256}"), None));
 }

@@ -1,6 +1,8 @@
 //! Debian's dracut with systemd, whose own sysroot.mount stays out of the way; and the same initrd boots a root on disk.
 
-use crate::foreign::{Disk, Theirs, is_unpacked, is_verified, served};
+use bootjack::archive::Image;
+
+use crate::foreign::{Disk, Theirs, is_an_image, is_unpacked, is_verified, served, served_image};
 use crate::server::Server;
 
 #[test]
@@ -28,4 +30,12 @@ fn dracut_with_systemd_boots_a_root_on_disk_as_if_we_were_not_there() {
     vm.wait_exit();
     assert!(vm.fact("root").contains("/dev/vda / ext4 ro"), "{}", vm.fact("root"));
     assert!(!vm.log().contains("bootjack:"), "nothing was said");
+}
+
+#[test]
+fn dracut_with_systemd_boots_an_image_in_place() {
+    let server = Server::new();
+    let (url, sha256) = served_image(&server, Image::Erofs);
+    let words = format!("root=tmpfs:{url} rd.tmpfs.sha256={sha256}");
+    is_an_image(Theirs::DracutSystemd.boot(&words, None));
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use bootjack::archive::Image;
+
 use crate::lab::{Kernel, Root, bootjack, made};
 use crate::machine::{Options, Vm};
 use crate::server::{Answer, Server};
@@ -103,6 +105,22 @@ pub fn served(server: &Server) -> (String, String) {
 pub fn is_verified(vm: &mut Vm) {
     vm.expect("verified");
     assert!(!vm.log().contains("not verified"), "{}", vm.log());
+}
+
+/// The same root as an image.
+pub fn served_image(server: &Server, kind: Image) -> (String, String) {
+    let root = Root::image(kind);
+    (server.put("busybox.img", &[Answer::Good(root.bytes.clone())]), root.sha256)
+}
+
+/// Waits until the busybox root has said that it is read in place, and is gone.
+pub fn is_an_image(mut vm: Vm) {
+    vm.expect("read in place");
+    vm.expect("FACT end");
+    vm.wait_exit();
+    assert_eq!(vm.fact("pid"), "1");
+    assert!(vm.fact("root").starts_with("bootjack / overlay rw"), "{}", vm.fact("root"));
+    assert_eq!(vm.fact("owner"), "1234:5678 640");
 }
 
 /// Waits until the busybox root has said that it is one that was unpacked, and is gone.

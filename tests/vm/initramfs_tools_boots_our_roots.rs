@@ -1,7 +1,9 @@
 //! Debian's initramfs-tools: ramroot's words over HTTP by its own network, a labelled disk without `boot=`, and a root on
 //! disk.
 
-use crate::foreign::{Disk, Theirs, is_unpacked, is_verified, served};
+use bootjack::archive::Image;
+
+use crate::foreign::{Disk, Theirs, is_an_image, is_unpacked, is_verified, served, served_image};
 use crate::server::Server;
 
 #[test]
@@ -32,4 +34,12 @@ fn initramfs_tools_boots_a_root_on_disk_as_if_we_were_not_there() {
     vm.wait_exit();
     assert!(vm.fact("root").contains("/dev/vda / ext4 ro"), "{}", vm.fact("root"));
     assert!(!vm.log().contains("bootjack:"), "nothing was said");
+}
+
+#[test]
+fn initramfs_tools_boots_an_image_in_place() {
+    let server = Server::new();
+    let (url, sha256) = served_image(&server, Image::Squashfs);
+    let words = format!("root=tmpfs:{url} rd.tmpfs.sha256={sha256}");
+    is_an_image(Theirs::InitramfsTools.boot(&words, None));
 }

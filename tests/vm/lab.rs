@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use bootjack::archive::Image;
 use bootjack::verify::Sha256;
 
 use crate::server::{Answer, Server};
@@ -139,6 +140,34 @@ impl Root {
         let done = pack.output().expect("bootjack runs");
         assert!(done.status.success(), "bootjack pack: {}", String::from_utf8_lossy(&done.stderr));
         Self::of(std::fs::read(&packed).expect("packed"), &done.stdout)
+    }
+
+    /// The busybox root as an image of a file system.
+    pub fn image(kind: Image) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let tree = dir.path().join("tree");
+        let done =
+            Command::new(bootjack()).arg("unpack").args([&made("lab/busybox.tar.zst"), &tree]).output();
+        assert!(done.expect("bootjack runs").status.success());
+        Self::image_of(&tree, kind)
+    }
+
+    /// A directory as an image of a file system.
+    pub fn image_of(tree: &Path, kind: Image) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let image = dir.path().join("image");
+        let [tree, to] = [tree, &image].map(|path| path.to_str().expect("UTF-8"));
+        let (program, words) = match kind {
+            Image::Squashfs => {
+                ("mksquashfs", [tree, to, "-quiet", "-comp", "zstd", "-Xcompression-level", "1"].to_vec())
+            }
+            Image::Erofs => ("mkfs.erofs", ["--quiet", "-zlz4", to, tree].to_vec()),
+        };
+        let done = Command::new(program).args(words).output().expect("lab/need.sh vm");
+        assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
+        let bytes = std::fs::read(&image).expect("made");
+        // Nothing is unpacked.
+        Self { sha256: Sha256::of(&bytes).to_string(), bytes: Arc::new(bytes), unpacked: 0, entries: 0 }
     }
 
     /// Bytes, and what `pack --json` said of them.

@@ -26,6 +26,7 @@ mod enospc_while_unpacking;
 mod every_failure_ends_as_declared;
 mod gnu_static_boots;
 mod harness_sees_types_and_ends;
+mod images_are_read_in_place;
 mod initramfs_memory_is_given_back;
 mod initramfs_tools_boots_our_roots;
 mod jobs_end_as_declared;

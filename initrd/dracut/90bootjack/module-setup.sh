@@ -27,7 +27,7 @@ depends() {
 
 # Whatever this machine's own disks need, an image may lie on others and come over any card.
 installkernel() {
-    hostonly='' instmods ext4 xfs btrfs f2fs vfat exfat isofs squashfs erofs nfs nfsv3 nfsv4 \
+    hostonly='' instmods ext4 xfs btrfs f2fs vfat exfat isofs squashfs erofs loop overlay nfs nfsv3 nfsv4 \
         nls_cp437 nls_ascii nls_iso8859-1 nls_utf8
 }
 

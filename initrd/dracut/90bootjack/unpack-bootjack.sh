@@ -12,6 +12,8 @@ bootjack_has_release() {
 }
 
 if [ "$root" = bootjack ]; then
+    # Without its device nobody can ask the kernel for it; for an image.
+    modprobe -q loop || :
     getcmdline | bootjack unpack --cmdline=/proc/self/fd/0 "$NEWROOT" >&2 ||
         die "bootjack: the root could not be unpacked, as said above"
     # switch-root of systemd's refuses it later, in words that help less (systemctl(1)).

@@ -18,6 +18,7 @@ const LISTS: &[(&str, &str)] = &[
     ("storage", include_str!("../../../initrd/storage.list")),
     ("virtiofs", include_str!("../../../initrd/virtiofs.list")),
     ("nfs", include_str!("../../../initrd/nfs.list")),
+    ("images", include_str!("../../../initrd/images.list")),
     ("input", include_str!("../../../initrd/input.list")),
     ("watchdog", include_str!("../../../initrd/watchdog.list")),
     ("lvm", include_str!("../../../initrd/lvm.list")),

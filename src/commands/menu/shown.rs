@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::catalog::{Artifact, Initrd};
-use crate::plan::{KexecPlan, Plan, RootPlan, SHARED_TRUST, Step, Way, mib};
+use crate::plan::{KexecPlan, Plan, RootPlan, SHARED_TRUST, Step, Way, memory_at_least, mib};
 use crate::tui::text;
 use crate::verify::Trust;
 
@@ -174,12 +174,17 @@ fn trust_text(artifact: &Artifact) -> String {
 fn root_text(label: &str, root: &RootPlan) -> String {
     let archive = &root.archive;
     let mut out = locations_text(label, archive);
-    out += &line("size", &format!("{}, unpacked {}", known(archive.size), known(archive.unpacked)));
+    let unpacked = match archive.is_image() {
+        true => "an image, read in place".to_owned(),
+        false => format!("unpacked {}", known(archive.unpacked)),
+    };
+    out += &line("size", &format!("{}, {unpacked}", known(archive.size)));
     out += &line("verified", &trust_text(archive));
     let available = text::bytes(root.memory.available);
-    let needs = match root.memory.needed {
-        Some(needed) => format!("needs {}", text::bytes(needed)),
-        None => "memory need unknown".to_owned(),
+    let needs = match (root.memory.needed, memory_at_least(archive)) {
+        (Some(needed), _) => format!("needs {}", text::bytes(needed)),
+        (None, Some(least)) => format!("needs {} at least", text::bytes(least)),
+        (None, None) => "memory need unknown".to_owned(),
     };
     out += &line("memory", &format!("{needs}, {available} available"));
     out + &line("tmpfs", &format!("may grow to {}", text::bytes(root.limit)))
@@ -221,9 +226,18 @@ mod tests {
             as_text(&planned(ENTRY)),
             "a: A\n  boot      switch-root\n  from      http://a/r.tar\n  or from   http://b/r.tar\n  \
              size      1.0 MiB, unpacked unknown\n  verified  UNVERIFIED\n  \
-             memory    memory need unknown, 1.0 GiB available\n  tmpfs     may grow to 1.6 GiB\n  \
+             memory    needs 33.0 MiB at least, 1.0 GiB available\n  tmpfs     may grow to 1.6 GiB\n  \
              init      /x y z\n"
         );
+    }
+
+    #[test]
+    fn an_image_is_planned_as_read_in_place_with_what_it_needs() {
+        let text = |more: &str| as_text(&planned(&ENTRY.replace("size = 1048576", more)));
+        let image = text("size = 1048576, unpacked = 0");
+        assert!(image.contains("size      1.0 MiB, an image, read in place\n"), "{image}");
+        assert!(image.contains("memory    needs 33.0 MiB, 1.0 GiB available\n"), "{image}");
+        assert!(text("unpacked = 0").contains("memory need unknown"));
     }
 
     #[test]

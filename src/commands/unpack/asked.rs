@@ -9,7 +9,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Directory, failure_of, only_root, stop_on_signals, tell};
-use crate::archive::Unpacked;
 use crate::catalog::Entry;
 use crate::cmdline::{Params, RootSource, RootWord};
 use crate::commands::boot::beginning::{complaint, make_fetcher};
@@ -105,11 +104,11 @@ impl Asked {
         }
     }
 
-    /// Unpacks it into a tmpfs that stays mounted at `dir`; after a failure nothing is mounted there.
+    /// Unpacks it into a tmpfs that stays mounted at `dir`, or puts that over an image; after a failure nothing is mounted there.
     ///
     /// # Errors
     /// What went wrong.
-    pub fn unpack(&self, dir: &Path) -> Result<(Unpacked, Fetched), Failure> {
+    pub fn unpack(&self, dir: &Path) -> Result<Fetched, Failure> {
         let name = dir.display().to_string();
         only_root(&name)?;
         let mut plan = self.plan()?;
@@ -145,13 +144,11 @@ impl Asked {
         }
         let fitted = load::fit(root.get(), &plan).map_err(failed)?;
         fitted.in_words().iter().for_each(|warning| eprintln!("bootjack: warning: {warning}"));
-        let fetched = came.artifacts.into_iter().next();
-        let unpacked = fetched.as_ref().and_then(|fetched| fetched.unpacked.clone());
-        let Some((unpacked, fetched)) = unpacked.zip(fetched) else {
+        let Some(fetched) = came.artifacts.into_iter().next() else {
             return Err(Failure::because(Phase::Unpack, name, "nothing came"));
         };
         root.into_parts().0.keep();
-        Ok((unpacked, fetched))
+        Ok(fetched)
     }
 
     fn plan(&self) -> Result<RootPlan, Failure> {

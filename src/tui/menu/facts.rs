@@ -3,7 +3,7 @@
 
 use super::rows::{Outcome, Row, in_words};
 use crate::catalog::Artifact;
-use crate::plan::{KexecPlan, Plan, RootPlan, RunPlan, SHARED_TRUST, Step, Way, mib};
+use crate::plan::{KexecPlan, Plan, RootPlan, RunPlan, SHARED_TRUST, Step, Way, memory_at_least, mib};
 use crate::tui::text;
 use crate::verify::Trust;
 
@@ -162,6 +162,8 @@ fn source(label: &'static str, root: &RootPlan) -> Vec<Fact> {
         facts.push(fact(label, location.to_string(), Mood::Plain, rank));
     }
     let size = match (archive.size, archive.unpacked) {
+        (Some(size), Some(0)) => format!("{}, an image, read in place", text::bytes(size)),
+        (None, Some(0)) => "unknown, an image, read in place".into(),
         (Some(size), Some(tree)) => {
             format!("{}, {} unpacked", text::bytes(size), text::bytes(tree))
         }
@@ -240,7 +242,13 @@ fn room(root: &RootPlan) -> [Fact; 2] {
     let free = text::bytes(root.memory.available);
     let memory = match root.memory.needed {
         Some(needed) => fact("memory", format!("needs {}, {free} free", text::bytes(needed)), Mood::Plain, 2),
-        None => fact("memory", format!("need unknown, {free} free"), Mood::Warn, 2),
+        None => match memory_at_least(&root.archive) {
+            Some(least) => {
+                let least = text::bytes(least);
+                fact("memory", format!("needs {least} at least, {free} free"), Mood::Warn, 2)
+            }
+            None => fact("memory", format!("need unknown, {free} free"), Mood::Warn, 2),
+        },
     };
     [memory, fact("tmpfs", format!("may grow to {}", text::bytes(root.limit)), Mood::Plain, 7)]
 }

@@ -170,11 +170,14 @@ pub struct Artifact {
     pub sha256: Sha256,
     /// As fetched.
     pub bytes: u64,
-    /// Bytes and members of its tree; absent for what is no archive.
+    /// Bytes and members of its tree; absent for what was not unpacked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unpacked: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entries: Option<u64>,
+    /// `squashfs` or `erofs`: it is read in place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost_xattrs: Option<Lost>,
     /// From the first try to the last byte.
@@ -199,6 +202,7 @@ impl Artifact {
             bytes: came.bytes,
             unpacked: tree.map(|tree| tree.bytes),
             entries: tree.map(|tree| tree.entries),
+            image: came.image.map(|image| image.name().to_owned()),
             lost_xattrs: tree.and_then(|tree| tree.lost_xattrs.clone()).map(Lost::from),
             seconds: (seconds * 1000.0).round() / 1000.0,
             rate: (came.bytes as f64 / seconds.max(0.001)) as u64,

@@ -63,6 +63,7 @@ fn artifact() -> Artifact {
         bytes: 3,
         unpacked: Some(4),
         entries: Some(5),
+        image: Some("erofs".into()),
         lost_xattrs: Some(Lost {
             count: 1,
             first_member: "a".into(),
