@@ -155,6 +155,57 @@ pub fn set_read_only(device: impl AsFd, read_only: bool) -> io::Result<()> {
     Ok(unsafe { ioctl(device, Setter::<{ opcode::none(0x12, 93) }, i32>::new(read_only.into())) }?)
 }
 
+/// The number of a loop device that no file is attached to, which is made where there is none (LOOP_CTL_GET_FREE of
+/// loop(4)). Whoever is quicker may take it.
+///
+/// # Errors
+/// Those of ioctl(2): ENOTTY for what is not /dev/loop-control.
+pub fn free_loop(control: impl AsFd) -> io::Result<u32> {
+    const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4c82;
+    // SAFETY: linux/loop.h defines this request, which has no argument; what it answers is the return value.
+    let number = unsafe { libc::ioctl(control.as_fd().as_raw_fd(), LOOP_CTL_GET_FREE) };
+    Ok(Errno::result(number)?.cast_unsigned())
+}
+
+/// `struct loop_config` of linux/loop.h, with the `struct loop_info64` that is in it.
+#[repr(C)]
+struct LoopConfig {
+    file: u32,
+    /// 0: 512 bytes.
+    block_size: u32,
+    /// Devices, inode, offset and size limit.
+    numbers: [u64; 5],
+    /// Number, and two of an encryption that is no more.
+    more_numbers: [u32; 3],
+    flags: u32,
+    names: [u8; 160],
+    init: [u64; 2],
+    reserved: [u64; 8],
+}
+
+/// Attaches a file to an open loop device, to be read alone, until the last user of the device is gone (LOOP_CONFIGURE,
+/// Linux 5.8).
+///
+/// # Errors
+/// Those of ioctl(2): EBUSY where a file is attached already, EINVAL on older kernels.
+pub fn attach_loop(device: impl AsFd, file: impl AsFd) -> io::Result<()> {
+    const READ_ONLY: u32 = 1;
+    const AUTOCLEAR: u32 = 4;
+    let config = LoopConfig {
+        file: file.as_fd().as_raw_fd().cast_unsigned(),
+        block_size: 0,
+        numbers: [0; 5],
+        more_numbers: [0; 3],
+        flags: READ_ONLY | AUTOCLEAR,
+        names: [0; 160],
+        init: [0; 2],
+        reserved: [0; 8],
+    };
+    // SAFETY: linux/loop.h defines this request, which reads one `struct loop_config`: it lives until the call is over, and
+    // its descriptor is borrowed for as long.
+    Ok(unsafe { ioctl(device, Setter::<0x4c0a, LoopConfig>::new(config)) }?)
+}
+
 /// Bytes that a terminal has taken and not sent yet (TIOCOUTQ of ioctl_tty(2)).
 ///
 /// # Errors
@@ -239,6 +290,17 @@ mod tests {
         // Flags that do not exist: refused before anything is looked at, whatever this process may do.
         let refused = kexec_file_load(None, None, c"", 1 << 30).unwrap_err();
         assert!(matches!(refused, Errno::EPERM | Errno::EINVAL | Errno::ENOSYS), "{refused}");
+    }
+
+    #[test]
+    fn a_loop_device_is_told_as_the_kernel_reads_it() {
+        // linux/loop.h: 8 bytes, `struct loop_info64` of 232, and 64 that are reserved.
+        assert_eq!(size_of::<LoopConfig>(), 304);
+        assert_eq!(std::mem::offset_of!(LoopConfig, flags), 8 + 40 + 12);
+        let null = File::open("/dev/null").unwrap();
+        let no = |e: io::Error| e.raw_os_error() == Some(rustix::io::Errno::NOTTY.raw_os_error());
+        assert!(free_loop(&null).is_err_and(no));
+        assert!(attach_loop(&null, &null).is_err_and(no));
     }
 
     #[test]

@@ -239,7 +239,11 @@ mod tests {
             (&[0xe3, 9, 9, 9, 9, 0, 0, 0, 0, 1, 0, 0, 0], 4096 * mib),
         ] {
             let frame = [&with(rest)[..], b"and more"].concat();
-            assert_eq!(header(&mut &frame[..]).map(|header| window(&header)).unwrap(), Some(want), "{rest:?}");
+            assert_eq!(
+                header(&mut &frame[..]).map(|header| window(&header)).unwrap(),
+                Some(want),
+                "{rest:?}"
+            );
         }
         assert_eq!(window(b"\x50\x2a\x4d\x18\x03"), None);
         let error = read(&with(&[0x00, 22 << 3, 0, 0]), u64::MAX).unwrap_err();

@@ -1,7 +1,10 @@
 //! What a stream is, told by its first bytes, never by its name. Decoding it is `decode`'s.
 
-/// Bytes that are enough to tell: a tar header is one block.
-pub(super) const HEAD: usize = 512;
+/// Bytes that are enough to tell: the superblock of an erofs begins with its mark at 1024.
+pub const HEAD: usize = 1028;
+
+/// A tar header.
+const BLOCK: usize = 512;
 
 /// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,51 @@ pub(super) enum Format {
     Cpio,
 }
 
+impl Format {
+    /// As messages say it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Tar => "tar",
+            Self::Cpio => "cpio",
+        }
+    }
+}
+
+/// An image of a file system that is mounted as it is: no archive, and nothing here unpacks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Image {
+    Squashfs,
+    Erofs,
+}
+
+impl Image {
+    /// The image whose first [`HEAD`] bytes are `head`, if it is one: the superblock's mark, as the kernel looks for it
+    /// (squashfs_fs.h, erofs_fs.h).
+    pub fn of(head: &[u8]) -> Option<Self> {
+        let marks = [(0, b"hsqs", Self::Squashfs), (1024, b"\xe2\xe1\xf5\xe0", Self::Erofs)];
+        let is = |at: usize, mark: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(mark));
+        marks.into_iter().find_map(|(at, mark, image)| is(at, mark).then_some(image))
+    }
+
+    /// What the kernel calls its file system.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Squashfs => "squashfs",
+            Self::Erofs => "erofs",
+        }
+    }
+}
+
+impl std::fmt::Display for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Squashfs => "a squashfs image",
+            Self::Erofs => "an erofs image",
+        })
+    }
+}
+
 /// Kinds that are known by sight and not read: where the mark stands, the mark, its name.
 const FOREIGN: &[(usize, &[u8], &str)] = &[
     (0, b"\x02\x21\x4c\x18", "lz4 of the old kind (lz4 -l; pack it without -l)"),
@@ -42,7 +90,6 @@ const FOREIGN: &[(usize, &[u8], &str)] = &[
     (0, b"LZIP", "lzip"),
     (0, b"\x89LZO", "lzop"),
     (0, b"\x1f\x9d", "compress (.Z)"),
-    (0, b"hsqs", "a squashfs image"),
     (0, b"070701", "a cpio archive"),
     (0, b"070702", "a cpio archive"),
     (0, b"070707", "a cpio archive of an old kind (not newc)"),
@@ -73,6 +120,10 @@ pub(super) fn compression(head: &[u8]) -> Compression {
 
 /// The format of an archive whose plain bytes begin with `head`.
 pub(super) fn format(head: &[u8]) -> Option<Format> {
+    // Before an erofs there is room for a boot sector: zeros, as at the end of a tar archive.
+    if Image::of(head).is_some() {
+        return None;
+    }
     if is_tar(head) {
         return Some(Format::Tar);
     }
@@ -81,7 +132,7 @@ pub(super) fn format(head: &[u8]) -> Option<Format> {
 
 /// Whether `head` is the first block of a tar archive: a header whose sum is right, or the end marker of an empty one.
 fn is_tar(head: &[u8]) -> bool {
-    let Some(Ok(block)) = head.get(..HEAD).map(<&[u8; HEAD]>::try_from) else { return false };
+    let Some(Ok(block)) = head.get(..BLOCK).map(<&[u8; BLOCK]>::try_from) else { return false };
     block.iter().all(|b| *b == 0) || tar_core::Header::from_bytes(block).verify_checksum().is_ok()
 }
 
@@ -93,6 +144,9 @@ pub(super) fn describe(head: &[u8]) -> String {
     match compression(head) {
         Compression::None => {}
         known => return known.name().to_owned(),
+    }
+    if let Some(image) = Image::of(head) {
+        return image.to_string();
     }
     for (at, mark, name) in FOREIGN {
         if head.get(*at..).is_some_and(|rest| rest.starts_with(mark)) {
@@ -137,6 +191,26 @@ mod tests {
         for (head, want) in cases {
             assert_eq!(describe(head), *want);
         }
+    }
+
+    #[test]
+    fn an_image_is_told_by_its_superblock_and_by_nothing_else() {
+        let with = |at: usize, mark: &[u8]| {
+            let mut head = vec![0; HEAD];
+            head[at..at + mark.len()].copy_from_slice(mark);
+            head
+        };
+        let erofs = with(1024, &0xe0f5_e1e2_u32.to_le_bytes());
+        assert_eq!(Image::of(&with(0, b"hsqs")), Some(Image::Squashfs));
+        assert_eq!(Image::of(&erofs), Some(Image::Erofs));
+        // The other byte order is one no kernel mounts.
+        for other in [with(0, b"sqsh"), with(1024, b"\xe0\xf5\xe1\xe2"), with(1, b"hsqs"), vec![]] {
+            assert_eq!(Image::of(&other), None);
+        }
+        assert_eq!(Image::of(&erofs[..HEAD - 1]), None);
+        // The zeros before it are no empty tar archive.
+        assert_eq!((format(&erofs), describe(&erofs).as_str()), (None, "an erofs image"));
+        assert_eq!(format(&[0; HEAD]), Some(Format::Tar));
     }
 
     #[test]
