@@ -321,4 +321,23 @@ mod tests {
         legacy[..4].copy_from_slice(b"\x02\x21\x4c\x18");
         assert_eq!(read(&[&one, &legacy]), Err("other data after the lz4 frame".into()));
     }
+
+    #[test]
+    fn an_xz_window_beyond_the_memory_is_refused_with_a_number() {
+        use liblzma::stream::{Check, Filters, LzmaOptions};
+        let mut options = LzmaOptions::new_preset(0).unwrap();
+        options.dict_size(256 << 20);
+        let encoder =
+            liblzma::stream::Stream::new_stream_encoder(Filters::new().lzma2(&options), Check::Crc32);
+        let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), encoder.unwrap());
+        io::Write::write_all(&mut encoder, b"small").unwrap();
+        let file = encoder.finish().unwrap();
+        let read = |free| {
+            let text = Xz::begin(&file[..], &mut Memory::of(free)).and_then(io::read_to_string);
+            text.map_err(|e| e.to_string())
+        };
+        assert_eq!(read(1 << 30).as_deref(), Ok("small"));
+        let error = read(400 << 20).unwrap_err();
+        assert!(error.starts_with("its window is larger than the 200 MiB of memory it may take"), "{error}");
+    }
 }
