@@ -11,7 +11,7 @@ use super::error::UnpackError;
 use super::intake::{Intake, Slice};
 use super::member::{Kind, Member};
 use super::pax::{self, Time};
-use super::sniff::{self, Format};
+use super::sniff::{self, Compression, Format};
 
 /// Magic, and 13 numbers of 8 hexadecimal digits.
 const HEADER: usize = 6 + 13 * 8;
@@ -25,6 +25,7 @@ const TRAILER: &[u8] = b"TRAILER!!!";
 /// The members of all parts, in order.
 pub(super) struct Members<'a> {
     intake: Intake<'a>,
+    compression: Compression,
     /// First name of each thing that has several, in this part.
     first: HashMap<Inode, Vec<u8>>,
     /// Bytes of the current member's data still to come, and of its padding.
@@ -36,6 +37,8 @@ pub(super) struct Members<'a> {
     name: Vec<u8>,
     /// A trailer was the last thing read.
     between: bool,
+    /// The current member is the first of several names, and has no data.
+    awaited: bool,
 }
 
 /// What several names of one thing have in common: device, inode number and the type of its mode, as the kernel
@@ -64,9 +67,24 @@ struct Header {
 }
 
 impl<'a> Members<'a> {
-    pub(super) fn new(intake: Intake<'a>) -> Self {
+    pub(super) fn new(intake: Intake<'a>, compression: Compression) -> Self {
         let (first, name) = (HashMap::new(), Vec::new());
-        Self { intake, first, left: 0, padding: 0, sum: None, name, between: false }
+        let (left, padding, sum, between, awaited) = (0, 0, None, false, false);
+        Self { intake, compression, first, left, padding, sum, name, between, awaited }
+    }
+
+    pub(super) fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Where a copy of the archive was to go: its bytes do not go there from now on.
+    pub(super) fn instead_of_a_copy(&mut self) -> Option<&'a mut dyn std::io::Write> {
+        self.intake.stop_copying()
+    }
+
+    /// Whether the member that came last is an empty file with further names: one of these may bring its data.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited
     }
 
     /// The next member; nothing after the last trailer. The source is then at its end.
@@ -193,7 +211,9 @@ impl<'a> Members<'a> {
             return Err(UnpackError::member(&self.name, reason));
         }
         let device = makedev(header.node.0, header.node.1);
-        let kind = match (what, self.first_name(header, what)) {
+        let first = self.first_name(header, what);
+        self.awaited = header.links > 1 && first.is_none() && self.left == 0 && what == FileType::RegularFile;
+        let kind = match (what, first) {
             (FileType::RegularFile, Some(target)) if self.left > 0 => {
                 Kind::LinkWithData { target, size: self.left }
             }

@@ -1,6 +1,6 @@
-//! A stream, compressed or not, becomes the bytes of an archive: gzip (many members), zstd (many frames), xz (many
+//! A stream, compressed or not, becomes the bytes of an archive: gzip (many members), zstd and lz4 (many frames), xz (many
 //! streams), bzip2 (many streams), with zeros behind them, as on a disk that is larger than the archive. Reading the
-//! source is `ahead`'s, threads and buffers `intake`'s.
+//! source is `ahead`'s, threads and buffers `intake`'s, single frames `frames`'.
 
 use std::io::{self, BufRead, Cursor, Read};
 
@@ -12,21 +12,9 @@ use liblzma::stream::MtStreamBuilder;
 use super::MOST_ZEROS;
 use super::ahead::{Ahead, Failure};
 use super::error::UnpackError;
+use super::frames::{Lz4, Zstd};
+use super::memory::Memory;
 use super::sniff::{self, Compression, Format, HEAD};
-
-/// A decoder may always take so much: `zstd --long` without a number, `xz -9`.
-const LEAST_BUDGET: u64 = 128 << 20;
-
-/// Memory xz may spend on decoding blocks side by side: two of the 24 MiB blocks of `xz -6 -T0`, in and out, for
-/// each of some threads. A file that needs more is decoded by one thread.
-const XZ_THREAD_MEMORY: u64 = 256 << 20;
-
-/// What a decoder may take for its window: a quarter of what is free, the tree needs the rest.
-fn budget() -> u64 {
-    let system = rustix::system::sysinfo();
-    let free = system.freeram.saturating_mul(system.mem_unit.into());
-    (free / 4).max(LEAST_BUDGET)
-}
 
 impl Failure {
     /// What an error that came out of a decoder means: the source's own, or a damaged archive.
@@ -34,25 +22,10 @@ impl Failure {
         match self.take() {
             Some(source) => UnpackError::Read(source),
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
-                UnpackError::archive(format!("the {} stream ends too early: {error}", name(compression)))
+                UnpackError::archive(format!("the {} stream ends too early: {error}", compression.name()))
             }
-            None if error.to_string().contains("memory") => UnpackError::archive(format!(
-                "decoding {}: {error}: {} MiB are there for its window; pack it with a smaller one",
-                name(compression),
-                budget() >> 20
-            )),
-            None => UnpackError::archive(format!("decoding {}: {error}", name(compression))),
+            None => UnpackError::archive(format!("decoding {}: {error}", compression.name())),
         }
-    }
-}
-
-fn name(compression: Compression) -> &'static str {
-    match compression {
-        Compression::None => "plain",
-        Compression::Gzip => "gzip",
-        Compression::Zstd => "zstd",
-        Compression::Xz => "xz",
-        Compression::Bzip2 => "bzip2",
     }
 }
 
@@ -80,10 +53,11 @@ pub(super) fn open<'a>(mut source: Ahead, failure: &Failure) -> Result<Opened<'a
             let format = format(head, none)?;
             return Ok(Opened { format, compression, bytes: Plain::Raw(source) });
         }
-        Compression::Gzip => Box::new(Streams::<GzDecoder<_>, _>::Between(source)),
-        Compression::Xz => Box::new(Streams::<XzDecoder<_>, _>::Between(source)),
-        Compression::Bzip2 => Box::new(Streams::<BzDecoder<_>, _>::Between(source)),
-        Compression::Zstd => Box::new(Streams::<zstd::Decoder<'static, _>, _>::Between(source)),
+        Compression::Gzip => Box::new(Streams::<GzDecoder<_>, _>::of(source)),
+        Compression::Xz => Box::new(Streams::<Xz<_>, _>::of(source)),
+        Compression::Bzip2 => Box::new(Streams::<BzDecoder<_>, _>::of(source)),
+        Compression::Zstd => Box::new(Streams::<Zstd<_>, _>::of(source)),
+        Compression::Lz4 => Box::new(Streams::<Lz4<_>, _>::of(source)),
     };
     let head = self::head(&mut plain).map_err(|e| failure.explain(e, compression))?;
     let format = format(&head, compression)?;
@@ -97,10 +71,10 @@ fn format(head: &[u8], compression: Compression) -> Result<Format, UnpackError> 
     }
     let inside = match compression {
         Compression::None => String::new(),
-        outer => format!(" inside {}", name(outer)),
+        outer => format!(" inside {}", outer.name()),
     };
     Err(UnpackError::archive(format!(
-        "this is {}{inside}, not a tar or cpio archive (plain, gzip, zstd, xz or bzip2)",
+        "this is {}{inside}, not a tar or cpio archive (plain, gzip, zstd, xz, bzip2 or lz4)",
         sniff::describe(head)
     )))
 }
@@ -112,13 +86,6 @@ fn head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn zstd<R: BufRead>(raw: R, budget: u64) -> io::Result<zstd::Decoder<'static, R>> {
-    let mut decoder = zstd::Decoder::with_buffer(raw)?;
-    // 2 GiB, as `zstd --long=31` makes, is the largest the format's reference decoder takes.
-    decoder.window_log_max(budget.ilog2().min(31))?;
-    Ok(decoder)
-}
-
 /// A format in which whole streams may follow each other in a file, with zeros between and after them.
 trait Stream<R>: Read + Sized {
     /// Zeros come in multiples of this.
@@ -127,8 +94,8 @@ trait Stream<R>: Read + Sized {
 
     /// Whether a stream may begin with this byte.
     fn is_mark(byte: u8) -> bool;
-    fn begin(raw: R) -> io::Result<Self>;
-    fn end(self) -> R;
+    fn begin(raw: R, memory: &mut Memory) -> io::Result<Self>;
+    fn end(self, memory: &mut Memory) -> R;
 }
 
 impl<R: BufRead> Stream<R> for GzDecoder<R> {
@@ -139,11 +106,11 @@ impl<R: BufRead> Stream<R> for GzDecoder<R> {
         byte == 0x1f
     }
 
-    fn begin(raw: R) -> io::Result<Self> {
+    fn begin(raw: R, _: &mut Memory) -> io::Result<Self> {
         Ok(GzDecoder::new(raw))
     }
 
-    fn end(self) -> R {
+    fn end(self, _: &mut Memory) -> R {
         self.into_inner()
     }
 }
@@ -156,16 +123,22 @@ impl<R: BufRead> Stream<R> for BzDecoder<R> {
         byte == b'B'
     }
 
-    fn begin(raw: R) -> io::Result<Self> {
+    fn begin(raw: R, _: &mut Memory) -> io::Result<Self> {
         Ok(BzDecoder::new(raw))
     }
 
-    fn end(self) -> R {
+    fn end(self, _: &mut Memory) -> R {
         self.into_inner()
     }
 }
 
-impl<R: BufRead> Stream<R> for XzDecoder<R> {
+/// An xz stream; what it may take, for the message that it wants more.
+struct Xz<R> {
+    decoder: XzDecoder<R>,
+    window: u64,
+}
+
+impl<R: BufRead> Stream<R> for Xz<R> {
     /// The .xz file format, 2.2.
     const PADDING: u64 = 4;
     const NAME: &'static str = "xz stream";
@@ -174,22 +147,34 @@ impl<R: BufRead> Stream<R> for XzDecoder<R> {
         byte == 0xfd
     }
 
-    fn begin(raw: R) -> io::Result<Self> {
+    fn begin(raw: R, memory: &mut Memory) -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let decoder = MtStreamBuilder::new()
             .threads(threads)
-            .memlimit_threading(XZ_THREAD_MEMORY.min(budget()))
-            .memlimit_stop(budget())
+            .memlimit_threading(memory.xz_threads())
+            .memlimit_stop(memory.window())
             .decoder()?;
-        Ok(XzDecoder::new_stream(raw, decoder))
+        Ok(Self { decoder: XzDecoder::new_stream(raw, decoder), window: memory.window() })
     }
 
-    fn end(self) -> R {
-        self.into_inner()
+    fn end(self, _: &mut Memory) -> R {
+        self.decoder.into_inner()
     }
 }
 
-impl<R: BufRead> Stream<R> for zstd::Decoder<'static, R> {
+impl<R: BufRead> Read for Xz<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.decoder.read(buf).map_err(|error| match error.get_ref().and_then(|e| e.downcast_ref()) {
+            Some(liblzma::stream::Error::MemLimit) => io::Error::other(format!(
+                "its window is larger than the {} MiB of memory it may take; pack it with a smaller one (xz -6)",
+                self.window >> 20
+            )),
+            _ => error,
+        })
+    }
+}
+
+impl<R: BufRead> Stream<R> for Zstd<R> {
     const PADDING: u64 = 1;
     const NAME: &'static str = "zstd frame";
 
@@ -198,25 +183,54 @@ impl<R: BufRead> Stream<R> for zstd::Decoder<'static, R> {
         matches!(byte, 0x28 | 0x50..=0x5f)
     }
 
-    fn begin(raw: R) -> io::Result<Self> {
-        Ok(zstd(raw, budget())?.single_frame())
+    fn begin(raw: R, memory: &mut Memory) -> io::Result<Self> {
+        Self::begin(raw, memory)
     }
 
-    fn end(self) -> R {
-        self.finish()
+    fn end(self, memory: &mut Memory) -> R {
+        Self::end(self, memory)
+    }
+}
+
+impl<R: BufRead> Stream<R> for Lz4<R> {
+    const PADDING: u64 = 1;
+    const NAME: &'static str = "lz4 frame";
+
+    /// Of a frame, or of one that is passed over (lz4_Frame_format.md, "Skippable Frames").
+    fn is_mark(byte: u8) -> bool {
+        matches!(byte, 0x04 | 0x50..=0x5f)
+    }
+
+    fn begin(raw: R, _: &mut Memory) -> io::Result<Self> {
+        Self::begin(raw)
+    }
+
+    fn end(self, _: &mut Memory) -> R {
+        Self::end(self)
     }
 }
 
 /// A reader of all streams of a file in turn.
-enum Streams<D, R> {
+struct Streams<D, R> {
+    at: At<D, R>,
+    memory: Memory,
+}
+
+enum At<D, R> {
     Inside(D),
     Between(R),
     End,
 }
 
 impl<D: Stream<R>, R: BufRead> Streams<D, R> {
+    fn of(raw: R) -> Self {
+        Self { at: At::Between(raw), memory: Memory::of_this_machine() }
+    }
+}
+
+impl<D: Stream<R>, R: BufRead> At<D, R> {
     /// What follows a stream: another one, or zeros up to the end of the file.
-    fn next(mut raw: R) -> io::Result<Self> {
+    fn next(mut raw: R, memory: &mut Memory) -> io::Result<Self> {
         let garbage =
             |what| io::Error::new(io::ErrorKind::InvalidData, format!("{what} after the {}", D::NAME));
         let mut zeros = 0;
@@ -234,7 +248,7 @@ impl<D: Stream<R>, R: BufRead> Streams<D, R> {
             }
             match first {
                 Some(byte) if !D::is_mark(byte) => return Err(garbage("other data")),
-                Some(_) if zeros % D::PADDING == 0 => return Ok(Self::Inside(D::begin(raw)?)),
+                Some(_) if zeros % D::PADDING == 0 => return Ok(Self::Inside(D::begin(raw, memory)?)),
                 None if end && zeros % D::PADDING == 0 => return Ok(Self::End),
                 None if !end => {}
                 _ => return Err(garbage("padding of an odd length")),
@@ -249,13 +263,13 @@ impl<D: Stream<R>, R: BufRead> Read for Streams<D, R> {
             return Ok(0);
         }
         loop {
-            match std::mem::replace(self, Self::End) {
-                Self::End => return Ok(0),
-                Self::Between(raw) => *self = Self::next(raw)?,
-                Self::Inside(mut stream) => match stream.read(buf)? {
-                    0 => *self = Self::Between(stream.end()),
+            match std::mem::replace(&mut self.at, At::End) {
+                At::End => return Ok(0),
+                At::Between(raw) => self.at = At::next(raw, &mut self.memory)?,
+                At::Inside(mut stream) => match stream.read(buf)? {
+                    0 => self.at = At::Between(stream.end(&mut self.memory)),
                     n => {
-                        *self = Self::Inside(stream);
+                        self.at = At::Inside(stream);
                         return Ok(n);
                     }
                 },
@@ -267,35 +281,63 @@ impl<D: Stream<R>, R: BufRead> Read for Streams<D, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
-    /// A frame that asks for a window of 256 MiB, whatever it holds.
-    fn wide() -> Vec<u8> {
-        let mut encoder = ::zstd::Encoder::new(Vec::new(), 3).unwrap();
-        encoder.window_log(28).unwrap();
-        encoder.write_all(b"small").unwrap();
-        encoder.finish().unwrap()
+    fn read<D: Stream<Cursor<Vec<u8>>>>(parts: &[&[u8]]) -> Result<String, String> {
+        let all = Streams::<D, _>::of(Cursor::new(parts.concat()));
+        io::read_to_string(all).map_err(|e| e.to_string())
     }
 
     #[test]
     fn frames_follow_each_other_with_zeros_behind_them_and_nothing_else() {
-        let frame = |text: &[u8]| ::zstd::encode_all(text, 3).unwrap();
+        let frame = |text: &[u8]| zstd::encode_all(text, 3).unwrap();
         let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0abc".to_vec();
-        let read = |parts: &[&[u8]]| {
-            let all = Streams::<::zstd::Decoder<'static, _>, _>::Between(Cursor::new(parts.concat()));
-            io::read_to_string(all).map_err(|e| e.to_string())
-        };
         let (one, two) = (frame(b"one "), frame(b"two"));
+        let read = read::<Zstd<_>>;
         assert_eq!(read(&[&skipped, &one, &skipped, &two, &[0; 700]]).as_deref(), Ok("one two"));
         assert_eq!(read(&[&one, b"x"]), Err("other data after the zstd frame".into()));
-        assert!(read(&[&one, &two[..two.len() - 1]]).is_err(), "a frame that is cut short");
+        for cut in 1..two.len() {
+            assert!(read(&[&one, &two[..cut]]).is_err(), "a frame that is cut short at {cut}");
+        }
     }
 
     #[test]
-    fn a_window_beyond_the_budget_is_refused() {
-        let wide = wide();
-        let read = |budget| io::read_to_string(zstd(&wide[..], budget).unwrap());
-        assert_eq!(read(256 << 20).unwrap(), "small");
-        assert!(read(128 << 20).unwrap_err().to_string().contains("memory"));
+    fn lz4_frames_do_so_too_and_end_where_they_say() {
+        let frame = |text: &[u8]| {
+            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            io::Write::write_all(&mut encoder, text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let skipped = b"\x5f\x2a\x4d\x18\x03\0\0\0abc".to_vec();
+        let (one, two) = (frame(b"one "), frame(b"two"));
+        let read = read::<Lz4<_>>;
+        assert_eq!(read(&[&one, &skipped, &two, &[0; 700]]).as_deref(), Ok("one two"));
+        assert_eq!(read(&[&one, b"x"]), Err("other data after the lz4 frame".into()));
+        for whole in [&two, &skipped] {
+            for cut in 1..whole.len() {
+                assert!(read(&[&one, &whole[..cut]]).is_err(), "cut short at {cut} of {}", whole.len());
+            }
+        }
+        let mut legacy = two.clone();
+        legacy[..4].copy_from_slice(b"\x02\x21\x4c\x18");
+        assert_eq!(read(&[&one, &legacy]), Err("other data after the lz4 frame".into()));
+    }
+
+    #[test]
+    fn an_xz_window_beyond_the_memory_is_refused_with_a_number() {
+        use liblzma::stream::{Check, Filters, LzmaOptions};
+        let mut options = LzmaOptions::new_preset(0).unwrap();
+        options.dict_size(256 << 20);
+        let encoder =
+            liblzma::stream::Stream::new_stream_encoder(Filters::new().lzma2(&options), Check::Crc32);
+        let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), encoder.unwrap());
+        io::Write::write_all(&mut encoder, b"small").unwrap();
+        let file = encoder.finish().unwrap();
+        let read = |free| {
+            let text = Xz::begin(&file[..], &mut Memory::of(free)).and_then(io::read_to_string);
+            text.map_err(|e| e.to_string())
+        };
+        assert_eq!(read(1 << 30).as_deref(), Ok("small"));
+        let error = read(400 << 20).unwrap_err();
+        assert!(error.starts_with("its window is larger than the 200 MiB of memory it may take"), "{error}");
     }
 }

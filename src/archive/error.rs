@@ -49,6 +49,11 @@ impl UnpackError {
         Self::archive(format!("the archive is damaged at byte {offset}, {}: {reason}", after(last)))
     }
 
+    /// An archive that is made of another could not be written.
+    pub(super) fn new_archive(source: io::Error) -> Self {
+        Self::Write { member: "the new archive".into(), doing: "writing", source }
+    }
+
     /// A system call failed on a member; `written` is what the tree holds already.
     pub(super) fn system(name: &[u8], doing: &'static str, errno: Errno, written: u64) -> Self {
         match errno {

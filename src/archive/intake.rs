@@ -35,10 +35,6 @@ impl<'a> Ticker<'a> {
         Self { progress, now: Cell::default() }
     }
 
-    pub(super) fn now(&self) -> Progress {
-        self.now.get()
-    }
-
     /// Notes how far things are; the caller hears of it at the next tick.
     pub(super) fn set(&self, now: Progress) {
         self.now.set(now);
@@ -69,7 +65,7 @@ pub(super) fn through<'a, T>(
     input: &mut (dyn Read + Send),
     ticker: &'a Ticker<'a>,
     copy: Option<&'a mut dyn Write>,
-    consume: impl FnOnce(&mut Members<'_>) -> Result<T, UnpackError>,
+    consume: impl FnOnce(&mut Members<'a>) -> Result<T, UnpackError>,
 ) -> Result<T, UnpackError> {
     let (full, pieces) = sync_channel(BUFFERS);
     let (free, empties) = channel();
@@ -212,6 +208,8 @@ pub(super) struct Intake<'a> {
     free: Sender<Vec<u8>>,
     ticker: &'a Ticker<'a>,
     copy: Option<&'a mut dyn Write>,
+    /// What is taken now is not copied.
+    paused: bool,
     /// The buffer at hand, and which of its bytes are still to be taken.
     buffer: Arc<Shared>,
     from: usize,
@@ -236,6 +234,7 @@ impl<'a> Intake<'a> {
             free,
             ticker,
             copy,
+            paused: false,
             buffer,
             from: 0,
             to: 0,
@@ -280,17 +279,24 @@ impl<'a> Intake<'a> {
     /// Takes `n` bytes that were peeked at.
     pub(super) fn consume(&mut self, n: usize) -> Result<(), UnpackError> {
         let carried = n.min(self.carry.len() - self.carry_from);
-        copied(&mut self.copy, &self.carry[self.carry_from..self.carry_from + carried])?;
-        copied(&mut self.copy, &self.buffer.bytes[self.from..self.from + n - carried])?;
+        if !self.paused {
+            copied(&mut self.copy, &self.carry[self.carry_from..self.carry_from + carried])?;
+            copied(&mut self.copy, &self.buffer.bytes[self.from..self.from + n - carried])?;
+        }
         self.carry_from += carried;
         self.from += n - carried;
         self.taken += n as u64;
         Ok(())
     }
 
-    /// What is taken from now on is no part of the archive.
-    pub(super) fn stop_copying(&mut self) {
-        self.copy = None;
+    /// What is taken from now on is not copied; who asked for a copy writes one himself, or it is at its end.
+    pub(super) fn stop_copying(&mut self) -> Option<&'a mut dyn Write> {
+        self.copy.take()
+    }
+
+    /// Whether what is taken from now on is left out of the copy.
+    pub(super) fn pause_copying(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     /// Takes at most `max` bytes, all that are at hand; none only at the end of the archive.
@@ -301,7 +307,9 @@ impl<'a> Intake<'a> {
             let n = limit.min(self.carry.len() - start);
             self.carry_from += n;
             self.taken += n as u64;
-            copied(&mut self.copy, &self.carry[start..start + n])?;
+            if !self.paused {
+                copied(&mut self.copy, &self.carry[start..start + n])?;
+            }
             return Ok(&self.carry[start..start + n]);
         }
         if self.from == self.to {
@@ -312,7 +320,9 @@ impl<'a> Intake<'a> {
         self.from += n;
         self.taken += n as u64;
         let bytes = &self.buffer.bytes[start..start + n];
-        copied(&mut self.copy, bytes)?;
+        if !self.paused {
+            copied(&mut self.copy, bytes)?;
+        }
         Ok(bytes)
     }
 
@@ -363,6 +373,5 @@ impl<'a> Intake<'a> {
 /// The plain bytes as they are taken, for who wants them too.
 fn copied(copy: &mut Option<&mut dyn Write>, bytes: &[u8]) -> Result<(), UnpackError> {
     let Some(copy) = copy else { return Ok(()) };
-    let (member, doing) = ("the new archive".into(), "writing");
-    copy.write_all(bytes).map_err(|source| UnpackError::Write { member, doing, source })
+    copy.write_all(bytes).map_err(UnpackError::new_archive)
 }

@@ -16,7 +16,15 @@ impl<'a> Members<'a> {
     pub(super) fn new(intake: Intake<'a>, format: Format, compression: Compression) -> Self {
         match format {
             Format::Tar => Self::Tar(Box::new(tar::Members::new(intake, compression))),
-            Format::Cpio => Self::Cpio(Box::new(cpio::Members::new(intake))),
+            Format::Cpio => Self::Cpio(Box::new(cpio::Members::new(intake, compression))),
+        }
+    }
+
+    /// What the archive is and how it is compressed.
+    pub(super) fn kind(&self) -> (Format, Compression) {
+        match self {
+            Self::Tar(members) => (Format::Tar, members.compression()),
+            Self::Cpio(members) => (Format::Cpio, members.compression()),
         }
     }
 

@@ -6,13 +6,18 @@ mod acl;
 mod ahead;
 mod attributes;
 pub mod carried;
+mod convert;
 mod cpio;
 mod decode;
 mod error;
 mod files;
+mod frames;
+mod image;
 mod intake;
+mod leave_out;
 mod member;
 mod members;
+mod memory;
 pub mod newc;
 mod outline;
 mod pack;
@@ -30,7 +35,8 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 pub use error::UnpackError;
-pub use pack::{PackOptions, Packed, pack};
+pub use leave_out::{BadPattern, LeaveOut, Pattern};
+pub use pack::{Inspected, PackOptions, Packed, inspect, pack};
 pub use sniff::{HEAD, Image};
 
 /// Bounds that no honest archive meets; what exceeds one is an error that names the member.

@@ -1,9 +1,9 @@
-//! A directory, or a tar archive compressed in any way, becomes a root archive: `.tar.zst` of independent frames, the same
-//! bytes whatever the number of threads. Walking a directory is `walk`'s.
+//! A directory, or an archive compressed in any way, becomes a root archive: `.tar.zst` of independent frames, the same
+//! bytes whatever the number of threads. Walking a directory is `walk`'s, making tar of cpio `convert`'s.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -13,32 +13,35 @@ use anyhow::{Context as _, Result, bail};
 
 use super::error::UnpackError;
 use super::intake::{self, Ticker};
+use super::leave_out::LeaveOut;
 use super::members::Members;
-use super::outline::Outline;
-use super::{Progress, tree, walk};
+use super::outline::survey;
+use super::sniff::{HEAD, Image};
+use super::{Progress, convert, image, walk};
 use crate::verify::{Hashing, Sha256};
 
-/// Tar bytes of one frame: as large as the window of level 19. Larger frames compress better, smaller ones leave more to
-/// do side by side.
-const FRAME: usize = 8 << 20;
-
 /// How an archive is packed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PackOptions {
     /// zstd level, 1 to 22.
     pub level: i32,
+    /// Plain bytes of one frame. Larger frames compress better, smaller ones leave more to do side by side.
+    pub frame: usize,
     /// Threads that compress; the result does not depend on them.
     pub threads: u32,
     /// No modification time is later than this (seconds since 1970): the `SOURCE_DATE_EPOCH` of reproducible builds.
     /// The members of an existing archive keep theirs.
     pub source_date_epoch: Option<i64>,
+    pub leave_out: LeaveOut,
 }
 
 impl Default for PackOptions {
-    /// Level 12 on all cores: a wait one can bear while trying things out; 19 is for what is fetched often.
+    /// Level 12 on all cores: a wait one can bear while trying things out; 19 is for what is fetched often. Frames as large
+    /// as the window of level 19 (measured: docs/images.md).
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-        Self { level: 12, threads, source_date_epoch: None }
+        let leave_out = LeaveOut::default();
+        Self { level: 12, frame: 8 << 20, threads, source_date_epoch: None, leave_out }
     }
 }
 
@@ -54,7 +57,8 @@ pub struct Packed {
     pub entries: u64,
 }
 
-/// Packs a directory, or packs an existing tar archive anew without touching the tar bytes, into `out`.
+/// Packs a directory, the tree of a squashfs or erofs image, or an existing archive anew, into `out`. The bytes of a tar archive are not touched: members that
+/// are left out are missing, the others as they were.
 ///
 /// A directory is walked in order of names and without leaving its file system; sockets are left out, with a word on
 /// stderr. `progress` hears of file data and entries as they go in.
@@ -69,52 +73,103 @@ pub fn pack(
 ) -> Result<Packed> {
     let (jobs, queue) = channel();
     let queue = Mutex::new(queue);
+    let level = options.level;
     std::thread::scope(|scope| {
         let threads = options.threads.clamp(1, 256);
         for _ in 0..threads {
-            scope.spawn(|| compress_all(&queue, options.level));
+            scope.spawn(|| compress_all(&queue, level));
         }
         // Moved in, so that the threads are let go before the scope waits for them.
-        let mut frames = Frames::new(out, jobs, threads as usize);
+        let mut frames = Frames::new(out, jobs, options.frame, threads as usize);
         let context = || format!("packing {}", source.display());
-        let done = if source.is_dir() {
-            walk::pack(source, options.source_date_epoch, &mut frames, progress)
-        } else {
-            again(source, &mut frames, progress)
-        };
-        let done = done.with_context(context)?;
+        let done = fill(source, options, &mut frames, progress).with_context(context)?;
         let (bytes, sha256) = frames.finish().with_context(context)?;
         Ok(Packed { bytes, sha256, unpacked: done.bytes, entries: done.entries })
     })
 }
 
-/// Copies the tar bytes of an existing archive, and counts what they will become.
-fn again(source: &Path, out: &mut dyn Write, progress: &dyn Fn(Progress)) -> Result<Progress> {
-    let mut input = File::open(source)?;
-    if !input.metadata()?.is_file() {
-        bail!("this is neither a directory nor a file");
+/// Writes the tar bytes, and counts what they will become.
+fn fill(
+    source: &Path,
+    options: &PackOptions,
+    out: &mut dyn Write,
+    progress: &dyn Fn(Progress),
+) -> Result<Progress> {
+    let (latest, leave_out) = (options.source_date_epoch, &options.leave_out);
+    if source.is_dir() {
+        let root = File::open(source)?;
+        return walk::pack(root.into(), latest, leave_out, out, progress);
     }
+    let mut input = open(source)?;
+    let mut head = Vec::with_capacity(HEAD);
+    (&input).take(HEAD as u64).read_to_end(&mut head)?;
+    if let Some(kind) = Image::of(&head) {
+        let mounted = image::mount(&input, kind)?;
+        let root = mounted.root.try_clone()?;
+        return walk::pack(root, latest, leave_out, out, progress);
+    }
+    input.rewind()?;
+    again(&mut input, leave_out, out, progress)
+}
+
+/// Copies the tar bytes of an existing archive, or makes them.
+fn again(
+    input: &mut File,
+    leave_out: &LeaveOut,
+    out: &mut dyn Write,
+    progress: &dyn Fn(Progress),
+) -> Result<Progress> {
     let listen = |now| {
         progress(now);
         ControlFlow::Continue(())
     };
     let ticker = Ticker::new(&listen);
-    Ok(intake::through(&mut input, &ticker, Some(out), |members| {
-        let Members::Tar(members) = members else {
-            return Err(UnpackError::archive("this is a cpio archive; only tar archives are packed anew"));
-        };
-        let mut outline = Outline::default();
-        let (mut bytes, mut count) = (0_u64, 0);
-        while let Some(member) = members.next()? {
-            tree::check(&member)?;
-            outline.add(&member);
-            bytes = bytes.saturating_add(member.bytes());
-            count += 1;
-            ticker.set(Progress { bytes, entries: count + outline.made });
+    Ok(intake::through(input, &ticker, Some(out), |members| match members {
+        Members::Tar(tar) => {
+            tar.leave_out(leave_out);
+            survey(members, &ticker)
         }
-        members.end()?;
-        Ok(ticker.now())
+        Members::Cpio(cpio) => convert::convert(cpio, leave_out, &ticker),
     })?)
+}
+
+/// What an existing archive is, read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// `tar` or `cpio`.
+    pub format: &'static str,
+    /// `plain`, `gzip`, `zstd`, `xz`, `bzip2` or `lz4`.
+    pub compression: &'static str,
+    pub packed: Packed,
+}
+
+/// Reads an archive to its end as [`unpack`](super::unpack) does, with its checks, and makes nothing of it.
+///
+/// # Errors
+/// What cannot be read; an archive that unpacking would refuse.
+pub fn inspect(source: &Path, progress: &dyn Fn(Progress)) -> Result<Inspected> {
+    let listen = |now| {
+        progress(now);
+        ControlFlow::Continue(())
+    };
+    let read = || -> Result<Inspected> {
+        let (mut input, ticker) = (Hashing::new(open(source)?), Ticker::new(&listen));
+        let (done, (format, compression)) = intake::through(&mut input, &ticker, None, |members| {
+            Ok::<_, UnpackError>((survey(members, &ticker)?, members.kind()))
+        })?;
+        let (bytes, sha256) = (input.count(), input.finish());
+        let packed = Packed { bytes, sha256, unpacked: done.bytes, entries: done.entries };
+        Ok(Inspected { format: format.name(), compression: compression.name(), packed })
+    };
+    read().with_context(|| format!("reading {}", source.display()))
+}
+
+fn open(source: &Path) -> Result<File> {
+    let file = File::open(source)?;
+    if !file.metadata()?.is_file() {
+        bail!("this is neither a directory nor a file");
+    }
+    Ok(file)
 }
 
 /// One frame to be, and where it goes.
@@ -146,18 +201,19 @@ struct Frames<'a> {
     out: Hashing<&'a mut dyn Write>,
     jobs: Sender<Job>,
     plain: Vec<u8>,
+    frame: usize,
     pending: VecDeque<Receiver<io::Result<Vec<u8>>>>,
     most: usize,
 }
 
 impl<'a> Frames<'a> {
-    fn new(out: &'a mut dyn Write, jobs: Sender<Job>, threads: usize) -> Self {
-        let (plain, pending) = (Vec::with_capacity(FRAME), VecDeque::new());
-        Self { out: Hashing::new(out), jobs, plain, pending, most: threads + 1 }
+    fn new(out: &'a mut dyn Write, jobs: Sender<Job>, frame: usize, threads: usize) -> Self {
+        let (plain, pending) = (Vec::with_capacity(frame), VecDeque::new());
+        Self { out: Hashing::new(out), jobs, plain, frame, pending, most: threads + 1 }
     }
 
     fn submit(&mut self) -> io::Result<()> {
-        let plain = std::mem::replace(&mut self.plain, Vec::with_capacity(FRAME));
+        let plain = std::mem::replace(&mut self.plain, Vec::with_capacity(self.frame));
         let (reply, frame) = sync_channel(1);
         self.jobs.send(Job { plain, reply }).map_err(|_| gone())?;
         self.pending.push_back(frame);
@@ -189,9 +245,9 @@ fn gone() -> io::Error {
 
 impl Write for Frames<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let n = buf.len().min(FRAME - self.plain.len());
+        let n = buf.len().min(self.frame - self.plain.len());
         self.plain.extend_from_slice(&buf[..n]);
-        if self.plain.len() == FRAME {
+        if self.plain.len() == self.frame {
             self.submit()?;
         }
         Ok(n)

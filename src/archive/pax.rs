@@ -81,6 +81,8 @@ impl Records {
             b"size" if !value.is_empty() => self.size = Some(number(key, value)?),
             b"path" | b"GNU.sparse.name" => self.path = true,
             b"linkpath" => self.linkpath = true,
+            // What `tar --selinux` writes: the label without its NUL.
+            b"RHT.security.selinux" => self.xattr(b"security.selinux".to_vec(), [value, b"\0"].concat())?,
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse_size = Some(number(key, value)?),
             b"GNU.sparse.major" | b"GNU.sparse.minor" | b"GNU.sparse.numblocks" => {
                 number(key, value)?;

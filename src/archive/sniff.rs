@@ -14,6 +14,21 @@ pub(super) enum Compression {
     Zstd,
     Xz,
     Bzip2,
+    Lz4,
+}
+
+impl Compression {
+    /// As messages say it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "plain",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
+            Self::Lz4 => "lz4",
+        }
+    }
 }
 
 /// What an archive is.
@@ -21,6 +36,16 @@ pub(super) enum Compression {
 pub(super) enum Format {
     Tar,
     Cpio,
+}
+
+impl Format {
+    /// As messages say it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Tar => "tar",
+            Self::Cpio => "cpio",
+        }
+    }
 }
 
 /// An image of a file system that is mounted as it is: no archive, and nothing here unpacks it.
@@ -60,8 +85,7 @@ impl std::fmt::Display for Image {
 
 /// Kinds that are known by sight and not read: where the mark stands, the mark, its name.
 const FOREIGN: &[(usize, &[u8], &str)] = &[
-    (0, b"\x04\x22\x4d\x18", "lz4"),
-    (0, b"\x02\x21\x4c\x18", "lz4 (legacy)"),
+    (0, b"\x02\x21\x4c\x18", "lz4 of the old kind (lz4 -l; pack it without -l)"),
     (0, b"\x5d\x00\x00", "lzma (not xz)"),
     (0, b"LZIP", "lzip"),
     (0, b"\x89LZO", "lzop"),
@@ -89,6 +113,7 @@ pub(super) fn compression(head: &[u8]) -> Compression {
         // Level, and the mark of the first block or of the end.
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31 | 0x17, ..] => Compression::Bzip2,
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+        [0x04, 0x22, 0x4d, 0x18, ..] => Compression::Lz4,
         _ => Compression::None,
     }
 }
@@ -117,11 +142,8 @@ pub(super) fn describe(head: &[u8]) -> String {
         return "nothing (0 bytes)".to_owned();
     }
     match compression(head) {
-        Compression::Gzip => return "gzip".to_owned(),
-        Compression::Zstd => return "zstd".to_owned(),
-        Compression::Xz => return "xz".to_owned(),
-        Compression::Bzip2 => return "bzip2".to_owned(),
         Compression::None => {}
+        known => return known.name().to_owned(),
     }
     if let Some(image) = Image::of(head) {
         return image.to_string();
@@ -157,6 +179,7 @@ mod tests {
             (b"", "nothing (0 bytes)"),
             (b"BZh91AY", "bzip2"),
             (b"\x04\x22\x4d\x18xx", "lz4"),
+            (b"\x02\x21\x4c\x18xx", "lz4 of the old kind (lz4 -l; pack it without -l)"),
             (b"hsqs....", "a squashfs image"),
             (b"070701000", "a cpio archive"),
             (b"PK\x03\x04..", "a zip archive"),

@@ -7,6 +7,7 @@ use tar_core::parse::{self, Parser};
 use super::MOST_ZEROS;
 use super::error::UnpackError;
 use super::intake::{Intake, Slice};
+use super::leave_out::LeaveOut;
 use super::member::{Member, Step, understand};
 use super::pax::Records;
 use super::sniff::Compression;
@@ -25,6 +26,8 @@ pub(super) struct Members<'a> {
     intake: Intake<'a>,
     compression: Compression,
     parser: Parser,
+    /// Members that are passed over, and not copied.
+    leave_out: Option<&'a LeaveOut>,
     /// What a global pax header said for all that follow.
     global: Records,
     /// Bytes of the current member's data still to come, and of its padding.
@@ -45,7 +48,16 @@ impl<'a> Members<'a> {
         // `pax` reads these records itself: it knows negative times, and refuses what is malformed.
         parser.set_ignore_pax_errors(true);
         let (global, name) = (Records::default(), Vec::new());
-        Self { intake, compression, parser, global, left: 0, padding: 0, name }
+        Self { intake, compression, parser, leave_out: None, global, left: 0, padding: 0, name }
+    }
+
+    /// From here on these members are passed over; a copy that is made of the archive lacks them.
+    pub(super) fn leave_out(&mut self, what: &'a LeaveOut) {
+        self.leave_out = Some(what);
+    }
+
+    pub(super) fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// The next member; nothing at the archive's end marker.
@@ -96,10 +108,17 @@ impl<'a> Members<'a> {
                     (need, want) = (HEADER_SIZE, HEADER_SIZE);
                 }
                 Step::Member { consumed, data, member } => {
+                    let out = self.leave_out.is_some_and(|leave_out| leave_out.member(&member));
+                    self.intake.pause_copying(out);
                     self.intake.consume(consumed)?;
                     self.data_follows(data);
                     self.name.clone_from(&member.name);
-                    return Ok(Some(*member));
+                    if !out {
+                        return Ok(Some(*member));
+                    }
+                    self.skip()?;
+                    self.intake.pause_copying(false);
+                    (need, want) = (HEADER_SIZE, HEADER_SIZE);
                 }
                 Step::End { consumed } => {
                     self.intake.consume(consumed)?;

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{Read as _, Write};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::fs::{
@@ -18,6 +17,7 @@ use rustix::io::Errno;
 use tar_core::{EntryType, SparseEntry};
 
 use super::error::{path, shown};
+use super::leave_out::LeaveOut;
 use super::member::{attribute, pages};
 use super::pax::Time;
 use super::write::{self, Entry};
@@ -26,20 +26,20 @@ use super::{PAGE, Progress};
 /// Bytes of a file read at once.
 const BUFFER: usize = 256 << 10;
 
-/// Packs the directory `source` into `out`; `latest` caps the times. The numbers are those unpacking will give.
+/// Packs the directory `root` into `out`; `latest` caps the times. The numbers are those unpacking will give.
 pub(super) fn pack(
-    source: &Path,
+    root: OwnedFd,
     latest: Option<i64>,
+    leave_out: &LeaveOut,
     out: &mut dyn Write,
     progress: &dyn Fn(Progress),
 ) -> Result<Progress> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(source, flags, Mode::empty())?;
     let stat = fstat(&root)?;
     let mut walk = Walk {
         out,
         progress,
         latest,
+        leave_out,
         device: stat.st_dev,
         links: HashMap::new(),
         done: Progress::default(),
@@ -54,6 +54,7 @@ struct Walk<'a> {
     out: &'a mut dyn Write,
     progress: &'a dyn Fn(Progress),
     latest: Option<i64>,
+    leave_out: &'a LeaveOut,
     /// The file system that is packed.
     device: u64,
     /// First name of each file that has several.
@@ -83,6 +84,10 @@ impl Walk<'_> {
         leaves.sort();
         for leaf in leaves {
             let child = [name, &leaf].concat();
+            // Names of members begin with `./`.
+            if self.leave_out.name(&child[2..]) {
+                continue;
+            }
             let stat = statat(&dir, &leaf[..], AtFlags::SYMLINK_NOFOLLOW)
                 .with_context(|| format!("packing {}", shown(&path(&child))))?;
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
@@ -102,6 +107,10 @@ impl Walk<'_> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Socket {
             eprintln!("bootjack: skipping the socket {}", shown(&path(name)));
+            return Ok(());
+        }
+        let device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
+        if device && self.leave_out.device(&name[2..]) {
             return Ok(());
         }
         if stat.st_nlink > 1 {

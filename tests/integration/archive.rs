@@ -1,10 +1,11 @@
 //! Unpacking: what arrives is what GNU tar makes of the same archive; what is damaged or hostile is refused, and
-//! nothing outside the root is ever touched. Needs root, GNU tar, bsdtar, gzip, zstd, xz, pixz and setfacl.
+//! nothing outside the root is ever touched. Needs root, GNU tar, bsdtar, gzip, zstd, xz,
+//! bzip2, lz4, pixz, taskset and setfacl.
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,8 +57,8 @@ fn every_kind_of_entry_arrives_as_gnu_tar_unpacks_it() {
         let args = [&command[1..], &["-C", text(source.path()), "-cf", text(&file), "."]].concat();
         run(command[0], &args);
         gnu_unpack(&file, &theirs);
-        let done =
-            unpack(&std::fs::read(&file).unwrap(), &ours).unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let plain = std::fs::read(&file).unwrap();
+        let done = unpack(&plain, &ours).unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let mut want = look(theirs.path());
         if command[0] == "bsdtar" {
             // It writes a tree level by level, which costs some directories their times in GNU tar 1.34.
@@ -70,10 +71,42 @@ fn every_kind_of_entry_arrives_as_gnu_tar_unpacks_it() {
         if room < Room::Gnu {
             assert_eq!(done.entries, members.split(|b| *b == b'\n').count() as u64 - 1, "{command:?}");
         }
+        for (compression, archive) in COMPRESSIONS.iter().map(|by| (by, filter(by, &plain))) {
+            for threads in [0, 1, 4] {
+                let ours = Mount::tmpfs("mode=0755");
+                let go_on = |_| ControlFlow::Continue(());
+                let same =
+                    archive::unpack_with(threads, &mut &archive[..], ours.fd().as_fd(), &UNBOUND, &go_on);
+                let what = format!("{command:?}, {compression}, {threads} threads");
+                assert_eq!(same.unwrap_or_else(|e| panic!("{what}: {e}")), done, "{what}");
+                compare(&what, &look(ours.path()), &want);
+            }
+        }
         // The format, not a shared mistake, is all that may be lost.
         if room == Room::Pax && command[0] == "tar" && command.len() > 6 {
             compare(&format!("{command:?} and its source"), &look(ours.path()), &look(source.path()));
         }
+    }
+}
+
+/// Every compression that is read, and none.
+const COMPRESSIONS: &[&str] = &["cat", "gzip -1", "zstd -q -1", "xz -0", "bzip2 -1", "lz4 -q"];
+
+#[test]
+fn one_core_makes_the_same_tree() {
+    let source = Mount::tmpfs("mode=0755");
+    plant(source.path(), Room::Pax);
+    let mut packed = Vec::new();
+    archive::pack(source.path(), &mut packed, &archive::PackOptions::default(), &|_| {}).unwrap();
+    let (plain, want) = (zstd::decode_all(&packed[..]).unwrap(), look(source.path()));
+    let work = tempfile::tempdir().unwrap();
+    let file = work.path().join("archive");
+    for compression in COMPRESSIONS {
+        std::fs::write(&file, filter(compression, &plain)).unwrap();
+        let target = Mount::tmpfs("mode=0755");
+        let bootjack = env!("CARGO_BIN_EXE_bootjack");
+        run("taskset", &["-c", "0", bootjack, "unpack", text(&file), text(target.path())]);
+        compare(compression, &look(target.path()), &want);
     }
 }
 
@@ -396,6 +429,12 @@ fn every_compression_is_told_by_content() {
         ("xz, padding", [filter("xz -0", front), vec![0; 8], filter("xz -0", back), vec![0; 4]].concat()),
         ("xz, many blocks", filter("xz -0 -T2 --block-size=100KiB", &plain)),
         ("pixz, with its index", filter("pixz -1", &plain)),
+        ("lz4", filter("lz4 -q", &plain)),
+        ("lz4, small blocks that lean on each other", filter("lz4 -q -B4 -BD -BX", &plain)),
+        ("lz4, large blocks", filter("lz4 -q -9 -B7 --content-size --no-frame-crc", &plain)),
+        ("lz4, two frames", twice("lz4 -q")),
+        ("lz4, skippable", [filter("lz4 -q", front), skippable(3), filter("lz4 -q", back)].concat()),
+        ("lz4 and zeros", [filter("lz4 -q", &plain), vec![0; 777]].concat()),
     ];
     let want = Mount::tmpfs("mode=0755");
     unpack(&plain, &want).unwrap();
@@ -419,7 +458,7 @@ fn what_follows_the_archive_is_refused_unless_it_is_zeros() {
         bytes.extend_from_slice(more);
         bytes
     };
-    for command in ["cat", "gzip", "bzip2", "zstd -q", "xz"] {
+    for command in ["cat", "gzip", "bzip2", "zstd -q", "xz", "lz4 -q"] {
         // On a disk that is larger than the archive.
         for zeros in [0, 512, 300_000] {
             let target = Mount::tmpfs("mode=0755");
@@ -453,6 +492,12 @@ fn what_follows_the_archive_is_refused_unless_it_is_zeros() {
             "the zstd stream ends too early",
         ),
         ("bzip2", with(filter("bzip2", &plain), b"x"), "other data after the bzip2 stream"),
+        ("lz4", with(filter("lz4 -q", &plain), b"x"), "other data after the lz4 frame"),
+        (
+            "lz4, half a frame",
+            with(filter("lz4 -q", &plain), b"\x04\x22\x4d\x18\x64"),
+            "the lz4 stream ends too early",
+        ),
         ("xz", with(filter("xz", &plain), b"xxxx"), "other data after the xz stream"),
         (
             "xz, odd padding",
@@ -630,7 +675,16 @@ fn an_archive_cut_anywhere_is_refused() {
     for cut in (0..end).step_by(512).chain([1, 511, 513, 700, end - 1, end - 511, end - 513]) {
         refused(&plain[..cut]);
     }
-    for command in ["gzip", "bzip2", "zstd -q", "zstd -q --no-check", "xz -T1", "xz -T2 --block-size=1KiB"] {
+    for command in [
+        "gzip",
+        "bzip2",
+        "zstd -q",
+        "zstd -q --no-check",
+        "xz -T1",
+        "xz -T2 --block-size=1KiB",
+        "lz4 -q",
+        "lz4 -q -B4 -BX --no-frame-crc",
+    ] {
         let packed = filter(command, &plain);
         for cut in (0..packed.len()).step_by(37).chain(packed.len() - 9..packed.len()) {
             refused(&packed[..cut]);
@@ -655,7 +709,8 @@ fn what_is_no_archive_is_named() {
         (page.clone(), "this is an HTML page,"),
         (filter("gzip", &page), "this is an HTML page inside gzip,"),
         (filter("bzip2", &page), "this is an HTML page inside bzip2,"),
-        (filter("lz4 -q", &page), "this is lz4,"),
+        (filter("lz4 -q", &page), "this is an HTML page inside lz4,"),
+        (filter("lz4 -l -q", &sizes()), "this is lz4 of the old kind (lz4 -l; pack it without -l),"),
         (filter("gzip", &filter("xz", &sizes())), "this is xz inside gzip,"),
         (
             filter("cd / && echo etc/passwd | cpio -oc 2>/dev/null", b""),
@@ -682,7 +737,7 @@ impl Read for Broken<'_> {
 #[test]
 fn a_broken_source_is_told_from_a_damaged_archive() {
     let plain = sizes();
-    for command in ["cat", "gzip", "bzip2", "zstd -q", "xz -1"] {
+    for command in ["cat", "gzip", "bzip2", "zstd -q", "xz -1", "lz4 -q"] {
         let packed = filter(command, &plain);
         for cut in [0, 3, 300, packed.len() / 2, packed.len() - 1, packed.len()] {
             let target = Mount::tmpfs("mode=0755");
@@ -885,5 +940,102 @@ fn small_files_among_large_ones_keep_no_buffer_from_the_decoder() {
                 archive::unpack_with(threads, &mut &archive[..], target.fd().as_fd(), &UNBOUND, &go_on);
             assert_eq!(done.unwrap().entries, 96, "{threads} threads");
         }
+    }
+}
+
+#[test]
+fn files_beyond_8_gib_are_as_long_as_they_say() {
+    const SIZE: u64 = (9 << 30) + 12_345;
+    let source = Mount::tmpfs("mode=0755");
+    let huge = std::fs::File::create(source.path().join("huge")).unwrap();
+    huge.set_len(SIZE).unwrap();
+    for at in [4096, 8 << 30, SIZE - 5] {
+        huge.write_all_at(b"here.", at).unwrap();
+    }
+    let mut archives = vec![("bootjack pack".to_owned(), Vec::new())];
+    archive::pack(source.path(), &mut archives[0].1, &archive::PackOptions::default(), &|_| {}).unwrap();
+    for format in ["--format=oldgnu", "--format=gnu", "--format=pax"] {
+        let command = format!("tar {format} --sparse -C {} -cf - .", text(source.path()));
+        archives.push((command.clone(), filter(&command, b"")));
+    }
+    for (what, archive) in archives {
+        let target = Mount::tmpfs("mode=0755");
+        unpack(&archive, &target).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let file = std::fs::File::open(target.path().join("huge")).unwrap();
+        let meta = file.metadata().unwrap();
+        assert_eq!((meta.len(), meta.blocks()), (SIZE, huge.metadata().unwrap().blocks()), "{what}");
+        for at in [4096, 8 << 30, SIZE - 5] {
+            let mut bytes = [0; 5];
+            file.read_exact_at(&mut bytes, at).unwrap();
+            assert_eq!(&bytes, b"here.", "{what} at {at}");
+        }
+    }
+    // One without holes is told by where it is cut: its bytes would be too many for this machine.
+    let mut base256 = EntryBuilder::new_gnu();
+    base256.path("large").mode(0o644).unwrap().uid(0).unwrap().gid(0).unwrap().mtime(1).unwrap();
+    base256.size(SIZE).unwrap().entry_type(EntryType::Regular);
+    let base256 = base256.finish_bytes();
+    assert_eq!(base256[124], 0x80, "a size that fits no octal field");
+    let record =
+        [pax(EntryType::XHeader, &[("size", SIZE.to_string().as_bytes())]), file("large", b"")].concat();
+    for header in [base256, record] {
+        let message = refused(&[&header[..], &[b'x'; 512]].concat());
+        let want = format!("large: the archive ends inside this member, {} bytes too early", SIZE - 512);
+        assert_eq!(message, want);
+    }
+}
+
+#[test]
+fn labels_of_selinux_come_as_any_of_the_tools_writes_them() {
+    const LABEL: &[u8] = b"system_u:object_r:bin_t:s0";
+    let with_nul = [LABEL, b"\0"].concat();
+    for records in [
+        vec![("RHT.security.selinux", LABEL)],
+        vec![("SCHILY.xattr.security.selinux", &with_nul[..])],
+        vec![("SCHILY.xattr.security.selinux", &with_nul[..]), ("RHT.security.selinux", LABEL)],
+    ] {
+        let target = Mount::tmpfs("mode=0755");
+        unpack(&tar(&[[pax(EntryType::XHeader, &records), file("f", b"")].concat()]), &target).unwrap();
+        let mut label = [0; 64];
+        let length = rustix::fs::lgetxattr(target.path().join("f"), "security.selinux", &mut label).unwrap();
+        assert_eq!(&label[..length], with_nul);
+    }
+}
+
+/// The most anonymous memory a program has while it unpacks this archive, in MiB.
+fn most_anonymous_memory(archive: &Path) -> u64 {
+    let target = Mount::tmpfs("mode=0755");
+    let mut unpacking = Command::new(env!("CARGO_BIN_EXE_bootjack"))
+        .args(["unpack", text(archive), text(target.path())])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", unpacking.id());
+    let mut most = 0;
+    // Looked at as often as it goes, until it is over: the kernel keeps no peak of anonymous memory alone.
+    while unpacking.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let field = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib = field.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        most = most.max(kib.unwrap_or(0) >> 10);
+    }
+    assert!(unpacking.wait().unwrap().success());
+    most
+}
+
+#[test]
+fn the_threads_of_xz_take_no_more_than_160_mib() {
+    let work = tempfile::tempdir().unwrap();
+    let archive = work.path().join("a.tar.xz");
+    let data = noise(64 << 10).repeat(128);
+    // Blocks as `xz -6 -T0` makes them, and some of which two side by side would be too much.
+    for (block, whole) in [(24, 96), (96, 240)] {
+        let members: Vec<Vec<u8>> = (0..whole / 8).map(|n| file(&format!("f{n}"), &data)).collect();
+        let command = format!("xz -T2 --block-size={block}MiB --lzma2=preset=0,dict=1MiB");
+        std::fs::write(&archive, filter(&command, &tar(&members))).unwrap();
+        let most = most_anonymous_memory(&archive);
+        assert!(most <= 160, "blocks of {block} MiB: {most} MiB");
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert!(block != 24 || cores == 1 || most > 36, "{most} MiB: no two blocks were there at once");
     }
 }

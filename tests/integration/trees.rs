@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags,
 use bootjack::verify::Sha256;
 
 /// A file system of its own, gone with the value.
+#[derive(Debug)]
 pub struct Mount {
     dir: tempfile::TempDir,
 }
@@ -169,6 +170,11 @@ fn attributes(root: &Path) {
     set("link", "trusted.onlink", b"of the link itself");
     set("fifo", "trusted.onfifo", b"1");
     set("null", "trusted.onnode", b"1");
+    set("owned", "security.selinux", b"system_u:object_r:bin_t:s0\0");
+    set("plain", "security.selinux", b"system_u:object_r:usr_t:s0\0");
+    set("link", "security.selinux", b"system_u:object_r:etc_t:s0\0");
+    // Not only files have several names.
+    std::fs::hard_link(root.join("link"), root.join("plain/link-again")).unwrap();
     // VFS_CAP_REVISION_2, effective, cap_dac_override and cap_fowner: 0x0a, a newline (linux/capability.h).
     set("owned", "security.capability", &[1, 0, 0, 2, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     set("setuid", "security.capability", &[1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -240,6 +246,14 @@ pub struct Entry {
 impl Entry {
     pub fn is_link(&self) -> bool {
         self.target.is_some()
+    }
+
+    /// As of a file system that tells of no holes.
+    pub fn without_holes(mut self) -> Self {
+        if let Some((_, blocks, _)) = &mut self.data {
+            *blocks = 0;
+        }
+        self
     }
 
     pub fn is_directory(&self) -> bool {
