@@ -3,9 +3,9 @@
 
 usage: kexec.py RUNS LAB WORK BOOTJACK
 The peer is a busybox initrd with Debian's kexec-tools (kexec/init) that starts dracut's lean initrd. Both carry the
-archive through the kexec, or fetch it again after it. LAB has the kernel, WORK what run made
-(initrds, dracut/, www/). Each round boots every case once, one after the other; ratios are of boots of the same round. Beside
-the host's clock counts what QEMU computed, which says something on a busy host too; waiting is not in it.
+archive through the kexec, or fetch it again after it. LAB has the kernel, WORK what run made (initrds, dracut/, www/).
+Each round boots every case once, one after the other; ratios are of boots of the same round. Beside the host's clock
+counts what QEMU computed, which says something on a busy host too; waiting is not in it.
 """
 
 import hashlib

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Makes the Debian roots that are unpacked on the host, each in every format, with the compressors everybody has.
 # usage: tests/bench/roots.sh DIR BOOTJACK tiny|small|big...     (needs root: mmdebstrap)
-# DIR/SIZE.tar, .tar.gz, .tar.zst (one frame), .pack.tar.zst (`bootjack pack`), .tar.xz (one block), .blocks.tar.xz; a
-# .sha256 beside each. What is there and made by this script is kept; measuring is unpack.py's.
+# DIR/SIZE.tar, .tar.gz, .tar.zst (one frame), .pack.tar.zst (`bootjack pack`), .tar.xz (one block), .blocks.tar.xz; of
+# the small one .squashfs, too; a .sha256 beside each. What is there and made by this script is kept; measuring is
+# unpack.py's and inits.py's.
 set -eu
 
 dir=$1 bootjack=$2
@@ -79,6 +80,8 @@ packed() {
     told "$out"
 }
 
+squashfs() { mksquashfs - "$1" -tar -comp zstd -noappend -quiet -no-progress >&2; }
+
 for size in "$@"; do
     # xz -6 of the big one takes ten minutes.
     case $size in
@@ -90,6 +93,8 @@ for size in "$@"; do
     tar=$dir/$size.tar
     packed "$tar.gz" "$tar" gzip -6 -n
     packed "$tar.zst" "$tar" zstd -q -3
+    out=$dir/$size.squashfs
+    [ "$size" != small ] || packed "$out" "$tar" squashfs "$out.part"
     # With another binary it is another archive.
     out=$dir/$size.pack.tar.zst
     if [ ! "$out.sha256" -nt "$tar" ] || [ ! "$out.sha256" -nt "$bootjack" ]; then
