@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Times a boot from its kernel's start to the first line of the new init, with Debian's generic kernel and a small root.
+"""Times boots from the kernel's start to the first line of the new init, with Debian's generic kernel, a small root.
 
 usage: inits.py RUNS LAB WORK
-The peers are dracut with a hook that runs `curl | tar`, and live-boot, which boots a squashfs image below an overlay and
-unpacks nothing. LAB has the kernel, WORK what run made (initrds, roots/). How a machine is run is machine.py's. Each
-round boots every peer once, one after the other; ratios are of boots of the same round.
+The peers are dracut with a hook that runs `curl | tar`, and live-boot, which boots a squashfs image below an overlay
+and unpacks nothing. LAB has the kernel, WORK what run made (initrds, roots/). How a machine is run is machine.py's.
+Each round boots every peer once, one after the other; ratios are of boots of the same round.
 """
 
 import os
@@ -26,7 +26,11 @@ CASES = {
         "root=bench:{base}/small.tar.gz ip=dhcp rd.neednet=1 init=/bench-init",
         [],
     ),
-    "live-boot, `fetch=`: squashfs": ("live-boot.initrd", "boot=live fetch={base}/small.squashfs init=/bench-init", []),
+    "live-boot, `fetch=`: squashfs": (
+        "live-boot.initrd",
+        "boot=live fetch={base}/small.squashfs init=/bench-init",
+        [],
+    ),
     "bootjack: .tar.zst": (
         "generic.initrd",
         "root=tmpfs:{base}/small.tar.zst rd.tmpfs.sha256={sha256} init=/bench-init",

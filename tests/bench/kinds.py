@@ -1,4 +1,4 @@
-"""The formats of the roots that are unpacked, the pipelines people unpack them by, and what ours is allowed beside them.
+"""The formats of the roots, the pipelines people unpack them by, and what ours is allowed beside them.
 
 Every pipeline is a line of bash that leaves the tree in $ROOT. Running them is rounds.py's and memory.py's.
 """
@@ -55,7 +55,7 @@ def theirs(base, size, kind):
     url = f"{base}/{archive(size, kind)}"
     found = {}
     for name, (unpacked_by, _) in KINDS[kind].theirs.items():
-        # tar stops at the end marker; what comes after it must still be read, or the others end by SIGPIPE, now and then.
+        # tar stops at the end marker; what comes after it must be read, or the others end by SIGPIPE, now and then.
         pipe, _, tar = unpacked_by.rpartition("tar ")
         found[name] = f"curl -sSf {url} | {pipe}(tar {tar} -f - -C $ROOT && cat >/dev/null)"
     return found
@@ -78,8 +78,8 @@ def chosen(variable, among):
     `xz` is every format that begins with `xz-`, too.
     """
     words = os.environ.get(variable, "").replace(",", " ").split()
-    found = [name for name in among if not words or any(name == word or name.startswith(f"{word}-") for word in words)]
-    for word in words:
-        if not any(name == word or name.startswith(f"{word}-") for name in among):
+    meant = {word: {name for name in among if name == word or name.startswith(f"{word}-")} for word in words}
+    for word, names in meant.items():
+        if not names:
             sys.exit(f"{variable}: {word!r} is not one of {', '.join(among)}")
-    return found
+    return [name for name in among if not words or any(name in names for names in meant.values())]

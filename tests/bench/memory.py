@@ -17,8 +17,8 @@ MIB = 1 << 20
 # Between two looks at a process. What it keeps for long enough to matter is seen.
 LOOK_EVERY = 0.002
 
-# own: the most anonymous memory our process had at once; beyond: the group's most beyond the finished tree (its pages,
-# not its inodes), of all processes; in bytes, and None if that could not be seen.
+# own: the most anonymous memory the process had at once; beyond: the group's most beyond the finished tree (its pages,
+# not its inodes), of all processes; in bytes, and None where there is no group.
 Need = collections.namedtuple("Need", "own beyond")
 
 

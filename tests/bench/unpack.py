@@ -79,7 +79,8 @@ def time_part(server, roots, runs, sizes, chosen, bootjack):
         print(f"\n{disturbed(taken)}\n", flush=True)
         if size == sizes[-1]:
             shell = "\n".join(found.values()).replace(server.base, "http://127.0.0.1:PORT")
-            print(f"Commands (nginx is at PORT), each into a fresh tmpfs ({rounds.TMPFS}) at $ROOT:\n\n```\n{shell}\n```\n")
+            print(f"Commands (nginx is at PORT), each into a fresh tmpfs ({rounds.TMPFS}) at $ROOT:\n")
+            print(f"```\n{shell}\n```\n")
 
 
 def one_core_part(server, roots, runs, chosen, bootjack):
@@ -98,7 +99,7 @@ def memory_part(server, roots, sizes, chosen, bootjack):
     """Our own memory for roots of all sizes, and everybody's beyond the tree."""
     place = memory.Group.possible()
     reference = {}
-    needs = {}
+    needs = {(size, kind): [] for size in ("tiny", *sizes) for kind in chosen}
     for size in ("tiny", *sizes):
         # What everything is compared with: the leanest pipe, of the plain tar.
         (name, pipe), = kinds.theirs(server.base, size, "tar").items()
@@ -107,10 +108,10 @@ def memory_part(server, roots, sizes, chosen, bootjack):
             reference.setdefault(size, []).append(need.beyond)
             for kind in chosen:
                 words = kinds.ours(server.base, roots, size, kind, bootjack)
-                needs.setdefault((size, kind), []).append(memory.need(lambda root, words=words: [*words, root], place))
+                needs[size, kind].append(memory.need(lambda root, words=words: [*words, root], place))
     print(f"### Memory\n\n{memory_table(roots, needs, reference, name)}\n")
     if not place:
-        print("There is no memory cgroup here that could be written to: what lies beyond the tree was not measured.\n")
+        print("There is no memory cgroup here that could be written to: nothing beyond the tree was measured.\n")
     for kind in chosen:
         own = {size: max(need.own for need in needs[size, kind]) for size in ("tiny", *sizes)}
         growth = (max(own.values()) - own["tiny"]) / memory.MIB
@@ -140,9 +141,10 @@ def memory_table(roots, needs, reference, name):
             # Blocks of xz that are decoded at once are the one thing that may be bought with memory.
             if kind != "xz-blocks":
                 more = verdict(f"memory: group, {size} {title}", (middle - pipe) / memory.MIB, MORE, 1)
-        rows.append([size, title, f"{os.path.getsize(path) / 1e6:.1f}", f"{window / memory.MIB:.1f}", own, beyond, theirs, more])
-    head = ["root", "archive", "MB", "window, MiB", "own, MiB", "beyond the tree, MiB", f"`{name}` of the tar", "more, MiB"]
-    return table.markdown(head, rows)
+        bytes_, window = f"{os.path.getsize(path) / 1e6:.1f}", f"{window / memory.MIB:.1f}"
+        rows.append([size, title, bytes_, window, own, beyond, theirs, more])
+    head = ["root", "archive", "MB", "window, MiB", "own, MiB", "beyond the tree, MiB"]
+    return table.markdown([*head, f"`{name}` of the tar", "more, MiB"], rows)
 
 
 def calls_part(server, roots, bootjack):
@@ -151,15 +153,16 @@ def calls_part(server, roots, bootjack):
     pipe = next(iter(kinds.theirs(server.base, "small", "tar").values()))
     entries, regular = rounds.count(pipe)
     lines = {
-        kinds.OURS: lambda strace: " ".join([strace, *ours, "$ROOT"]),
         "tar -xp": lambda strace: pipe.replace("(tar ", f"({strace} tar "),
+        kinds.OURS: lambda strace: " ".join([strace, *ours, "$ROOT"]),
     }
     rows = []
     for who, line in lines.items():
         total, most = calls.counted(line, regular)
         named = ", ".join(f"{name} {count:.2f}" for count, name in most)
         rows.append([who, f"{total:.2f}", named])
-    print(f"### System calls\n\nCalls per regular file of the small .tar ({entries} entries, {regular} regular files):\n")
+    print("### System calls\n")
+    print(f"Calls per regular file of the small .tar ({entries} entries, {regular} regular files):\n")
     print(table.markdown(["", "all", "the most frequent"], rows) + "\n", flush=True)
 
 
@@ -179,7 +182,8 @@ def main():
             memory_part(server, roots, sizes, chosen, bootjack)
         if "calls" in parts:
             calls_part(server, roots, bootjack)
-    print(f"{len(held)} of {len(held) + len(missed)} limits hold." + "".join(f"\n- MISSED: {name}" for name in missed))
+    print(f"{len(held)} of {len(held) + len(missed)} limits hold.")
+    print("".join(f"- MISSED: {name}\n" for name in missed))
 
 
 if __name__ == "__main__":

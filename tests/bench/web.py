@@ -1,4 +1,4 @@
-"""nginx on loopback for as long as something is measured: one worker, sendfile, nothing of it outside of its directory.
+"""nginx on loopback while something is measured: one worker, sendfile, and nothing outside of its directory.
 
 What it costs is left out of every figure: a boot's server is another machine.
 """
