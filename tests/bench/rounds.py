@@ -23,7 +23,8 @@ TMPFS = f"mode=0755,size=4g,huge={os.environ.get('BENCH_HUGE', 'never')}"
 DISTURBED = 0.08
 TRIES = 3
 
-Run = collections.namedtuple("Run", "wall cpu others")
+# Seconds, seconds of processor time, the share that others had, and what is in the tree.
+Run = collections.namedtuple("Run", "wall cpu others entries")
 
 
 @contextlib.contextmanager
@@ -61,7 +62,8 @@ def once(pipeline, web, pinned):
         wall = time.monotonic() - begin
         others = (busy_for() - busy) - (web.cpu() - served) - (children_for() - mine)
         user, system = re.search(r"SPENT (\S+) (\S+)", said).groups()
-        return Run(wall, float(user) + float(system), max(0.0, others) / (os.cpu_count() * wall))
+        entries = sum(len(below) + len(inside) for _, below, inside in os.walk(root))
+        return Run(wall, float(user) + float(system), max(0.0, others) / (os.cpu_count() * wall), entries)
 
 
 def busy_for():
@@ -96,13 +98,15 @@ def measure(runs, found, web, pinned=()):
             taken[case].append(run)
         walls = {" ".join(case): round(each[-1].wall, 2) for case, each in taken.items()}
         print(f"round {round_ or 'to warm up'}: {walls}", file=sys.stderr)
+    counts = {run.entries for each in taken.values() for run in each}
+    if len(counts) != 1:
+        sys.exit(f"unpack.py: trees of different numbers of files: {counts}")
     return {case: each[1:] for case, each in taken.items()}
 
 
-def count(pipeline):
-    """What a pipeline leaves: how many entries, and how many of them are regular files."""
+def regular_files(pipeline):
+    """How many of them a pipeline leaves."""
     with fresh_tmpfs() as root:
         checked([], pipeline, root)
-        words = ["find", root, "-mindepth", "1", "-printf", "%y"]
-        kinds = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    return len(kinds), kinds.count("f")
+        words = ["find", root, "-type", "f", "-printf", "."]
+        return len(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
