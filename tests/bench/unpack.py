@@ -50,7 +50,8 @@ def timed(taken, part, most):
             for peer in kinds.KINDS[kind].theirs:
                 beside = taken[size, kind, peer]
                 ratio = table.ratio(wall, [run.wall for run in beside])
-                told.append(verdict(f"{part}: {size} {kinds.TITLES[kind]}", ratio, most(kind, peer)))
+                name = f"{part}: {size} {kinds.TITLES[kind]} beside {peer}"
+                told.append(verdict(name, ratio, most(kind, peer)))
                 shares.append(f"{table.ratio(cpu, [run.cpu for run in beside]):.2f}")
             told, shares = "; ".join(told), "; ".join(shares)
         limit = f"{kinds.KINDS[kind].limit:.2f}" if who == kinds.OURS and part == "time" else ""
