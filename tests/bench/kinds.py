@@ -8,8 +8,8 @@ import os
 import sys
 
 # theirs: name of a peer in the tables: (what turns the fetched bytes into the tree, the ratio of wall time at most).
-# limit: what two cores could do at best, as a ratio to the first peer; for orientation, found on the machine that the
-# issue's figures are of.
+# limit: what two cores could do at best, as a ratio to the first peer; for orientation, from the times of the stages
+# measured one by one (decoding, writing a tree, receiving).
 Kind = collections.namedtuple("Kind", "suffix theirs limit")
 
 KINDS = {

@@ -39,7 +39,7 @@ def verdict(name, value, most, digits=2):
 
 
 def timed(taken, part, most):
-    """A row a case; `most` says what is allowed beside which peer of a format, or None."""
+    """A row a case; `most` says what is allowed beside which peer of a format."""
     rows = []
     for (size, kind, who), runs in taken.items():
         wall, cpu = [run.wall for run in runs], [run.cpu for run in runs]
@@ -71,7 +71,7 @@ def disturbed(taken):
 
 
 def time_part(server, roots, runs, sizes, chosen, bootjack):
-    """The table of the issue."""
+    """A table for each size, and the commands."""
     print("### Fetching and unpacking on the host\n")
     for size in sizes:
         found = kinds.cases(server.base, roots, size, chosen, bootjack)
