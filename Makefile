@@ -111,7 +111,7 @@ screens: ## captures of the screens at 80x24 and 200x60 into target/screens
 	@JOURNEY=screens lab/test.sh vm
 	@ls target/screens
 
-bench: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/debian.tar ## measures what docs/performance.md says (BENCH_RUNS=n rounds)
+bench: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz $(LAB)/debian.tar ## measures what docs/performance.md says (BENCH_RUNS=n rounds)
 	@lab/need.sh vm bench
 	tests/bench/run
 

@@ -23,7 +23,10 @@ packages() {
         echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils $makers $servers $daemon"
         ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
-    bench) echo "peers to measure against: mmdebstrap curl zstd gzip tar cpio time python3 e2fsprogs nfs-ganesha nfs-ganesha-vfs" ;;
+    bench)
+        pipes="curl zstd gzip isal xz-utils tar cpio nginx-light strace"
+        echo "peers to measure against: mmdebstrap $pipes time python3 e2fsprogs nfs-ganesha nfs-ganesha-vfs"
+        ;;
     *) echo "lab/need.sh: unknown group $1" >&2 && exit 2 ;;
     esac
 }

@@ -1,22 +1,15 @@
 #!/bin/bash
-# Packs the root that all peers unpack: Debian and a last file, an init that says that it runs; as .tar.gz and .tar.zst.
+# Packs the root that all peers unpack: Debian and a last file, bench-init; as .tar.gz and .tar.zst.
 # usage: tests/bench/archives.sh DIR DEBIAN.tar
 # The compressors are the ones everybody has, at their usual levels; what is fetched from DIR is the measurers'.
 set -eu
 
 dir=$1 debian=$2
 mkdir -p "$dir"
-extra=$(mktemp -d "${TMPDIR:-/tmp}/bench-root.XXXXXX")
-trap 'rm -rf "$extra" "$dir/root.tar"' EXIT
-cat >"$extra/bench-init" <<'INIT'
-#!/bin/sh
-echo "NEW-INIT-RUNS" >/dev/console
-while :; do sleep 60; done
-INIT
-chmod 755 "$extra/bench-init"
+trap 'rm -f "$dir/root.tar"' EXIT
 
 cp --dereference "$debian" "$dir/root.tar"
-tar -rf "$dir/root.tar" --owner=0 --group=0 --mtime=@0 -C "$extra" ./bench-init
+tar -rf "$dir/root.tar" --owner=0 --group=0 --mtime=@0 --mode=755 -C "$(dirname "$0")" ./bench-init
 gzip -6 -n <"$dir/root.tar" >"$dir/root.tar.gz.part"
 zstd -q -f -3 "$dir/root.tar" -o "$dir/root.tar.zst.part"
 for kind in gz zst; do

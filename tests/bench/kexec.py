@@ -3,9 +3,9 @@
 
 usage: kexec.py RUNS LAB WORK BOOTJACK
 The peer is a busybox initrd with Debian's kexec-tools (kexec/init) that starts dracut's lean initrd. Both carry the
-archive through the kexec, or fetch it again after it. LAB has the kernel, WORK what run made
-(initrds, dracut/, www/). Each round boots every case once, one after the other; ratios are of boots of the same round. Beside
-the host's clock counts what QEMU computed, which says something on a busy host too; waiting is not in it.
+archive through the kexec, or fetch it again after it. LAB has the kernel, WORK what run made (initrds, dracut/, www/).
+Each round boots every case once, one after the other; ratios are of boots of the same round. Beside the host's clock
+counts what QEMU computed, which says something on a busy host too; waiting is not in it.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import machine
 import table
@@ -52,7 +51,7 @@ WHO = {"bootjack": "bootjack", "tools": "kexec-tools, then dracut (lean)"}
 
 
 class Log:
-    """When the server answered what, by its log: read as it is written, each line dated by `clock`."""
+    """When the server answered what, by its log: read as it is written, each line dated by `clocks`."""
 
     def __init__(self, stream, kept):
         self.at = {}
@@ -65,23 +64,13 @@ class Log:
         """Until the server is gone. A line is `PEER METHOD TARGET STATUS BYTES`."""
         with open(kept, "w", encoding="utf-8") as file:
             for line in stream:
-                self.at[line.split()[2]] = clock(self.qemu)
+                self.at[line.split()[2]] = machine.clocks(self.qemu)
                 file.write(line)
 
     def clock(self, qemu):
-        """As `clock`; it is this machine that asks the server from now on."""
+        """As `clocks`; it is this machine that asks the server from now on."""
         self.qemu = qemu
-        return clock(qemu)
-
-
-def clock(qemu):
-    """Seconds: the host's clock, and what this process has computed."""
-    if qemu is None:
-        return time.monotonic(), 0.0
-    with open(f"/proc/{qemu}/stat", encoding="ascii") as file:
-        # proc(5): utime and stime are the 14th and 15th field, the second ends with the last parenthesis.
-        fields = file.read().rsplit(")", 1)[1].split()
-    return time.monotonic(), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return machine.clocks(qemu)
 
 
 def cases(lab, work, base):

@@ -13,9 +13,9 @@ def ratio(ours, theirs):
     return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
-def verdict(value, aim):
-    """A ratio and whether it is at most the aim."""
-    return f"{value:.2f} (aim ≤ {aim:.2f}: {'met' if value <= aim else 'MISSED'})"
+def verdict(value, aim, digits=2):
+    """A ratio, or another figure, and whether it is at most the aim."""
+    return f"**{value:.{digits}f}** (≤ {aim:.{digits}f}: {'met' if value <= aim else 'MISSED'})"
 
 
 def markdown(head, rows):
