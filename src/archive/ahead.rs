@@ -12,9 +12,6 @@ use super::sniff::HEAD;
 /// Buffers of the source: one is filled while another is decoded, and two make up for bursts.
 const BUFFERS: usize = 4;
 
-/// A buffer is handed on when it has so many bytes, full or not: a slow source shall not be heard of late.
-const ENOUGH: usize = 64 << 10;
-
 /// What the thread sends.
 enum Came {
     Bytes(Vec<u8>, usize),
@@ -151,7 +148,8 @@ fn read(source: &mut (dyn Read + Send), sender: &SyncSender<Came>, empties: &Rec
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => break Some(Came::Broken(e)),
             }
-            if filled >= ENOUGH {
+            // Only the last one is not full: a writer may keep some, and counts on what is in them.
+            if filled == buffer.len() {
                 break None;
             }
         };

@@ -19,7 +19,7 @@ use super::sniff::{Compression, Format};
 /// Bytes of one buffer, and how many there are: few enough to stay near the caches, enough for the writers' queue
 /// (`writers`) and to let either side run ahead.
 pub(super) const BUFFER: usize = 256 << 10;
-const BUFFERS: usize = 16;
+const BUFFERS: usize = 24;
 
 /// How long nothing may arrive before the caller is asked again.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -89,8 +89,17 @@ fn not_started(error: io::Error) -> UnpackError {
     UnpackError::Read(io::Error::new(error.kind(), format!("starting a thread: {error}")))
 }
 
+/// Everybody waits for the decoder: where threads are more than cores, it goes first. Nobody else of this process has
+/// to wait long.
+const SOONER: i32 = 5;
+
 /// The decoding thread. It ends when the source does, when something fails, or when nobody listens any more.
 fn produce(source: Ahead, failure: &Failure, full: &SyncSender<Piece>, empties: &Receiver<Vec<u8>>) {
+    let now = rustix::process::getpriority_process(None);
+    if let Err(e) = now.and_then(|now| rustix::process::setpriority_process(None, now - SOONER)) {
+        // Not root: as it comes.
+        log::debug!("the decoder goes no sooner than others: {e}");
+    }
     let last = match decode_all(source, failure, full, empties) {
         Ok(true) => Piece::End,
         Ok(false) => return,

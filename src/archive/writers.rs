@@ -16,7 +16,7 @@ use super::intake::{BUFFER, Slice, TICK, Ticker};
 use super::pax::Time;
 
 /// Bytes up to which a file is handed over whole. A larger one is written as it comes.
-pub(super) const WHOLE: u64 = BUFFER as u64;
+pub(super) const WHOLE: u64 = 4 * BUFFER as u64;
 
 /// Files and bytes that are handed over at once: waking a thread takes about as long as making a file. Every file
 /// that waits is an open one, and a process has 1,024 (`RLIMIT_NOFILE`).
@@ -24,7 +24,7 @@ const FILES: usize = 32;
 const BYTES: usize = BUFFER;
 
 /// Buffers that a batch may keep from the decoding thread, which has but few (`intake`): small files among large ones lie
-/// in a buffer each.
+/// in a buffer each. One file more may keep five, and that is less than half of them.
 const BUFFERS: usize = 4;
 
 /// More threads than that wait for the one that makes the names.
