@@ -45,8 +45,11 @@ impl Unwritten {
             return Ok(None);
         }
         held.insert(path.to_owned(), 1);
-        note(&held)?;
-        sys::set_read_only(&device, true)?;
+        if let Err(e) = note(&held).and_then(|()| sys::set_read_only(&device, true)) {
+            // Nobody holds it: the next one has to try for itself.
+            held.remove(path);
+            return Err(e);
+        }
         Ok(Some(Self(path.to_owned())))
     }
 }

@@ -181,7 +181,8 @@ impl Story {
     }
 
     /// Gives back what was taken, for what comes next: volumes and arrays that were put together, disks, consoles. Links
-    /// stay up for a system that goes on with this kernel; for another one they go down: its driver must not find a card that writes into its memory.
+    /// stay up for a system that goes on with this kernel; for another one they go down: its driver must not find a card
+    /// that writes into its memory.
     fn end(mut self, order: &Order) {
         report::add(|report, now| {
             report.end(Part::Menu, now);
