@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -13,10 +13,7 @@ use rustix::mount::{
 };
 
 use super::sniff::Image;
-use crate::sys;
-
-/// Between the answer which device is free and taking it, somebody else may.
-const TRIES: usize = 16;
+use crate::volumes::attach;
 
 /// A mounted image: its root directory, and the mount, which lasts as long as this.
 pub(super) struct Mounted {
@@ -41,7 +38,7 @@ pub(super) fn mount(image: &File, kind: Image) -> Result<Mounted> {
 }
 
 fn mounted(image: &File, kind: &str) -> Result<Mounted> {
-    let (device, name) = attached(image)?;
+    let (device, name) = attach(image)?;
     let context = || format!("mounting {name} as {kind}");
     let mount = || -> Result<OwnedFd, Errno> {
         let new = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -56,21 +53,4 @@ fn mounted(image: &File, kind: &str) -> Result<Mounted> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(&mount, ".", flags, Mode::empty()).with_context(context)?;
     Ok(Mounted { root, _mount: mount })
-}
-
-/// A loop device with the image, and its name. It lets go of the image when its last user is gone.
-fn attached(image: &File) -> Result<(File, String)> {
-    let open = |name: &str| File::open(name).with_context(|| format!("opening {name}"));
-    let control = open("/dev/loop-control")?;
-    for _ in 0..TRIES {
-        let number = sys::free_loop(&control).context("asking for a loop device")?;
-        let name = format!("/dev/loop{number}");
-        let device = open(&name)?;
-        match sys::attach_loop(&device, image) {
-            Ok(()) => return Ok((device, name)),
-            Err(e) if e.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {}
-            Err(e) => return Err(e).with_context(|| format!("attaching the image to {name}")),
-        }
-    }
-    bail!("no loop device stayed free")
 }

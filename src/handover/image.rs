@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use rustix::fs::{CWD, getxattr, listxattr, setxattr};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -19,13 +19,7 @@ use rustix::mount::{
 };
 
 use super::root::Root;
-use crate::sys;
-
-/// Opening this node loads the driver (its module has an alias of that number).
-const LOOP_CONTROL: &str = "/dev/loop-control";
-
-/// Between the answer which device is free and taking it, somebody else may.
-const TRIES: usize = 16;
+use crate::volumes::attach;
 
 /// File systems read whole blocks, squashfs of 1 KiB, erofs of up to this: a file that ends in the middle of one is filled up
 /// (`mksquashfs -nopad`), or its end could not be read.
@@ -82,6 +76,7 @@ impl Root {
         for directory in [&upper, &work, &lower] {
             fs::create_dir(directory).with_context(|| format!("making {}", directory.display()))?;
         }
+        fill_up(image)?;
         let (device, name) = attach(image)?;
         let settings = [("source", OsStr::new(&name)), ("ro", OsStr::new(""))];
         let read_only = mounted(kind, &settings, MountAttrFlags::MOUNT_ATTR_RDONLY)
@@ -102,28 +97,9 @@ impl Root {
     }
 }
 
-/// A loop device with the image, and its name. It lets go of the image when its last user is gone.
-fn attach(image: &File) -> anyhow::Result<(File, String)> {
+fn fill_up(image: &File) -> anyhow::Result<()> {
     let length = image.metadata().context("looking at the image")?.len();
-    image.set_len(length.next_multiple_of(BLOCK)).context("filling the image's last block")?;
-    let control = open(LOOP_CONTROL)?;
-    for _ in 0..TRIES {
-        let number = sys::free_loop(&control).context("asking for a loop device")?;
-        let name = format!("/dev/loop{number}");
-        let device = open(&name)?;
-        match sys::attach_loop(&device, image) {
-            Ok(()) => return Ok((device, name)),
-            Err(e) if e.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {}
-            Err(e) => return Err(e).with_context(|| format!("attaching the image to {name} (Linux 5.8)")),
-        }
-    }
-    bail!("no loop device stayed free")
-}
-
-fn open(path: &str) -> anyhow::Result<File> {
-    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
-    let opened = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
-    opened.map(File::from).with_context(|| format!("opening {path}"))
+    image.set_len(length.next_multiple_of(BLOCK)).context("filling the image's last block")
 }
 
 /// A new mount that is nowhere yet. What its file system says of a failure is part of the error.

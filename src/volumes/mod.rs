@@ -4,6 +4,7 @@
 mod assemble;
 mod device;
 mod find;
+mod loops;
 mod luks;
 mod lvm;
 mod md;
@@ -22,6 +23,7 @@ use std::io;
 pub use assemble::{AssembleError, assemble, dismantle, lacking};
 pub use device::Device;
 pub use find::{Found, NotFound, find};
+pub use loops::attach;
 pub use luks::{Locked, NotOpened, Secret, can_open, is_open, locked, locked_by, open, opened};
 pub use lvm::WITHOUT_UDEV as LVM_WITHOUT_UDEV;
 pub use mounted::{MOUNTS, Mounted, discard_all};
