@@ -1,17 +1,18 @@
-//! One try over HTTP: a thread of its own with one request and, of its answer, a bounded queue of pieces.
+//! One try over HTTP: one request, and its body as a reader.
 //!
-//! The blocking client of reqwest cannot notice silence in a body nor be told to let go. So the thread runs the
-//! asynchronous one, each wait under its timer and all of it under "the reader is gone": it never outlives its reader.
+//! The blocking client of reqwest cannot notice silence in a body nor be told to let go. So whoever waits here runs the
+//! asynchronous one: each wait is cut into short ones, between which it looks whether it was told to stop. No thread
+//! stands between the socket and the reader: what is read is copied once and is still in the cache when it is hashed.
 
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::IpAddr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::{Buf as _, Bytes};
 use reqwest::{Client, Response, StatusCode, header, redirect};
 use rustls::ClientConfig;
-use tokio::sync::oneshot;
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant as Timer, sleep_until, timeout};
 use url::{Host, Url};
 
@@ -20,40 +21,11 @@ use super::error::seconds;
 use super::location::shown;
 use super::{Config, Event, FetchError, Flow, Location, OnEvent, Source, Timing, date, tls};
 
-/// Pieces that may wait for the reader. hyper hands out at most about 400 KiB at once, so at most some 3 MiB wait. From
-/// 2 to 32 the rate on loopback was the same (measured; a decoder's bursts are what the few are for), the memory not.
-const QUEUE: usize = 8;
-
 /// How often a wait looks whether it was told to stop: well within the quarter of a second that is promised.
 const PULSE: Duration = Duration::from_millis(100);
 
 /// As browsers and curl's manual recommend; more is a loop.
 const MAX_REDIRECTS: usize = 10;
-
-/// What the thread sends: one head, any number of pieces, and an end, or somewhere in it what broke it.
-enum Message {
-    Head { length: Option<u64>, url: Url },
-    Piece(Vec<u8>),
-    End,
-    Broken(FetchError, io::ErrorKind),
-}
-
-/// The thread's end.
-struct Queue {
-    messages: SyncSender<Message>,
-    empties: Receiver<Vec<u8>>,
-}
-
-impl Queue {
-    /// Sends a copy: hyper reads into the same memory again once its piece is gone, and memory that is asked of the
-    /// system anew for each piece costs more than the copy (measured: half of the thread's time).
-    fn send(&self, piece: &[u8]) -> Result<(), SendError<Message>> {
-        let mut buffer = self.empties.try_recv().unwrap_or_default();
-        buffer.clear();
-        buffer.extend_from_slice(piece);
-        self.messages.send(Message::Piece(buffer))
-    }
-}
 
 /// Waits for the head of the answer, telling `on` every [`PULSE`].
 pub(super) fn open(
@@ -63,150 +35,138 @@ pub(super) fn open(
     timing: &Timing,
     on: OnEvent<'_>,
 ) -> Result<Source, FetchError> {
-    let (messages, receiver) = sync_channel(QUEUE);
-    let (free, empties) = channel();
-    let queue = Queue { messages, empties };
-    let (here, gone) = oneshot::channel();
-    let (config, tls, asked, timing) = (config.clone(), tls.clone(), url.clone(), timing.clone());
-    let fetch = move || fetch_until_gone(&config, tls, asked, &timing, &queue, gone);
-    std::thread::Builder::new().name("fetch".into()).spawn(fetch).map_err(|e| FetchError::Transient {
-        text: format!("{}: starting a thread: {e}", shown(url)),
-        silent: Duration::ZERO,
-        retry_after: None,
-    })?;
-    loop {
+    let trace = Arc::new(Trace::new(url, config.proxy.clone()));
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = Driver(Some(runtime.map_err(|e| trace.transient(&format!("starting: {e}"), None))?));
+    let mut asking = Box::pin(ask(config, tls.clone(), url, timing, &trace));
+    let response = loop {
         if on(Event::Tick).is_break() {
             return Err(FetchError::Stopped);
         }
-        match receiver.recv_timeout(PULSE) {
-            Ok(Message::Head { length, url }) => {
-                let flow = Flow::default();
-                let name = shown(&url);
-                let (piece, flows) = (Vec::new(), flow.clone());
-                let reader =
-                    Body { receiver, piece, at: 0, free, ended: false, name, flow: flows, _here: here };
-                return Ok(Source { reader: Box::new(reader), length, location: Location::Http(url), flow });
-            }
-            Ok(Message::Broken(error, _)) => return Err(error),
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(Message::Piece(_) | Message::End) | Err(RecvTimeoutError::Disconnected) => {
-                return Err(died(&shown(url)));
-            }
+        if let Some(answer) = runtime.wait(PULSE, asking.as_mut()) {
+            break answer?;
+        }
+    };
+    drop(asking);
+    let url = with_credentials(response.url(), url);
+    let (length, opening) = (response.content_length(), trace.silent());
+    trace.step(Step::Reading);
+    let (flow, stall) = (Flow::default(), timing.stall);
+    let flows = flow.clone();
+    let piece = Bytes::new();
+    let body =
+        Body { response, runtime, piece, had: 0, length, ended: false, opening, stall, trace, flow: flows };
+    Ok(Source { reader: Box::new(body), length, location: Location::Http(url), flow })
+}
+
+/// What waits for the socket, on the thread that wants the bytes. Taken out only to be let go.
+struct Driver(Option<Runtime>);
+
+impl Driver {
+    /// What comes of it; nothing if that takes longer.
+    fn wait<T>(&self, most: Duration, what: impl Future<Output = T>) -> Option<T> {
+        let runtime = self.0.as_ref()?;
+        runtime.block_on(async { timeout(most, what).await.ok() })
+    }
+}
+
+impl Drop for Driver {
+    /// Not waiting for anything a resolver may still have under way.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
         }
     }
 }
 
-/// The reader's side: hands out pieces, and silence only as long as nobody asks to stop.
+/// The body of an answer.
 struct Body {
-    receiver: Receiver<Message>,
-    /// What is handed out, and how much of it was.
-    piece: Vec<u8>,
-    at: usize,
-    /// Buffers go back to the thread.
-    free: Sender<Vec<u8>>,
+    response: Response,
+    runtime: Driver,
+    /// What came and was not handed out. Once all of it was, it goes: the client then reads into the same memory again.
+    piece: Bytes,
+    had: u64,
+    length: Option<u64>,
     ended: bool,
-    name: String,
+    /// How long the head of the answer took.
+    opening: Duration,
+    stall: Duration,
+    trace: Arc<Trace>,
     flow: Flow,
-    /// Dropped with the reader, which ends the thread.
-    _here: oneshot::Sender<()>,
 }
 
 impl Read for Body {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(error) = self.flow.broken() {
-                return Err(error);
-            }
-            if buf.is_empty() || self.ended {
-                return Ok(0);
-            }
-            if self.at < self.piece.len() {
-                let rest = &self.piece[self.at..];
-                let n = rest.len().min(buf.len());
-                buf[..n].copy_from_slice(&rest[..n]);
-                self.at += n;
-                self.flow.passed(n);
-                return Ok(n);
-            }
-            match self.receiver.recv_timeout(PULSE) {
-                Ok(Message::Piece(piece)) => {
-                    let used = std::mem::replace(&mut self.piece, piece);
-                    self.at = 0;
-                    // The thread may be at its end already and need none.
-                    let _ended = self.free.send(used);
-                }
-                Ok(Message::End) => self.ended = true,
-                Ok(Message::Broken(error, kind)) => return Err(self.flow.fail(error, kind)),
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Message::Head { .. }) | Err(RecvTimeoutError::Disconnected) => {
-                    return Err(self.flow.fail(died(&self.name), io::ErrorKind::Other));
-                }
-            }
+        if let Some(error) = self.flow.broken() {
+            return Err(error);
         }
+        if buf.is_empty() || (self.piece.is_empty() && !self.more()?) {
+            return Ok(0);
+        }
+        let n = self.piece.len().min(buf.len());
+        buf[..n].copy_from_slice(&self.piece[..n]);
+        if n == self.piece.len() {
+            self.piece = Bytes::new();
+        } else {
+            self.piece.advance(n);
+        }
+        self.flow.passed(n);
+        Ok(n)
     }
 }
 
-fn died(name: &str) -> FetchError {
-    let text = format!("{name}: the fetching thread ended without a word");
-    FetchError::Transient { text, silent: Duration::ZERO, retry_after: None }
-}
-
-/// The thread.
-fn fetch_until_gone(
-    config: &Config,
-    tls: ClientConfig,
-    url: Url,
-    timing: &Timing,
-    queue: &Queue,
-    gone: oneshot::Receiver<()>,
-) {
-    let trace = Arc::new(Trace::new(&url, config.proxy.clone()));
-    // A send that fails means that the reader is gone: then nobody wants to know.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => {
-            let broken = trace.transient(&format!("starting: {e}"), None);
-            let _gone = queue.messages.send(Message::Broken(broken, io::ErrorKind::Other));
-            return;
-        }
-    };
-    runtime.block_on(async {
-        tokio::select! {
-            _ = gone => {}
-            result = fetch(config, tls, url, timing, queue, &trace) => {
-                if let Err((error, kind)) = result {
-                    let _gone = queue.messages.send(Message::Broken(error, kind));
+impl Body {
+    /// Waits for the next piece; `false` at the end. Silence counts only here: a reader that takes its time is no stall.
+    fn more(&mut self) -> io::Result<bool> {
+        let begun = Instant::now();
+        while !self.ended {
+            let left = self.stall.saturating_sub(begun.elapsed());
+            match self.runtime.wait(left.min(PULSE), self.response.chunk()) {
+                Some(Ok(Some(piece))) if piece.is_empty() => {}
+                Some(Ok(Some(piece))) => {
+                    self.had += piece.len() as u64;
+                    self.piece = piece;
+                    return Ok(true);
+                }
+                Some(Ok(None)) if self.length.is_none_or(|length| length == self.had) => self.ended = true,
+                Some(Ok(None)) => return Err(self.broken("the body ended", begun, ErrorKind::UnexpectedEof)),
+                Some(Err(e)) => return Err(self.broken(&cause(&e), begun, ErrorKind::UnexpectedEof)),
+                None if begun.elapsed() >= self.stall => {
+                    let why = format!("nothing came for {}", seconds(self.stall));
+                    return Err(self.broken(&why, begun, ErrorKind::TimedOut));
+                }
+                None => {
+                    if let Some(error) = self.flow.broken() {
+                        return Err(error);
+                    }
                 }
             }
         }
-    });
-    // Not waiting for anything a resolver may still have under way.
-    runtime.shutdown_background();
+        Ok(false)
+    }
+
+    fn broken(&self, why: &str, waiting: Instant, kind: ErrorKind) -> io::Error {
+        let of = self.length.map_or_else(String::new, |length| format!(" of {length}"));
+        let text = self.trace.text(&format!("{why} after {}{of} bytes", self.had));
+        let silent = self.opening + waiting.elapsed();
+        self.flow.fail(FetchError::Transient { text, silent, retry_after: None }, kind)
+    }
 }
 
-type Broken = (FetchError, io::ErrorKind);
-
-async fn fetch(
+/// An answer that is `200 OK`.
+async fn ask(
     config: &Config,
     tls: ClientConfig,
-    url: Url,
+    url: &Url,
     timing: &Timing,
-    queue: &Queue,
     trace: &Arc<Trace>,
-) -> Result<(), Broken> {
-    let client = client(config, tls, timing, trace).map_err(|e| {
-        (FetchError::Permanent(format!("{}: {}", shown(&url), cause(&e))), io::ErrorKind::Other)
-    })?;
+) -> Result<Response, FetchError> {
+    let client = client(config, tls, timing, trace)
+        .map_err(|e| FetchError::Permanent(format!("{}: {}", shown(url), cause(&e))))?;
     let response = head(client.get(url.clone()).send(), timing, trace).await?;
-    if response.status() != StatusCode::OK {
-        return Err((refused(&response, trace), io::ErrorKind::Other));
-    }
-    let length = response.content_length();
-    let head = Message::Head { length, url: with_credentials(response.url(), &url) };
-    let opening = trace.silent();
-    match queue.messages.send(head) {
-        Ok(()) => body(response, length, opening, timing, queue, trace).await,
-        Err(_) => Ok(()),
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        _ => Err(refused(&response, trace)),
     }
 }
 
@@ -266,19 +226,19 @@ async fn head(
     request: impl Future<Output = reqwest::Result<Response>>,
     timing: &Timing,
     trace: &Trace,
-) -> Result<Response, Broken> {
+) -> Result<Response, FetchError> {
     tokio::pin!(request);
     let allowed = timing.connect + timing.stall;
     loop {
         let deadline = trace.since() + allowed;
         tokio::select! {
-            answer = &mut request => return answer.map_err(|e| (trace.failed(&e), io::ErrorKind::Other)),
+            answer = &mut request => return answer.map_err(|e| trace.failed(&e)),
             () = sleep_until(Timer::from_std(deadline)) => {
                 // A redirect moves the deadline.
                 if trace.since() + allowed <= Instant::now() {
                     trace.step(Step::Waiting);
                     let text = format!("nothing came for {}", seconds(allowed));
-                    return Err((trace.transient(&text, None), io::ErrorKind::TimedOut));
+                    return Err(trace.transient(&text, None));
                 }
             }
         }
@@ -299,47 +259,6 @@ fn refused(response: &Response, trace: &Trace) -> FetchError {
     let asked = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = asked.and_then(|text| date::retry_after(text, date::now()));
     FetchError::Transient { text, silent: trace.silent(), retry_after }
-}
-
-async fn body(
-    mut response: Response,
-    length: Option<u64>,
-    opening: Duration,
-    timing: &Timing,
-    queue: &Queue,
-    trace: &Trace,
-) -> Result<(), Broken> {
-    trace.step(Step::Reading);
-    let mut had: u64 = 0;
-    let broken = |had: u64, why: &str, silent: Duration, kind| {
-        let of = length.map_or_else(String::new, |length| format!(" of {length}"));
-        let text = trace.text(&format!("{why} after {had}{of} bytes"));
-        Err((FetchError::Transient { text, silent: opening + silent, retry_after: None }, kind))
-    };
-    loop {
-        let waiting = Instant::now();
-        match timeout(timing.stall, response.chunk()).await {
-            Ok(Ok(Some(piece))) => {
-                had += piece.len() as u64;
-                // Waits while the queue is full: that is the reader's time, not the server's.
-                if queue.send(&piece).is_err() {
-                    return Ok(());
-                }
-            }
-            Ok(Ok(None)) if length.is_none_or(|length| length == had) => {
-                let _gone = queue.messages.send(Message::End);
-                return Ok(());
-            }
-            Ok(Ok(None)) => {
-                return broken(had, "the body ended", waiting.elapsed(), io::ErrorKind::UnexpectedEof);
-            }
-            Ok(Err(e)) => return broken(had, &cause(&e), waiting.elapsed(), io::ErrorKind::UnexpectedEof),
-            Err(_) => {
-                let why = format!("nothing came for {}", seconds(timing.stall));
-                return broken(had, &why, timing.stall, io::ErrorKind::TimedOut);
-            }
-        }
-    }
 }
 
 /// Where a try stands, for its error: which URL after which redirects, which step, which address.
