@@ -36,6 +36,21 @@ pub fn spawn_on_tty(mut command: Command, tty: &Path) -> io::Result<Child> {
     command.spawn()
 }
 
+/// So many zeros, in memory of large pages where the kernel has them to spare: of eight MiB in small ones it makes two
+/// thousand, one by one (madvise(2), `MADV_HUGEPAGE`).
+pub fn large_buffer(bytes: usize) -> Vec<u8> {
+    let mut buffer = vec![0; bytes];
+    let page = rustix::param::page_size();
+    let before = buffer.as_ptr().align_offset(page);
+    if let Some(whole) = buffer.get_mut(before..) {
+        let length = whole.len() / page * page;
+        // SAFETY: the pages lie wholly in memory that is borrowed here alone. The advice changes how the kernel provides
+        // them, not what is in them; a kernel without large pages refuses it, and nothing is lost.
+        let _refused = unsafe { libc::madvise(whole.as_mut_ptr().cast(), length, libc::MADV_HUGEPAGE) };
+    }
+    buffer
+}
+
 /// Starts `command` so that it is told to end (SIGTERM) when the thread that started it does, whatever ended that
 /// (prctl(2), PR_SET_PDEATHSIG), and so that it hears every signal.
 ///

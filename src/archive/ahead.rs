@@ -78,6 +78,21 @@ impl Ahead {
         Ok(&self.buffer[self.from..self.to.min(self.from + HEAD)])
     }
 
+    /// The next bytes, at least `want` of them unless the source ends before. Nothing is taken.
+    pub(super) fn look(&mut self, want: usize) -> io::Result<&[u8]> {
+        while self.fill_buf()?.len() < want && !self.ended {
+            // The rest of this buffer goes before the next one.
+            let rest = self.buffer[self.from..self.to].to_vec();
+            let used = std::mem::take(&mut self.buffer);
+            self.give(used);
+            (self.from, self.to) = (0, 0);
+            self.next()?;
+            self.buffer.splice(..0, rest.iter().copied());
+            self.to += rest.len();
+        }
+        Ok(&self.buffer[self.from..self.to])
+    }
+
     /// The next bytes in their buffer, and how many there are, before anything of it was taken. Nothing at the end.
     pub(super) fn buffer(&mut self) -> io::Result<Option<(Vec<u8>, usize)>> {
         if self.fill_buf()?.is_empty() {

@@ -21,12 +21,18 @@ impl Failure {
     pub(super) fn explain(&self, error: io::Error, compression: Compression) -> UnpackError {
         match self.take() {
             Some(source) => UnpackError::Read(source),
-            None if error.kind() == io::ErrorKind::UnexpectedEof => {
-                UnpackError::archive(format!("the {} stream ends too early: {error}", compression.name()))
-            }
-            None => UnpackError::archive(format!("decoding {}: {error}", compression.name())),
+            None => damaged(&error, compression),
         }
     }
+}
+
+/// What an error of a decoder means that is not its source's.
+pub(super) fn damaged(error: &io::Error, compression: Compression) -> UnpackError {
+    let name = compression.name();
+    UnpackError::archive(match error.kind() {
+        io::ErrorKind::UnexpectedEof => format!("the {name} stream ends too early: {error}"),
+        _ => format!("decoding {name}: {error}"),
+    })
 }
 
 /// An archive: what it is, how it was compressed, and its bytes.
@@ -64,8 +70,13 @@ pub(super) fn open<'a>(mut source: Ahead, failure: &Failure) -> Result<Opened<'a
     Ok(Opened { format, compression, bytes: Plain::Decoded(Box::new(Cursor::new(head).chain(plain))) })
 }
 
+/// All frames of a zstd file that are left, one after the other.
+pub(super) fn zstd(source: Ahead) -> impl Read {
+    Streams::<Zstd<_>, _>::of(source)
+}
+
 /// Only archives pass; anything else is named.
-fn format(head: &[u8], compression: Compression) -> Result<Format, UnpackError> {
+pub(super) fn format(head: &[u8], compression: Compression) -> Result<Format, UnpackError> {
     if let Some(format) = sniff::format(head) {
         return Ok(format);
     }

@@ -74,11 +74,12 @@ impl Tree<'_> {
         file: OwnedFd,
         members: &mut Members<'_>,
     ) -> Result<(), UnpackError> {
-        let mut data = Vec::with_capacity(1);
+        let (mut data, mut more) = (None, Vec::new());
         loop {
             match members.shared_data()? {
                 slice if slice.is_empty() => break,
-                slice => data.push(slice),
+                slice if data.is_none() => data = Some(slice),
+                slice => more.push(slice),
             }
         }
         let owner = (member.uid, member.gid);
@@ -86,6 +87,7 @@ impl Tree<'_> {
             name: member.name.clone(),
             file,
             data,
+            more,
             owner: (owner != self.own).then_some(owner),
             mode: (member.mode & (SPECIAL | self.umask) != 0).then_some(member.mode),
             mtime: member.mtime,

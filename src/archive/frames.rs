@@ -12,8 +12,29 @@ use super::memory::Memory;
 const WINDOW: u64 = 1 << WINDOW_LOG;
 const WINDOW_LOG: u32 = 31;
 
-/// The longest header of a frame: mark, descriptor, dictionary, size (RFC 8878, 3.1.1.1).
-const HEADER: usize = 4 + 1 + 4 + 8;
+/// The longest header of a frame: mark, descriptor, window, dictionary, size (RFC 8878, 3.1.1.1).
+pub(super) const HEADER: usize = 4 + 1 + 1 + 4 + 8;
+
+/// What the header of a whole frame says.
+pub(super) struct Header {
+    /// Bytes of the header itself.
+    pub length: usize,
+    /// Plain bytes in the frame, where it says so.
+    pub content: Option<u64>,
+    /// Whether four bytes follow the last block.
+    pub checksum: bool,
+}
+
+impl Header {
+    /// Nothing where these bytes are no header, or not all of one.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let [0x28, 0xb5, 0x2f, 0xfd, descriptor, ..] = *bytes else { return None };
+        let at = 5 + usize::from(!is_single(descriptor)) + dictionary(descriptor);
+        let field = bytes.get(at..at + content(descriptor))?;
+        let size = (!field.is_empty()).then(|| number(field));
+        Some(Self { length: at + field.len(), content: size, checksum: descriptor & 4 != 0 })
+    }
+}
 
 /// One zstd frame, or one that is passed over.
 pub(super) struct Zstd<R> {
@@ -72,7 +93,7 @@ impl<R: BufRead> Read for Zstd<R> {
     }
 }
 
-fn named(code: usize) -> io::Error {
+pub(super) fn named(code: usize) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, get_error_name(code))
 }
 
@@ -100,10 +121,14 @@ fn window(header: &[u8]) -> Option<u64> {
         let base = 1_u64 << (10 + exponent);
         return Some(base + base / 8 * mantissa);
     }
-    let field = &rest[dictionary(*descriptor)..];
+    Some(number(&rest[dictionary(*descriptor)..]))
+}
+
+/// What the field for the size says.
+fn number(field: &[u8]) -> u64 {
     let bytes = field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
     // Two bytes begin where one ends.
-    Some(if field.len() == 2 { bytes + 256 } else { bytes })
+    if field.len() == 2 { bytes + 256 } else { bytes }
 }
 
 fn is_single(descriptor: u8) -> bool {
@@ -118,6 +143,14 @@ fn dictionary(descriptor: u8) -> usize {
 /// Bytes of the field for the size, in a frame that has no window.
 fn size(descriptor: u8) -> usize {
     1 << (descriptor >> 6)
+}
+
+/// The same of any frame: one that has a window need not have it.
+fn content(descriptor: u8) -> usize {
+    match descriptor >> 6 {
+        0 if !is_single(descriptor) => 0,
+        _ => size(descriptor),
+    }
 }
 
 fn allow(window: u64, memory: &Memory) -> io::Result<()> {

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::ops::{ControlFlow, Deref, Range};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::thread::Scope;
 use std::time::Duration;
 
 use super::Progress;
@@ -14,12 +15,13 @@ use super::ahead::{Ahead, Failure};
 use super::decode::{self, Opened, Plain};
 use super::error::UnpackError;
 use super::members::Members;
-use super::sniff::{Compression, Format};
+use super::side::{self, JOBS, Next, Side};
+use super::sniff::{Compression, Format, HEAD};
 
-/// Bytes of one buffer, and how many there are: few enough to stay near the caches, enough for the writers' queue
-/// (`writers`) and to let either side run ahead.
-pub(super) const BUFFER: usize = 256 << 10;
-const BUFFERS: usize = 24;
+/// Bytes of one buffer, and how many there are: large enough that threads wake each other seldom, and as many as the
+/// writers' queue (`writers`) and either side's running ahead need. From 64 KiB to 512 KiB less and less was spent.
+pub(super) const BUFFER: usize = 512 << 10;
+const BUFFERS: usize = 16;
 
 /// How long nothing may arrive before the caller is asked again.
 pub(super) const TICK: Duration = Duration::from_millis(250);
@@ -54,6 +56,8 @@ enum Piece {
     Opened(Format, Compression),
     /// A buffer and how many of its bytes count.
     Data(Vec<u8>, usize),
+    /// The same, when somebody else is done with it.
+    Coming(Receiver<side::Done>),
     /// Every byte of the source was read.
     End,
     Failed(UnpackError),
@@ -75,7 +79,8 @@ pub(super) fn through<'a, T>(
     }
     std::thread::scope(|scope| {
         let (source, failure) = Ahead::start(scope, input).map_err(not_started)?;
-        let produce = move || produce(source, &failure, &full, &empties);
+        let out = Out { full, empties };
+        let produce = move || produce(scope, source, &failure, &out);
         let spawned = std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, produce);
         spawned.map_err(not_started)?;
         // Moved in, so that they are dropped, and the thread let go, before the scope waits for it.
@@ -93,68 +98,139 @@ fn not_started(error: io::Error) -> UnpackError {
 /// to wait long.
 const SOONER: i32 = 5;
 
+/// The decoding thread's end of the queue: what it sends, and buffers that come back.
+struct Out {
+    full: SyncSender<Piece>,
+    empties: Receiver<Vec<u8>>,
+}
+
+/// Nobody listens any more.
+struct Unheard;
+
+impl Out {
+    fn send(&self, piece: Piece) -> Result<(), Unheard> {
+        self.full.send(piece).map_err(|_| Unheard)
+    }
+
+    fn empty(&self) -> Result<Vec<u8>, Unheard> {
+        self.empties.recv().map_err(|_| Unheard)
+    }
+}
+
+/// Why the decoding thread ends before the source does.
+enum Over {
+    Unheard,
+    Failed(UnpackError),
+}
+
+impl From<Unheard> for Over {
+    fn from(_: Unheard) -> Self {
+        Self::Unheard
+    }
+}
+
+impl From<UnpackError> for Over {
+    fn from(error: UnpackError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// The decoding thread. It ends when the source does, when something fails, or when nobody listens any more.
-fn produce(source: Ahead, failure: &Failure, full: &SyncSender<Piece>, empties: &Receiver<Vec<u8>>) {
+fn produce<'scope>(scope: &'scope Scope<'scope, '_>, source: Ahead, failure: &Failure, out: &Out) {
     let now = rustix::process::getpriority_process(None);
     if let Err(e) = now.and_then(|now| rustix::process::setpriority_process(None, now - SOONER)) {
         // Not root: as it comes.
         log::debug!("the decoder goes no sooner than others: {e}");
     }
-    let last = match decode_all(source, failure, full, empties) {
-        Ok(true) => Piece::End,
-        Ok(false) => return,
-        Err(error) => Piece::Failed(error),
+    let last = match decode_all(scope, source, failure, out) {
+        Ok(()) => Piece::End,
+        Err(Over::Unheard) => return,
+        Err(Over::Failed(error)) => Piece::Failed(error),
     };
     // A failed send means that the other side is gone and has its own reason.
-    let _ = full.send(last);
+    let _ = out.send(last);
 }
 
-/// Whether everything was sent; `false` when nobody listens.
-fn decode_all(
-    source: Ahead,
+fn decode_all<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    mut source: Ahead,
     failure: &Failure,
-    full: &SyncSender<Piece>,
-    empties: &Receiver<Vec<u8>>,
-) -> Result<bool, UnpackError> {
+    out: &Out,
+) -> Result<(), Over> {
+    let threads = side::worth_having();
+    if threads > 1 && side::is_for_us(&mut source).map_err(|e| failure.explain(e, Compression::None))? {
+        let side = Side::start(scope, threads).map_err(not_started)?;
+        return side_by_side(&side, source, failure, out);
+    }
     let Opened { format, compression, bytes } = decode::open(source, failure)?;
-    if full.send(Piece::Opened(format, compression)).is_err() {
-        return Ok(false);
+    out.send(Piece::Opened(format, compression))?;
+    match bytes {
+        Plain::Raw(source) => pass_on(source, failure, out),
+        Plain::Decoded(plain) => pour(plain, compression, failure, out, Vec::new()),
     }
-    let mut plain = match bytes {
-        Plain::Raw(source) => return pass_on(source, failure, full, empties),
-        Plain::Decoded(plain) => plain,
-    };
-    while let Ok(mut buffer) = empties.recv() {
-        let (filled, outcome) = fill(&mut plain, &mut buffer);
-        if filled > 0 && full.send(Piece::Data(buffer, filled)).is_err() {
-            return Ok(false);
-        }
-        // What came before the error is handed on first: it names the member that was cut.
-        outcome.map_err(|e| failure.explain(e, compression))?;
-        if filled < BUFFER {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Nothing to decode: the source's buffers go on as they are, and empty ones take their place.
-fn pass_on(
-    mut source: Ahead,
-    failure: &Failure,
-    full: &SyncSender<Piece>,
-    empties: &Receiver<Vec<u8>>,
-) -> Result<bool, UnpackError> {
+fn pass_on(mut source: Ahead, failure: &Failure, out: &Out) -> Result<(), Over> {
     while let Some((buffer, filled)) = source.buffer().map_err(|e| failure.explain(e, Compression::None))? {
-        if full.send(Piece::Data(buffer, filled)).is_err() {
-            return Ok(false);
+        out.send(Piece::Data(buffer, filled))?;
+        source.give(out.empty()?);
+    }
+    Ok(())
+}
+
+/// Decodes one buffer after the other, into those that are at hand and into those that come back.
+fn pour(
+    mut plain: impl Read,
+    compression: Compression,
+    failure: &Failure,
+    out: &Out,
+    mut at_hand: Vec<Vec<u8>>,
+) -> Result<(), Over> {
+    loop {
+        let mut buffer = at_hand.pop().map_or_else(|| out.empty(), Ok)?;
+        let (filled, outcome) = fill(&mut plain, &mut buffer);
+        let full = filled == buffer.len();
+        if filled > 0 {
+            out.send(Piece::Data(buffer, filled))?;
         }
-        match empties.recv() {
-            Ok(empty) => source.give(empty),
-            Err(_) => return Ok(false),
+        // What came before the error is handed on first: it names the member that was cut.
+        outcome.map_err(|e| failure.explain(e, compression))?;
+        if !full {
+            return Ok(());
         }
     }
-    Ok(true)
+}
+
+/// Small frames of zstd, for as long as they are such: many of them at once.
+fn side_by_side(side: &Side, mut source: Ahead, failure: &Failure, out: &Out) -> Result<(), Over> {
+    let zstd = Compression::Zstd;
+    let explain = |e| failure.explain(e, zstd);
+    // A few large buffers in place of many.
+    let mut at_hand = Vec::with_capacity(BUFFERS);
+    for _ in 0..BUFFERS {
+        at_hand.push(out.empty()?);
+    }
+    at_hand.truncate(JOBS);
+    let mut is_known = false;
+    loop {
+        let plain = at_hand.pop().map_or_else(|| out.empty(), Ok)?;
+        match side.next(&mut source, plain).map_err(explain)? {
+            Next::Coming(done) if is_known => out.send(Piece::Coming(done))?,
+            Next::Coming(done) => {
+                let (buffer, filled) = done.recv().unwrap_or_else(|_| Err(side::gone())).map_err(explain)?;
+                out.send(Piece::Opened(decode::format(&buffer[..filled.min(HEAD)], zstd)?, zstd))?;
+                out.send(Piece::Data(buffer, filled))?;
+                is_known = true;
+            }
+            // One after the other from here on. A file may keep some of these until it is whole: none may be small.
+            Next::Other(plain) => {
+                at_hand.push(plain);
+                at_hand.iter_mut().for_each(side::make_large);
+                return pour(decode::zstd(source), zstd, failure, out, at_hand);
+            }
+        }
+    }
 }
 
 /// Fills a buffer; fewer bytes only at the end or before an error.
@@ -258,7 +334,9 @@ impl<'a> Intake<'a> {
         match self.receive()? {
             Piece::Opened(format, compression) => Ok((format, compression)),
             Piece::Failed(error) => Err(error),
-            Piece::Data(..) | Piece::End => Err(UnpackError::archive("the decoder ended before it began")),
+            Piece::Data(..) | Piece::Coming(_) | Piece::End => {
+                Err(UnpackError::archive("the decoder ended before it began"))
+            }
         }
     }
 
@@ -351,24 +429,28 @@ impl<'a> Intake<'a> {
         }
         self.buffer = Arc::new(Shared { bytes: Vec::new(), free: self.free.clone() });
         (self.from, self.to) = (0, 0);
-        match self.receive()? {
-            Piece::Data(buffer, filled) => {
-                self.buffer = Arc::new(Shared { bytes: buffer, free: self.free.clone() });
-                self.to = filled;
-                self.ticker.tick()?;
-                Ok(true)
-            }
-            Piece::Failed(error) => Err(error),
+        let (buffer, filled) = match self.receive()? {
+            Piece::Data(buffer, filled) => (buffer, filled),
+            Piece::Coming(done) => self.wait(&done)?.map_err(|e| decode::damaged(&e, Compression::Zstd))?,
+            Piece::Failed(error) => return Err(error),
             Piece::End | Piece::Opened(..) => {
                 self.ended = true;
-                Ok(false)
+                return Ok(false);
             }
-        }
+        };
+        self.buffer = Arc::new(Shared { bytes: buffer, free: self.free.clone() });
+        self.to = filled;
+        self.ticker.tick()?;
+        Ok(true)
     }
 
-    fn receive(&mut self) -> Result<Piece, UnpackError> {
+    fn receive(&self) -> Result<Piece, UnpackError> {
+        self.wait(&self.pieces)
+    }
+
+    fn wait<T>(&self, what: &Receiver<T>) -> Result<T, UnpackError> {
         loop {
-            match self.pieces.recv_timeout(TICK) {
+            match what.recv_timeout(TICK) {
                 Ok(piece) => return Ok(piece),
                 Err(RecvTimeoutError::Timeout) => self.ticker.tick()?,
                 Err(RecvTimeoutError::Disconnected) => {

@@ -23,6 +23,7 @@ mod outline;
 mod pack;
 mod parents;
 mod pax;
+mod side;
 mod sniff;
 mod tar;
 mod tree;

@@ -44,6 +44,11 @@ impl Parents {
         }
     }
 
+    /// Whether directories that are made have to be noted.
+    pub(super) fn keeps(&self) -> bool {
+        self.ours.is_some()
+    }
+
     /// Notes a directory just made.
     pub(super) fn note(&mut self, made: &Stat) {
         if let Some(ours) = &mut self.ours {

@@ -152,7 +152,7 @@ impl<'a> Tree<'a> {
             Err(Errno::EXIST) if is_directory(dir, leaf)? => Ok(false),
             made => made.map(|()| true),
         })?;
-        if new {
+        if new && self.parents.keeps() {
             self.at(&member, &place, PARENT, |dir, leaf| statat(dir, leaf, AtFlags::SYMLINK_NOFOLLOW))
                 .map(|stat| self.parents.note(&stat))?;
         }

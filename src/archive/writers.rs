@@ -16,16 +16,16 @@ use super::intake::{BUFFER, Slice, TICK, Ticker};
 use super::pax::Time;
 
 /// Bytes up to which a file is handed over whole. A larger one is written as it comes.
-pub(super) const WHOLE: u64 = 4 * BUFFER as u64;
+pub(super) const WHOLE: u64 = 2 * BUFFER as u64;
 
 /// Files and bytes that are handed over at once: waking a thread takes about as long as making a file. Every file
 /// that waits is an open one, and a process has 1,024 (`RLIMIT_NOFILE`).
 const FILES: usize = 32;
-const BYTES: usize = BUFFER;
+const BYTES: usize = BUFFER / 2;
 
-/// Buffers that a batch may keep from the decoding thread, which has but few (`intake`): small files among large ones lie
-/// in a buffer each. One file more may keep five, and that is less than half of them.
-const BUFFERS: usize = 4;
+/// Buffers that a batch may keep from the decoding thread, which has but few (`intake`, `side`): with one that waits in it
+/// and two for the file that comes next, three of the large ones are kept, and there are four.
+const BUFFERS: usize = 2;
 
 /// More threads than that wait for the one that makes the names.
 const MOST: usize = 4;
@@ -34,13 +34,21 @@ const MOST: usize = 4;
 pub(super) struct Blank {
     pub name: Vec<u8>,
     pub file: OwnedFd,
-    pub data: Vec<Slice>,
+    /// Its bytes. Most files lie in one buffer, and need no list.
+    pub data: Option<Slice>,
+    pub more: Vec<Slice>,
     /// Where creating it did not give them.
     pub owner: Option<(u32, u32)>,
     pub mode: Option<u32>,
     pub mtime: Time,
     /// What the tree held when it was made, for messages.
     pub written: u64,
+}
+
+impl Blank {
+    fn slices(&self) -> impl DoubleEndedIterator<Item = &Slice> {
+        self.data.iter().chain(&self.more)
+    }
 }
 
 /// The threads, and what was not handed to them yet.
@@ -71,6 +79,9 @@ struct State {
     under_way: usize,
     /// What went wrong first in the archive's order, and in which batch.
     failed: Option<(u64, UnpackError)>,
+    /// Memory of batches that are done, for others: freed by another thread than took it, it would be asked of the
+    /// system anew for each, which costs as much as some files.
+    used: Vec<Vec<Blank>>,
 }
 
 /// Threads that are worth having: one for each core but the one that takes the archive apart.
@@ -96,8 +107,8 @@ impl Writers {
 
     /// Takes a file on. One of an earlier file's errors may come out.
     pub(super) fn add(&mut self, blank: Blank) -> Result<(), UnpackError> {
-        let mut last = self.files.iter().rev().find_map(|blank| blank.data.last());
-        for slice in &blank.data {
+        let mut last = self.files.iter().rev().find_map(|blank| blank.slices().next_back());
+        for slice in blank.slices() {
             self.bytes += slice.len();
             self.buffers += usize::from(!last.is_some_and(|last| last.shares_with(slice)));
             last = Some(slice);
@@ -129,21 +140,20 @@ impl Writers {
         if self.files.is_empty() {
             return self.shared.lock().outcome();
         }
-        let files = std::mem::replace(&mut self.files, Vec::with_capacity(FILES));
-        let batch = Batch { number: self.next, files };
-        (self.bytes, self.buffers, self.next) = (0, 0, self.next + 1);
-        {
+        let used = {
             let mut state = self.shared.lock();
             state.outcome()?;
             state.under_way += 1;
-        }
+            state.used.pop()
+        };
+        let empty = used.unwrap_or_else(|| Vec::with_capacity(FILES));
+        let batch = Batch { number: self.next, files: std::mem::replace(&mut self.files, empty) };
+        (self.bytes, self.buffers, self.next) = (0, 0, self.next + 1);
         match self.queue.try_send(batch) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
-                self.shared.done(batch.number, fill_all(batch.files));
-                Ok(())
-            }
+            Ok(()) => {}
+            Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => self.shared.fill(batch),
         }
+        Ok(())
     }
 }
 
@@ -160,8 +170,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn done(&self, number: u64, outcome: Result<(), UnpackError>) {
+    /// Fills the files of a batch; after a failure nobody wants them.
+    fn fill(&self, batch: Batch) {
+        let Batch { number, mut files } = batch;
+        let is_wanted = self.lock().failed.is_none();
+        let outcome = if is_wanted { files.drain(..).try_for_each(fill) } else { Ok(()) };
+        files.clear();
         let mut state = self.lock();
+        state.used.push(files);
         state.under_way -= 1;
         if let Err(error) = outcome
             && state.failed.as_ref().is_none_or(|(earlier, _)| number < *earlier)
@@ -188,24 +204,23 @@ impl State {
 fn work(batches: &Mutex<Receiver<Batch>>, shared: &Shared) {
     loop {
         let next = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Batch { number, files }) = next else { return };
-        // After a failure nobody wants the rest.
-        let outcome = if shared.lock().failed.is_some() { Ok(()) } else { fill_all(files) };
-        shared.done(number, outcome);
+        match next {
+            Ok(batch) => shared.fill(batch),
+            Err(_) => return,
+        }
     }
 }
 
-fn fill_all(files: Vec<Blank>) -> Result<(), UnpackError> {
-    files.into_iter().try_for_each(|blank| {
-        let Blank { name, written, .. } = &blank;
-        fill(&blank).map_err(|(doing, errno)| UnpackError::system(name, doing, errno, *written))
-    })
+/// The file is closed, and its part of the buffers let go.
+fn fill(blank: Blank) -> Result<(), UnpackError> {
+    let Blank { name, written, .. } = &blank;
+    put(&blank).map_err(|(doing, errno)| UnpackError::system(name, doing, errno, *written))
 }
 
 /// In the order that keeps all: the data, the owner (takes setuid away), the mode, the time.
-fn fill(blank: &Blank) -> Result<(), (&'static str, Errno)> {
+fn put(blank: &Blank) -> Result<(), (&'static str, Errno)> {
     let file = &blank.file;
-    for slice in &blank.data {
+    for slice in blank.slices() {
         write_all(file, slice, None).map_err(|errno| ("writing", errno))?;
     }
     if let Some((uid, gid)) = blank.owner {

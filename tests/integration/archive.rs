@@ -157,7 +157,7 @@ fn member(kind: EntryType, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn file(name: &str, data: &[u8]) -> Vec<u8> {
+pub fn file(name: &str, data: &[u8]) -> Vec<u8> {
     member(EntryType::Regular, name, "", data)
 }
 
@@ -173,7 +173,7 @@ fn directory(name: &str) -> Vec<u8> {
     member(EntryType::Directory, name, "", b"")
 }
 
-fn tar(members: &[Vec<u8>]) -> Vec<u8> {
+pub fn tar(members: &[Vec<u8>]) -> Vec<u8> {
     [&members.concat()[..], &[0; 1024]].concat()
 }
 
@@ -819,7 +819,7 @@ fn fifos_and_devices_are_made_not_opened() {
 }
 
 /// A random number below `n`, each time another (xorshift64).
-fn below(state: &mut u64, n: u64) -> u64 {
+pub fn below(state: &mut u64, n: u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;

@@ -8,6 +8,7 @@ mod disks;
 mod docs;
 mod fetch;
 mod foreign;
+mod frames;
 mod ftp;
 mod images;
 mod initrd;
