@@ -1,11 +1,12 @@
-//! The source of an archive, read by a thread of its own: fetching and hashing go on while what came before is decoded.
-//! What the bytes mean is `decode`'s.
+//! The source of an archive, read by a thread of its own and seen by another: fetching and hashing go on while what came
+//! before is decoded. What the bytes mean is `decode`'s.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
+use super::Input;
 use super::intake::BUFFER;
 use super::sniff::HEAD;
 
@@ -46,22 +47,29 @@ impl Failure {
 }
 
 impl Ahead {
-    /// Begins to read. The thread ends with the source, or when nobody listens any more: then a `read` that is under way
+    /// Begins to read. The threads end with the source, or when nobody listens any more: then a `read` that is under way
     /// is waited for by the scope.
     ///
     /// # Errors
     /// Of starting a thread.
-    pub(super) fn start<'scope>(
-        scope: &'scope Scope<'scope, '_>,
-        source: &'scope mut (dyn Read + Send),
+    pub(super) fn start<'scope, 'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        source: Input<'env>,
     ) -> io::Result<(Self, Failure)> {
-        let (sender, came) = sync_channel(BUFFERS);
+        let Input { bytes, seen } = source;
+        let (sender, mut came) = sync_channel(BUFFERS);
         let (free, empties) = channel();
         for _ in 0..BUFFERS {
             // Cannot fail: the receiver is right here.
             let _ = free.send(vec![0; BUFFER]);
         }
-        let read = move || read(source, &sender, &empties);
+        if let Some(mut seen) = seen {
+            let (on, behind) = sync_channel(BUFFERS);
+            let unseen = std::mem::replace(&mut came, behind);
+            let see = move || see(&unseen, &mut seen, &on);
+            std::thread::Builder::new().name("hash".into()).spawn_scoped(scope, see)?;
+        }
+        let read = move || read(bytes, &sender, &empties);
         std::thread::Builder::new().name("read".into()).spawn_scoped(scope, read)?;
         let failure = Failure::default();
         let ahead =
@@ -174,6 +182,18 @@ fn read(source: &mut (dyn Read + Send), sender: &SyncSender<Came>, empties: &Rec
         }
         if let Some(last) = last {
             let _ = sender.send(last);
+            return;
+        }
+    }
+}
+
+/// The thread between: nothing goes on that was not seen.
+fn see(unseen: &Receiver<Came>, seen: &mut dyn FnMut(&[u8]), on: &SyncSender<Came>) {
+    while let Ok(came) = unseen.recv() {
+        if let Came::Bytes(buffer, filled) = &came {
+            seen(&buffer[..*filled]);
+        }
+        if on.send(came).is_err() {
             return;
         }
     }

@@ -10,13 +10,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::Scope;
 use std::time::Duration;
 
-use super::Progress;
 use super::ahead::{Ahead, Failure};
 use super::decode::{self, Opened, Plain};
 use super::error::UnpackError;
 use super::members::Members;
 use super::side::{self, JOBS, Next, Side};
 use super::sniff::{Compression, Format, HEAD};
+use super::{Input, Progress};
 
 /// Bytes of one buffer, and how many there are: large enough that threads wake each other seldom, and as many as the
 /// writers' queue (`writers`) and either side's running ahead need. From 64 KiB to 512 KiB less and less was spent.
@@ -63,10 +63,12 @@ enum Piece {
     Failed(UnpackError),
 }
 
-/// Runs `consume` on the members of `input` while one thread reads and another decodes it. With a `copy` the
-/// plain bytes are written there too.
+/// Runs `consume` on the members of `input` while one thread reads it, another shows it to who wants to see it, and a third
+/// decodes it. With a `copy` the
+/// plain bytes are written there too. What is made of them takes at most `room` bytes of memory.
 pub(super) fn through<'a, T>(
-    input: &mut (dyn Read + Send),
+    input: Input<'_>,
+    room: u64,
     ticker: &'a Ticker<'a>,
     copy: Option<&'a mut dyn Write>,
     consume: impl FnOnce(&mut Members<'a>) -> Result<T, UnpackError>,
@@ -80,7 +82,7 @@ pub(super) fn through<'a, T>(
     std::thread::scope(|scope| {
         let (source, failure) = Ahead::start(scope, input).map_err(not_started)?;
         let out = Out { full, empties };
-        let produce = move || produce(scope, source, &failure, &out);
+        let produce = move || produce(scope, source, room, &failure, &out);
         let spawned = std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, produce);
         spawned.map_err(not_started)?;
         // Moved in, so that they are dropped, and the thread let go, before the scope waits for it.
@@ -136,13 +138,13 @@ impl From<UnpackError> for Over {
 }
 
 /// The decoding thread. It ends when the source does, when something fails, or when nobody listens any more.
-fn produce<'scope>(scope: &'scope Scope<'scope, '_>, source: Ahead, failure: &Failure, out: &Out) {
+fn produce<'scope>(scope: &'scope Scope<'scope, '_>, source: Ahead, room: u64, failure: &Failure, out: &Out) {
     let now = rustix::process::getpriority_process(None);
     if let Err(e) = now.and_then(|now| rustix::process::setpriority_process(None, now - SOONER)) {
         // Not root: as it comes.
         log::debug!("the decoder goes no sooner than others: {e}");
     }
-    let last = match decode_all(scope, source, failure, out) {
+    let last = match decode_all(scope, source, room, failure, out) {
         Ok(()) => Piece::End,
         Err(Over::Unheard) => return,
         Err(Over::Failed(error)) => Piece::Failed(error),
@@ -154,10 +156,11 @@ fn produce<'scope>(scope: &'scope Scope<'scope, '_>, source: Ahead, failure: &Fa
 fn decode_all<'scope>(
     scope: &'scope Scope<'scope, '_>,
     mut source: Ahead,
+    room: u64,
     failure: &Failure,
     out: &Out,
 ) -> Result<(), Over> {
-    let threads = side::worth_having();
+    let threads = side::worth_having(room);
     if threads > 1 && side::is_for_us(&mut source).map_err(|e| failure.explain(e, Compression::None))? {
         let side = Side::start(scope, threads).map_err(not_started)?;
         return side_by_side(&side, source, failure, out);

@@ -9,6 +9,10 @@ const LEAST_WINDOW: u64 = 128 << 20;
 /// `xz -6 -T0`. With all else the process has it stays below 160 MiB. A file that needs more is decoded by one thread.
 const XZ_THREADS: u64 = 128 << 20;
 
+/// So much has to be left beside the tree for frames of zstd to be decoded side by side: their buffers are 32 MiB and
+/// what is compressed in them (`side`), more than a plan reckons with.
+const SIDE_BY_SIDE: u64 = 128 << 20;
+
 /// What one archive's decoders may take, and what they leave for each other.
 pub(super) struct Memory {
     /// Free when the archive was opened: what its own tree took since does not count against it.
@@ -33,6 +37,14 @@ impl Memory {
     /// For a window: half of what is free. The tree of an archive that fills a window is as large as the window.
     pub(super) fn window(&self) -> u64 {
         (self.free / 2).max(LEAST_WINDOW)
+    }
+
+    /// Whether there is room for decoding zstd frames side by side, beside a tree of at most so many bytes: a convenience,
+    /// too.
+    pub(super) fn has_room_beside(&self, tree: u64) -> bool {
+        // Of a tree nobody knows anything of, half of the memory is as good a guess as any.
+        let tree = if tree == u64::MAX { self.free / 2 } else { tree };
+        self.free.saturating_sub(tree) >= SIDE_BY_SIDE
     }
 
     /// For the threads of xz: they are a convenience, so that a small machine has fewer of them, or none.
@@ -65,6 +77,15 @@ mod tests {
             let memory = Memory::of(free << 20);
             assert_eq!((memory.window() >> 20, memory.xz_threads() >> 20), (window, threads), "{free} MiB");
         }
+    }
+
+    #[test]
+    fn frames_are_decoded_side_by_side_only_where_the_tree_leaves_room() {
+        for (free, tree, room) in [(500, 372, true), (500, 373, false), (500, 600, false), (128, 0, true)] {
+            assert_eq!(Memory::of(free << 20).has_room_beside(tree << 20), room, "{free} MiB, {tree} MiB");
+        }
+        assert!(Memory::of(256 << 20).has_room_beside(u64::MAX));
+        assert!(!Memory::of(255 << 20).has_room_beside(u64::MAX));
     }
 
     #[test]

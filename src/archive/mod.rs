@@ -31,6 +31,7 @@ mod walk;
 mod write;
 mod writers;
 
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -87,6 +88,29 @@ const PAGE: u64 = 4096;
 /// server that sends them for ever.
 const MOST_ZEROS: u64 = 1 << 30;
 
+/// What an archive is read from.
+pub struct Input<'a> {
+    bytes: &'a mut (dyn Read + Send),
+    seen: Option<Seen<'a>>,
+}
+
+/// Who sees every byte of the source too, once and in order, before anything is made of it.
+type Seen<'a> = Box<dyn FnMut(&[u8]) + Send + 'a>;
+
+impl<'a> Input<'a> {
+    /// Every byte that is read is given to `seen`, too, by a thread of its own: a digest is taken while the next bytes come
+    /// and the last ones are decoded.
+    pub fn seen(bytes: &'a mut (dyn Read + Send), seen: impl FnMut(&[u8]) + Send + 'a) -> Self {
+        Self { bytes, seen: Some(Box::new(seen)) }
+    }
+}
+
+impl<'a, R: Read + Send> From<&'a mut R> for Input<'a> {
+    fn from(bytes: &'a mut R) -> Self {
+        Self { bytes, seen: None }
+    }
+}
+
 /// Makes the tree of `input` in the directory `target`, which should be empty (what stands in the way is replaced,
 /// directories are merged). Needs root.
 ///
@@ -101,8 +125,8 @@ const MOST_ZEROS: u64 = 1 << 30;
 ///
 /// # Errors
 /// See [`UnpackError`]. What was made until then stays in `target`.
-pub fn unpack(
-    input: &mut (dyn std::io::Read + Send),
+pub fn unpack<'a>(
+    input: impl Into<Input<'a>>,
     target: BorrowedFd<'_>,
     limits: &Limits,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
@@ -115,14 +139,14 @@ pub fn unpack(
 ///
 /// # Errors
 /// As [`unpack`].
-pub fn unpack_with(
+pub fn unpack_with<'a>(
     threads: usize,
-    input: &mut (dyn std::io::Read + Send),
+    input: impl Into<Input<'a>>,
     target: BorrowedFd<'_>,
     limits: &Limits,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<Unpacked, UnpackError> {
-    make(input, tree::Onto::Empty, target, limits, progress, threads)
+    make(input.into(), tree::Onto::Empty, target, limits, progress, threads)
 }
 
 /// Adds the members of `input` to the tree in the directory `target`, as kernel modules are added to a root. Needs root.
@@ -133,17 +157,17 @@ pub fn unpack_with(
 ///
 /// # Errors
 /// See [`UnpackError`]. What was made until then stays in `target`.
-pub fn add(
-    input: &mut (dyn std::io::Read + Send),
+pub fn add<'a>(
+    input: impl Into<Input<'a>>,
     target: BorrowedFd<'_>,
     limits: &Limits,
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
 ) -> Result<Unpacked, UnpackError> {
-    make(input, tree::Onto::Tree, target, limits, progress, writers::worth_having())
+    make(input.into(), tree::Onto::Tree, target, limits, progress, writers::worth_having())
 }
 
 fn make(
-    input: &mut (dyn std::io::Read + Send),
+    input: Input<'_>,
     onto: tree::Onto,
     target: BorrowedFd<'_>,
     limits: &Limits,
@@ -151,7 +175,7 @@ fn make(
     threads: usize,
 ) -> Result<Unpacked, UnpackError> {
     let ticker = intake::Ticker::new(progress);
-    intake::through(input, &ticker, None, |members| {
+    intake::through(input, limits.bytes, &ticker, None, |members| {
         std::thread::scope(|scope| {
             let writers = writers::Writers::start(scope, threads);
             let mut tree = tree::Tree::new(onto, target, limits, &ticker, writers)?;

@@ -17,7 +17,7 @@ use super::leave_out::LeaveOut;
 use super::members::Members;
 use super::outline::survey;
 use super::sniff::{HEAD, Image};
-use super::{Progress, convert, image, walk};
+use super::{Input, Progress, convert, image, walk};
 use crate::verify::{Hashing, Sha256};
 
 /// How an archive is packed.
@@ -124,7 +124,7 @@ fn again(
         ControlFlow::Continue(())
     };
     let ticker = Ticker::new(&listen);
-    Ok(intake::through(input, &ticker, Some(out), |members| match members {
+    Ok(intake::through(input.into(), 0, &ticker, Some(out), |members| match members {
         Members::Tar(tar) => {
             tar.leave_out(leave_out);
             survey(members, &ticker)
@@ -154,7 +154,9 @@ pub fn inspect(source: &Path, progress: &dyn Fn(Progress)) -> Result<Inspected> 
     };
     let read = || -> Result<Inspected> {
         let (mut input, ticker) = (Hashing::new(open(source)?), Ticker::new(&listen));
-        let (done, (format, compression)) = intake::through(&mut input, &ticker, None, |members| {
+        let (file, mut seeing) = input.apart();
+        let all = Input::seen(file, |bytes| seeing.see(bytes));
+        let (done, (format, compression)) = intake::through(all, 0, &ticker, None, |members| {
             Ok::<_, UnpackError>((survey(members, &ticker)?, members.kind()))
         })?;
         let (bytes, sha256) = (input.count(), input.finish());

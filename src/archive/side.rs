@@ -10,6 +10,7 @@ use zstd::zstd_safe::DCtx;
 
 use super::ahead::Ahead;
 use super::frames::{self, Header};
+use super::memory::Memory;
 use super::sniff::HEAD;
 use crate::sys;
 
@@ -22,9 +23,13 @@ pub(super) const JOBS: usize = 4;
 /// More threads than this would wait for buffers.
 const MOST: usize = 2;
 
-/// Threads that are worth having; with one processor there is nothing to do side by side.
-pub(super) fn worth_having() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get()).min(MOST)
+/// Threads that are worth having beside a tree of at most so many bytes. With one processor there is nothing to do side by
+/// side, and in a small machine no memory for it.
+pub(super) fn worth_having(tree: u64) -> usize {
+    match std::thread::available_parallelism() {
+        Ok(cores) if Memory::of_this_machine().has_room_beside(tree) => cores.get().min(MOST),
+        _ => 1,
+    }
 }
 
 /// What a job became: the buffer and how many of its bytes count.

@@ -9,7 +9,7 @@ use super::failure::clean;
 use super::image::Coming;
 use super::reader::{Bound, Bounded};
 use super::{Contents, Failure, OnReport, Phase, Report, Target};
-use crate::archive::{self, Image, Limits, UnpackError};
+use crate::archive::{self, Image, Input, Limits, UnpackError};
 use crate::catalog::Artifact;
 use crate::fetch::{self, Attempt, FetchError, Fetcher, Flow, Location, Source, Timing};
 use crate::verify::{self, Refused, Sha256, Trust, Verified};
@@ -180,18 +180,24 @@ impl Once<'_> {
             answer
         };
         let bound = Bound::new(self.artifact.size);
-        let make = if target.has_tree() { archive::add } else { archive::unpack };
         let (stopped, mut unkept) = (AtomicBool::new(false), None);
         let length = length.or(self.artifact.size);
         let room = target.room_for_image();
         let read = verify::through(Bounded::new(reader, &bound), &self.artifact.trust, |bytes| {
-            let head = self.watched(&flow, &stopped, || head(bytes))?;
+            let (reader, mut seeing) = bytes.apart();
+            let head = self.watched(&flow, &stopped, || head(reader))?;
             if let Some(kind) = Image::of(&head) {
+                seeing.see(&head);
                 let coming = Coming { kind, length, room, flow: &flow, stopped: &stopped };
                 let kept = self.keep_image(&coming, &mut Cursor::new(head).chain(bytes));
                 return kept.map_err(|why| why.noted(&mut unkept));
             }
-            let unpacked = make(&mut Cursor::new(head).chain(bytes), directory.as_fd(), limits, &progress)?;
+            let mut whole = Cursor::new(head).chain(reader);
+            let all = Input::seen(&mut whole, |bytes| seeing.see(bytes));
+            let unpacked = match target.has_tree() {
+                true => archive::add(all, directory.as_fd(), limits, &progress)?,
+                false => archive::unpack(all, directory.as_fd(), limits, &progress)?,
+            };
             bound.archive_ended(flow.bytes());
             Ok(Contents::Tree(unpacked))
         });

@@ -5,7 +5,7 @@ pub mod digest;
 
 use std::io::Read;
 
-pub use digest::{Hashing, ParseDigestError, Sha256};
+pub use digest::{Hashing, ParseDigestError, Seeing, Sha256};
 
 /// What was made from a stream whose digest matched, or that was allowed to go unverified.
 ///
