@@ -16,6 +16,7 @@ use super::intake::{self, Ticker};
 use super::leave_out::LeaveOut;
 use super::members::Members;
 use super::outline::survey;
+use super::side::JOB;
 use super::sniff::{HEAD, Image};
 use super::{Input, Progress, convert, image, walk};
 use crate::verify::{Hashing, Sha256};
@@ -37,11 +38,11 @@ pub struct PackOptions {
 
 impl Default for PackOptions {
     /// Level 12 on all cores: a wait one can bear while trying things out; 19 is for what is fetched often. Frames as large
-    /// as the window of level 19 (measured: docs/images.md).
+    /// as are decoded side by side in little memory (measured: docs/images.md).
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let leave_out = LeaveOut::default();
-        Self { level: 12, frame: 8 << 20, threads, source_date_epoch: None, leave_out }
+        Self { level: 12, frame: JOB, threads, source_date_epoch: None, leave_out }
     }
 }
 

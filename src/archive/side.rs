@@ -14,8 +14,9 @@ use super::memory::Memory;
 use super::sniff::HEAD;
 use crate::sys;
 
-/// Plain bytes that are decoded at once: frames of together no more. A frame that is larger is not decoded here.
-pub(super) const JOB: usize = 8 << 20;
+/// Plain bytes that are decoded at once: frames of together no more. A frame that is larger is not decoded here. `pack`
+/// makes them as large as that.
+pub(super) const JOB: usize = 4 << 20;
 
 /// Buffers of that size. Three may be kept by files that are being written (`writers`), so that one is always on its way.
 pub(super) const JOBS: usize = 4;
@@ -45,22 +46,32 @@ struct Job {
 /// The threads that decode, and buffers for frames to come.
 pub(super) struct Side {
     jobs: Sender<Job>,
+    /// They come back from the threads.
     used: Receiver<Vec<u8>>,
 }
 
 impl Side {
-    /// Starts so many. They end when this is gone; the scope waits for them.
+    /// Starts at most so many. They end when this is gone; the scope waits for them.
     ///
     /// # Errors
-    /// Of starting a thread.
+    /// Of starting the first.
     pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, threads: usize) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let (done, used) = channel();
         let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..threads {
+        // One for each thread, and one to be filled: what cannot be compressed is as large as what it becomes.
+        for _ in 0..=threads {
+            // Cannot fail: the receiver is right here.
+            let _ = done.send(Vec::new());
+        }
+        for number in 0..threads {
             let (queue, done) = (Arc::clone(&queue), done.clone());
             let work = move || decode_all(&queue, &done);
-            std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, work)?;
+            match std::thread::Builder::new().name("decode".into()).spawn_scoped(scope, work) {
+                Err(e) if number == 0 => return Err(e),
+                // The system has no more to spare.
+                _ => {}
+            }
         }
         Ok(Self { jobs, used })
     }
@@ -71,10 +82,13 @@ impl Side {
     /// # Errors
     /// Of the source, and a frame that is damaged so that its end cannot be found.
     pub(super) fn next(&self, source: &mut Ahead, plain: Vec<u8>) -> io::Result<Next> {
-        let mut frames = self.used.try_recv().unwrap_or_default();
+        let mut frames = self.used.recv().map_err(|_| gone())?;
         frames.clear();
         let mut left = JOB;
-        while let Some(header) = suitable(source, left)? {
+        // Frames with nothing in them may be many.
+        while frames.len() < JOB
+            && let Some(header) = suitable(source, left)?
+        {
             left -= header.content.unwrap_or(0) as usize;
             take(source, &header, &mut frames)?;
         }
@@ -126,6 +140,9 @@ fn suitable(source: &mut Ahead, most: usize) -> io::Result<Option<Header>> {
 fn take(source: &mut Ahead, header: &Header, frames: &mut Vec<u8>) -> io::Result<()> {
     copy(source, header.length, frames)?;
     loop {
+        if frames.len() > MOST_BYTES {
+            return Err(io::Error::new(ErrorKind::InvalidData, "a frame that is larger than what is in it"));
+        }
         copy(source, 3, frames)?;
         let at = frames.len() - 3;
         let block = u32::from_le_bytes([frames[at], frames[at + 1], frames[at + 2], 0]);
@@ -141,6 +158,10 @@ fn take(source: &mut Ahead, header: &Header, frames: &mut Vec<u8>) -> io::Result
         }
     }
 }
+
+/// Bytes of a job's frames: what cannot be compressed grows by little, and a job ends with the frame that makes it as large
+/// as [`JOB`]. More is no honest frame, but one of blocks with nothing in them.
+const MOST_BYTES: usize = 2 * JOB + (JOB >> 4);
 
 /// The largest block (RFC 8878, 3.1.1.2.4).
 const BLOCK: usize = 128 << 10;

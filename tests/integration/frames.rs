@@ -95,13 +95,13 @@ fn frames_of_any_kind_and_size_make_the_same_tree() {
         })
     };
     let cases = [
-        ("frames as large as a buffer", framed(&plain, &[8 * mib], known)),
+        ("frames as large as a buffer", framed(&plain, &[4 * mib], known)),
         ("frames of 3 MiB", framed(&plain, &[3 * mib], known)),
         ("small frames", framed(&plain, &[600, 40_000], known)),
-        ("a tiny one first", framed(&plain, &[100, 5 * mib], known)),
-        ("tiny ones in the middle", framed(&plain, &[8 * mib, 1, 1, 1, 2, 700, 8 * mib], known)),
+        ("a tiny one first", framed(&plain, &[100, 3 * mib], known)),
+        ("tiny ones in the middle", framed(&plain, &[4 * mib, 1, 1, 1, 2, 700, 4 * mib], known)),
         ("nothing in one", [told(b""), told(&plain[..5000]), told(b""), told(&plain[5000..])].concat()),
-        ("one too large", framed(&plain, &[2 * mib, 8 * mib + 1, 100, mib], known)),
+        ("one too large", framed(&plain, &[2 * mib, 4 * mib + 1, 100, mib], known)),
         (
             "an untold one",
             framed(&plain, &[mib, 70_000], |n, plain| [told, untold][usize::from(n == 9)](plain)),
@@ -137,10 +137,10 @@ fn small_files_among_large_ones_keep_no_buffer_from_the_decoders() {
         members.push(file(&format!("{n}.large"), if n < 20 { &large } else { &middling }));
     }
     let plain = tar(&members);
-    let known = framed(&plain, &[8 << 20], |_, plain| told(plain));
+    let known = framed(&plain, &[4 << 20], |_, plain| told(plain));
     // From the third on one after the other, into what is at hand.
     let mixed =
-        framed(&plain, &[8 << 20, 8 << 20, 10_000], |n, plain| [told, untold][usize::from(n > 1)](plain));
+        framed(&plain, &[4 << 20, 4 << 20, 10_000], |n, plain| [told, untold][usize::from(n > 1)](plain));
     for archive in [known, mixed] {
         let target = Mount::tmpfs("mode=0755");
         assert_eq!(unpack(&archive, &target).unwrap().entries, 80);
@@ -171,6 +171,19 @@ fn damage_in_one_of_many_frames_is_seen() {
         assert!(refused(&lies).contains("decoding zstd"), "{}", refused(&lies));
         lies[byte] ^= by;
     }
+}
+
+#[test]
+fn frames_and_blocks_with_nothing_in_them_take_no_memory() {
+    let plain = large();
+    let nothing = told(b"").repeat(1 << 20);
+    let archive =
+        [&told(&plain[..1 << 20])[..], &nothing, &told(&plain[1 << 20..4 << 20]), &nothing].concat();
+    assert!(refused(&archive).contains("the archive ends inside this member"), "{}", refused(&archive));
+    // The header of a frame of 60,000 bytes, and blocks that are empty and never the last.
+    let header = [0x28, 0xb5, 0x2f, 0xfd, 0x60, (60_000_u16 - 256) as u8, ((60_000_u16 - 256) >> 8) as u8];
+    let archive = [&header[..], &[0; 3].repeat(12 << 20)].concat();
+    assert!(refused(&archive).contains("a frame that is larger than what is in it"), "{}", refused(&archive));
 }
 
 #[test]
