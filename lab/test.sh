@@ -22,11 +22,14 @@ floor() {
     if [ "$status" != 0 ] && [ "$before" = "$after" ]; then broken=$((broken + 1)); fi
 }
 
+# How many machines at once: one a core, four at most.
+machines() { local cores; cores=$(nproc) && echo $((cores < 4 ? cores : 4)); }
+
 for name in "$@"; do
     case $name in
     unit) floor unit eval 'lab/need.sh build && cargo test --locked --no-fail-fast --lib --bins --test layers' ;;
     loopback) floor loopback eval 'lab/need.sh build loopback && make build && cargo test --locked --test integration' ;;
-    vm) floor vm eval 'make lab-journeys && cargo test --locked --test vm -- --test-threads=1 ${JOURNEY:-}' ;;
+    vm) floor vm eval 'make lab-journeys && cargo test --locked --test vm -- --test-threads=$(machines) ${JOURNEY:-}' ;;
     *) echo "lab/test.sh: unknown floor $name" >&2 && exit 2 ;;
     esac
 done

@@ -151,7 +151,7 @@ fn a_debian_boots_in_less_memory_than_its_tree_takes() {
     let initrd = Initrd::new(Kernel::Cloud, &["--drivers", "net,images"]);
     let words = format!("root=tmpfs:{} rd.tmpfs.sha256={}", server.url("root"), root.sha256);
     let words = format!("{words} rd.tmpfs.size=64m");
-    let options = Options { memory: 224, patience: 240, ..Options::default() };
+    let options = Options { memory: 224, patience: 480, ..Options::default() };
     let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..options });
     vm.expect("demo login:");
     vm.type_keys("root\r");

@@ -12,10 +12,10 @@ use crate::lab::Kernel;
 use crate::screen::Screen;
 
 /// A whole journey must be over by then, on a busy host too (seconds).
-const JOURNEY: u64 = 120;
+const JOURNEY: u64 = 240;
 
 /// Journeys with a second kernel: it unpacks itself and starts anew.
-pub const TWO_KERNELS: u64 = 300;
+pub const TWO_KERNELS: u64 = 600;
 
 /// Where Debian's ovmf leaves firmware and its variables.
 const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"];

@@ -1,5 +1,5 @@
 //! Journeys through a real machine: QEMU, a real kernel, the real initrd. One module a journey, its name the promise.
-//! What they need is made by `make test-vm`, which also runs them one at a time.
+//! What they need is made by `make test-vm`, which also runs them, as many at a time as there are processors.
 
 mod disks;
 mod foreign;

@@ -16,7 +16,7 @@ impl Shell {
     fn of(drivers: &str, append: &str) -> Self {
         let initrd = Initrd::with_catalog(Kernel::Cloud, &catalog(&[]), &["--drivers", drivers]);
         let options =
-            Options { initrd: &initrd.path(), append, patience: 280, memory: 768, ..Options::default() };
+            Options { initrd: &initrd.path(), append, patience: 560, memory: 768, ..Options::default() };
         let mut vm = Vm::boot(&options);
         vm.expect("Entry poweroff");
         vm.type_keys("s");

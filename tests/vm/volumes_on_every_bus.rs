@@ -58,7 +58,7 @@ fn a_root_is_found_on_every_bus_and_waited_for() {
         memory: 768,
         net: &["-nic", "none"],
         devices: &devices,
-        patience: 200,
+        patience: 400,
         ..Options::default()
     };
     let mut vm = Vm::boot(&options);
