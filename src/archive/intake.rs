@@ -64,8 +64,7 @@ enum Piece {
 }
 
 /// Runs `consume` on the members of `input` while one thread reads it, another shows it to who wants to see it, and a third
-/// decodes it. With a `copy` the
-/// plain bytes are written there too. What is made of them takes at most `room` bytes of memory.
+/// decodes it. With a `copy` the plain bytes are written there too. What is made of them takes at most `room` bytes of memory.
 pub(super) fn through<'a, T>(
     input: Input<'_>,
     room: u64,
