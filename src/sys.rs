@@ -36,7 +36,7 @@ pub fn spawn_on_tty(mut command: Command, tty: &Path) -> io::Result<Child> {
     command.spawn()
 }
 
-/// So many zeros, in memory of large pages where the kernel has them to spare: of eight MiB in small ones it makes two
+/// So many zeros, in memory of large pages where the kernel has them to spare: of four MiB in small ones it makes a
 /// thousand, one by one (madvise(2), `MADV_HUGEPAGE`).
 pub fn large_buffer(bytes: usize) -> Vec<u8> {
     let mut buffer = vec![0; bytes];
