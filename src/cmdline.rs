@@ -16,9 +16,7 @@ mod words;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
-use crate::fetch::{Location, LocationError};
+use crate::fetch::{Location, LocationError, Proxy};
 use crate::volumes::{Assembly, Tag};
 
 pub use init::init_args;
@@ -62,8 +60,8 @@ pub struct Params {
     pub mounts: Vec<ExtraMount>,
     /// `rw` or `ro`, the last of them: for a root that is mounted, not unpacked.
     pub writable: Option<bool>,
-    /// `proxy=`.
-    pub proxy: Option<Url>,
+    /// `proxy=`, with `no_proxy=`.
+    pub proxy: Option<Proxy>,
     /// `rd.noverifyssl`.
     pub unverified_tls: bool,
     /// What has to be put together before a block device is there: `rd.lvm.*`, `rd.luks.*`, `rd.md.*`.
@@ -383,6 +381,7 @@ mod tests {
             dialect: Dialect::Tmpfs,
             size: Some(Size::Bytes(2 << 30)),
             sha256: Some(ABC.parse().unwrap()),
+            chunks: None,
             length: None,
         };
         assert_eq!(params.root, Some(Ok(expected)));

@@ -12,20 +12,19 @@ mod once;
 mod reader;
 mod shared;
 mod stage;
+mod tries;
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::archive::{Image, Limits, Unpacked};
 use crate::catalog::Artifact;
 use crate::cmdline::ExtraMount;
-use crate::fetch::{self, Event, Exhausted, Fetcher, Location};
+use crate::fetch::{Fetcher, Location, Retrying};
 use crate::handover::Handover;
 use crate::handover::root::{Root, SYSROOT};
 use crate::handover::shared::Shared;
@@ -36,9 +35,9 @@ pub use fitting::{Absent, Fitted};
 use image::RootAndImage;
 pub use kexec::{Second, load_kexec};
 pub use modules::{ModulesOfRoot, copy_of_initrd};
-use once::{Once, Verdict};
 pub use shared::{finish_shared, load_shared};
 pub use stage::{CARRIED, HANDOFF};
+use tries::Tries;
 
 /// What is told while loading; the answer may be "stop".
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +52,8 @@ pub enum Report {
     Progress { fetched: u64, unpacked: u64, entries: u64 },
     /// It is an image: nothing is unpacked, it is read in place.
     Image(Image),
-    /// A try failed; the next one begins after `wait`, from byte 0 of an emptied root.
-    Retrying { location: Location, error: String, attempt: u32, wait: Duration },
+    /// A try failed. Where the next one begins with the first byte, it does so in an emptied root.
+    Retrying(Retrying),
     /// Every byte was read and the digest compared, or nothing had to be.
     Verified { artifact: String, trust: Trust },
     /// All is here; the running kernel takes in a second one, so many bytes in all.
@@ -65,7 +64,7 @@ pub enum Report {
 pub type OnReport<'a> = &'a (dyn Fn(Report) -> ControlFlow<()> + Sync);
 
 /// What the artifact of a root is called in reports.
-const ROOT: &str = "root";
+pub const ROOT: &str = "root";
 
 /// Why there is no handover.
 #[derive(Debug)]
@@ -135,9 +134,24 @@ pub struct Fetched {
     pub bytes: u64,
     /// Tries before the one that worked.
     pub retries: u32,
+    /// What went wrong until then, in order: the newest [`MOST_TRIES`].
+    pub tries: Vec<Tried>,
+    /// How many chunks were held against their digests, if the archive was fetched so.
+    pub chunks: Option<u64>,
     /// From the first try to the last byte.
     pub elapsed: Duration,
 }
+
+/// A try that failed, and what was done then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// Since the first try began.
+    pub at: Duration,
+    pub what: Retrying,
+}
+
+/// A link that breaks every second must not fill the memory with what it says.
+pub const MOST_TRIES: usize = 50;
 
 /// All that came for a handover.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -275,76 +289,13 @@ pub fn fetch_into(
     limits: &Limits,
     loader: &Loader<'_>,
 ) -> Result<(Verified<Contents>, Fetched), LoadError> {
-    let all = Tries { artifact, name, loader };
-    let (contents, fetched) = all.drive(&mut |once, source| once.unpack(source, target, limits))?;
+    let (contents, fetched) =
+        Tries::of(artifact, name, loader).drive(&mut |once, source| once.unpack(source, target, limits))?;
     let (unpacked, image) = match contents.get() {
         Contents::Tree(unpacked) => (Some(unpacked.clone()), None),
         Contents::Image(image, _) => (None, Some(*image)),
     };
     Ok((contents, Fetched { unpacked, image, ..fetched }))
-}
-
-/// All tries of one artifact.
-struct Tries<'a> {
-    artifact: &'a Artifact,
-    name: &'a str,
-    loader: &'a Loader<'a>,
-}
-
-/// Makes something of an opened source, once.
-type Use<'a, T> =
-    dyn FnMut(&Once<'_>, fetch::Source) -> Result<(Verified<T>, once::Read), fetch::Attempt<Failure>> + 'a;
-
-impl Tries<'_> {
-    fn drive<T>(&self, consume: &mut Use<'_, T>) -> Result<(Verified<T>, Fetched), LoadError> {
-        let Self { artifact, name, loader } = *self;
-        let on = loader.on;
-        let began = Instant::now();
-        let said = RefCell::new(artifact.locations.iter().map(Verdict::before).collect::<Vec<_>>());
-        let retries = AtomicU32::new(0);
-        let on_event = |event: Event| match event {
-            Event::Tick => on(Report::Tick),
-            Event::Retry { location, error, attempt, wait, .. } => {
-                retries.store(attempt, Ordering::Relaxed);
-                on(Report::Retrying { location, error, attempt, wait })
-            }
-        };
-        let done = fetch::drive(&artifact.locations, loader.retry_for, &on_event, |location, timing| {
-            let once = Once { artifact, name, on, said: &said, asked: location };
-            once.says(Verdict::before(location));
-            let source = once.open(loader.fetcher, timing, &on_event)?;
-            consume(&once, source)
-        });
-        match done {
-            Ok((made, once::Read { sha256, location, bytes })) => {
-                on_last(on, Report::Verified { artifact: name.into(), trust: artifact.trust.clone() });
-                let (name, trust) = (name.to_owned(), artifact.trust.clone());
-                let mirrors = artifact.locations.clone();
-                let (retries, elapsed) = (retries.into_inner(), began.elapsed());
-                Ok((
-                    made,
-                    Fetched {
-                        name,
-                        trust,
-                        unpacked: None,
-                        image: None,
-                        sha256,
-                        location,
-                        mirrors,
-                        bytes,
-                        retries,
-                        elapsed,
-                    },
-                ))
-            }
-            Err(Exhausted::Stopped) => Err(LoadError::Stopped),
-            Err(Exhausted::Fatal { error, .. }) => Err(LoadError::Failed(error)),
-            Err(exhausted @ Exhausted::GaveUp { .. }) => {
-                let Verdict { phase, hint } = Verdict::of_all(&said.into_inner());
-                Err(LoadError::Failed(Failure::because(phase, name, exhausted.to_string()).hint(hint)))
-            }
-        }
-    }
 }
 
 /// What is done is done: the answer does not matter any more.

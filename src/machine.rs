@@ -45,6 +45,30 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// A number that is always the same on this machine, and another one on others: of what its firmware calls it, or of
+    /// the addresses of its interfaces.
+    pub fn number(&self) -> u64 {
+        let name = self.uuid.clone().or_else(|| self.serial.clone()).unwrap_or_else(addresses);
+        // SplitMix64 over the bytes: names that differ in one digit are far apart.
+        name.bytes().fold(0x9e37_79b9_7f4a_7c15, |number: u64, byte| {
+            let mixed = (number ^ u64::from(byte)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (mixed ^ (mixed >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb)
+        })
+    }
+}
+
+/// Of all interfaces but the loopback, in the order of the addresses.
+fn addresses() -> String {
+    let Ok(interfaces) = fs::read_dir("/sys/class/net") else { return String::new() };
+    let paths = interfaces.filter_map(|interface| Some(interface.ok()?.path()));
+    let real = paths.filter(|path| path.join("device").exists());
+    let mut all: Vec<String> =
+        real.filter_map(|path| fs::read_to_string(path.join("address")).ok()).collect();
+    all.sort();
+    all.concat()
+}
+
 /// Release of the running kernel, as [`Machine::kernel`].
 pub fn running_kernel() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
@@ -98,6 +122,18 @@ fn memory(meminfo: &str) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machines_number_is_its_own_and_stays() {
+        let machine = |uuid: u32| Machine { uuid: Some(format!("4c4c4544-{uuid:04}")), ..Machine::default() };
+        assert_eq!(machine(1).number(), machine(1).number());
+        // Mirrors are found by the rest of a division: each of three gets its share of a rack.
+        let mut share = [0; 3];
+        (0..300).for_each(|uuid| share[(machine(uuid).number() % 3) as usize] += 1);
+        assert!(share.iter().all(|machines| (70..130).contains(machines)), "{share:?}");
+    }
+
     #[test]
     fn memory_is_read_in_bytes() {
         let text = "MemTotal:        2010284 kB\nMemFree:         1 kB\nMemAvailable:    1905412 kB\n";

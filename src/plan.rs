@@ -429,6 +429,8 @@ mod tests {
         let archive = Artifact {
             locations: vec![Location::parse("http://a/root.tar").unwrap()],
             trust: Trust::Unverified,
+            chunks: None,
+            pins: vec![],
             size: None,
             unpacked,
             entries,

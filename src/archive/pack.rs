@@ -56,7 +56,14 @@ pub struct Packed {
     pub unpacked: u64,
     /// What [`Unpacked::entries`](super::Unpacked::entries) will be.
     pub entries: u64,
+    /// Bytes and digest of each part that can be verified, and decompressed, on its own: the frames, or pieces of an archive
+    /// that is as others made it.
+    #[serde(skip)]
+    pub parts: Parts,
 }
+
+/// In order: how many bytes, and their digest.
+pub type Parts = Vec<(u64, Sha256)>;
 
 /// Packs a directory, the tree of a squashfs or erofs image, or an existing archive anew, into `out`. The bytes of a tar archive are not touched: members that
 /// are left out are missing, the others as they were.
@@ -84,8 +91,8 @@ pub fn pack(
         let mut frames = Frames::new(out, jobs, options.frame, threads as usize);
         let context = || format!("packing {}", source.display());
         let done = fill(source, options, &mut frames, progress).with_context(context)?;
-        let (bytes, sha256) = frames.finish().with_context(context)?;
-        Ok(Packed { bytes, sha256, unpacked: done.bytes, entries: done.entries })
+        let (bytes, sha256, parts) = frames.finish().with_context(context)?;
+        Ok(Packed { bytes, sha256, unpacked: done.bytes, entries: done.entries, parts })
     })
 }
 
@@ -137,14 +144,15 @@ fn again(
 /// What an existing archive is, read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspected {
-    /// `tar` or `cpio`.
+    /// `tar`, `cpio`, `squashfs` or `erofs`.
     pub format: &'static str,
-    /// `plain`, `gzip`, `zstd`, `xz`, `bzip2` or `lz4`.
-    pub compression: &'static str,
+    /// `plain`, `gzip`, `zstd`, `xz`, `bzip2` or `lz4`; absent for an image, which is not looked into.
+    pub compression: Option<&'static str>,
     pub packed: Packed,
 }
 
-/// Reads an archive to its end as [`unpack`](super::unpack) does, with its checks, and makes nothing of it.
+/// Reads an archive to its end as [`unpack`](super::unpack) does, with its checks, and makes nothing of it. An image of a
+/// file system is read, and that is all: nothing of it is unpacked in a boot either.
 ///
 /// # Errors
 /// What cannot be read; an archive that unpacking would refuse.
@@ -155,16 +163,73 @@ pub fn inspect(source: &Path, progress: &dyn Fn(Progress)) -> Result<Inspected> 
     };
     let read = || -> Result<Inspected> {
         let (mut input, ticker) = (Hashing::new(open(source)?), Ticker::new(&listen));
+        let mut pieces = Pieces::default();
         let (file, mut seeing) = input.apart();
-        let all = Input::seen(file, |bytes| seeing.see(bytes));
+        let mut head = Vec::with_capacity(HEAD);
+        (&*file).take(HEAD as u64).read_to_end(&mut head)?;
+        file.rewind()?;
+        if let Some(kind) = Image::of(&head) {
+            let mut buffer = vec![0; PIECE];
+            loop {
+                let n = file.read(&mut buffer)?;
+                if n == 0 {
+                    break;
+                }
+                seeing.see(&buffer[..n]);
+                pieces.see(&buffer[..n]);
+            }
+            let (bytes, sha256) = (input.count(), input.finish());
+            let packed = Packed { bytes, sha256, unpacked: 0, entries: 0, parts: pieces.finish() };
+            return Ok(Inspected { format: kind.name(), compression: None, packed });
+        }
+        let all = Input::seen(file, |bytes| {
+            seeing.see(bytes);
+            pieces.see(bytes);
+        });
         let (done, (format, compression)) = intake::through(all, 0, &ticker, None, |members| {
             Ok::<_, UnpackError>((survey(members, &ticker)?, members.kind()))
         })?;
         let (bytes, sha256) = (input.count(), input.finish());
-        let packed = Packed { bytes, sha256, unpacked: done.bytes, entries: done.entries };
-        Ok(Inspected { format: format.name(), compression: compression.name(), packed })
+        let parts = pieces.finish();
+        let packed = Packed { bytes, sha256, unpacked: done.bytes, entries: done.entries, parts };
+        Ok(Inspected { format: format.name(), compression: Some(compression.name()), packed })
     };
     read().with_context(|| format!("reading {}", source.display()))
+}
+
+/// Bytes of a part of what others made.
+const PIECE: usize = 4 << 20;
+
+/// Cuts what it sees into parts of [`PIECE`] bytes.
+#[derive(Default)]
+struct Pieces {
+    parts: Parts,
+    now: Option<Hashing<io::Sink>>,
+}
+
+impl Pieces {
+    fn see(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let now = self.now.get_or_insert_with(|| Hashing::new(io::sink()));
+            let n = bytes.len().min(PIECE - now.count() as usize);
+            now.apart().1.see(&bytes[..n]);
+            bytes = &bytes[n..];
+            if now.count() == PIECE as u64 {
+                self.end();
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(now) = self.now.take() {
+            self.parts.push((now.count(), now.finish()));
+        }
+    }
+
+    fn finish(mut self) -> Parts {
+        self.end();
+        self.parts
+    }
 }
 
 fn open(source: &Path) -> Result<File> {
@@ -178,8 +243,11 @@ fn open(source: &Path) -> Result<File> {
 /// One frame to be, and where it goes.
 struct Job {
     plain: Vec<u8>,
-    reply: SyncSender<io::Result<Vec<u8>>>,
+    reply: SyncSender<Frame>,
 }
+
+/// A frame and its own digest.
+type Frame = io::Result<(Vec<u8>, Sha256)>;
 
 /// A compressing thread: until there are no more jobs.
 fn compress_all(queue: &Mutex<Receiver<Job>>, level: i32) {
@@ -191,7 +259,10 @@ fn compress_all(queue: &Mutex<Receiver<Job>>, level: i32) {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { plain, reply }) = job else { return };
         let frame = match &mut compressor {
-            Ok(compressor) => compressor.compress(&plain),
+            Ok(compressor) => compressor.compress(&plain).map(|frame| {
+                let sha256 = Sha256::of(&frame);
+                (frame, sha256)
+            }),
             Err(e) => Err(io::Error::new(e.kind(), e.to_string())),
         };
         // Nobody waits for it only when packing has failed elsewhere.
@@ -205,14 +276,15 @@ struct Frames<'a> {
     jobs: Sender<Job>,
     plain: Vec<u8>,
     frame: usize,
-    pending: VecDeque<Receiver<io::Result<Vec<u8>>>>,
+    pending: VecDeque<Receiver<Frame>>,
     most: usize,
+    parts: Parts,
 }
 
 impl<'a> Frames<'a> {
     fn new(out: &'a mut dyn Write, jobs: Sender<Job>, frame: usize, threads: usize) -> Self {
         let (plain, pending) = (Vec::with_capacity(frame), VecDeque::new());
-        Self { out: Hashing::new(out), jobs, plain, frame, pending, most: threads + 1 }
+        Self { out: Hashing::new(out), jobs, plain, frame, pending, most: threads + 1, parts: Vec::new() }
     }
 
     fn submit(&mut self) -> io::Result<()> {
@@ -225,12 +297,13 @@ impl<'a> Frames<'a> {
 
     fn write_first(&mut self) -> io::Result<()> {
         let Some(frame) = self.pending.pop_front() else { return Ok(()) };
-        let frame = frame.recv().map_err(|_| gone())??;
+        let (frame, sha256) = frame.recv().map_err(|_| gone())??;
+        self.parts.push((frame.len() as u64, sha256));
         self.out.write_all(&frame)
     }
 
-    /// Size and digest of all frames.
-    fn finish(mut self) -> io::Result<(u64, Sha256)> {
+    /// Size and digest of all frames, and of each.
+    fn finish(mut self) -> io::Result<(u64, Sha256, Parts)> {
         if !self.plain.is_empty() {
             self.submit()?;
         }
@@ -238,7 +311,7 @@ impl<'a> Frames<'a> {
             self.write_first()?;
         }
         self.out.flush()?;
-        Ok((self.out.count(), self.out.finish()))
+        Ok((self.out.count(), self.out.finish(), self.parts))
     }
 }
 

@@ -6,11 +6,11 @@ use super::Artifact;
 use super::places::{Mirror, Placed};
 use super::problem::{Page, quoted};
 use super::table::{At, Table};
-use crate::fetch::{Location, LocationError};
+use crate::fetch::{Location, LocationError, Pin};
 use crate::verify::{Sha256, Trust};
 
 pub(super) const KEYS: &[&str] =
-    &["url", "sha256", "size", "unpacked", "entries", "unverified", "second_stage"];
+    &["url", "sha256", "chunks", "pin", "size", "unpacked", "entries", "unverified", "second_stage"];
 
 /// What an artifact is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,8 +54,10 @@ pub(super) fn read(table: &Table, role: Role, base: &Location) -> Option<Artifac
         table.lacks("url", "write url = \"FILE\", or a list of mirrors");
     }
     let urls = table.text_or_texts("url");
-    let pinned = table.key("chunks").is_some() || urls.iter().flatten().any(|(url, _)| is_pinned(url));
-    let trust = trust(table, pinned);
+    let pinned = urls.iter().flatten().any(|(url, _)| is_pinned(url));
+    let chunks = digest(table, "chunks");
+    let trust = trust(table, chunks.as_ref(), pinned);
+    let chunks = chunks.map(|(list, _)| list);
     let mirrors: Option<Vec<Mirror>> = urls.map(|urls| {
         let mirror = |(url, place): At<&str>| {
             Some(Mirror { location: location(table.page, url, &place, base, None)?, place })
@@ -74,16 +76,17 @@ pub(super) fn read(table: &Table, role: Role, base: &Location) -> Option<Artifac
         table.page.warning(&table.place, "the image lacks \"size\": memory need unknown", hint);
     }
     let mirrors = mirrors.filter(|m| !m.is_empty())?;
+    let pins = pins(table, &mirrors);
     let locations = mirrors.iter().map(|m| m.location.clone()).collect();
     table.page.place(Placed { size, mirrors });
-    Some(Artifact { locations, trust: trust?, size, unpacked, entries })
+    Some(Artifact { locations, trust: trust?, chunks, pins, size, unpacked, entries })
 }
 
 /// Complains of what no artifact has, and of what this one has not.
 fn keys_of_role(table: &Table, role: Role) {
     let foreign = |key: &str| KEYS_OF_ROLES.iter().find(|(k, owner, _)| *k == key && *owner != role);
     let (others, known): (Vec<&str>, Vec<&str>) = KEYS.iter().partition(|key| foreign(key).is_some());
-    table.only(&known, &others, &["chunks"]);
+    table.only(&known, &others, &[]);
     for (key, _, hint) in others.iter().filter_map(|key| foreign(key)) {
         if let Some(place) = table.key(key) {
             let message = format!("{key:?} does not belong to {}", role.in_words());
@@ -97,24 +100,47 @@ fn is_pinned(url: &str) -> bool {
     url.starts_with("oci://") && url.contains("@sha256:")
 }
 
-fn trust(table: &Table, pinned: bool) -> Option<Trust> {
-    let unverified = table.truth("unverified");
-    let digest: Option<At<Sha256>> = table.read("sha256", "\"…\", 64 hexadecimal digits", |text| {
+/// The digest that is the value of `key`.
+fn digest(table: &Table, key: &str) -> Option<At<Sha256>> {
+    table.read(key, "\"…\", 64 hexadecimal digits", |text| {
         text.parse().map_err(|why: crate::verify::ParseDigestError| format!("is no digest: {why}"))
-    });
-    match (table.key("sha256"), unverified) {
-        (Some(digest), Some(true)) => {
+    })
+}
+
+/// The keys of its servers; they are of use to https alone.
+fn pins(table: &Table, mirrors: &[Mirror]) -> Vec<Pin> {
+    let read = |(text, place): At<&str>| {
+        let pin = text.parse::<Pin>();
+        pin.map_err(|why| {
+            let hint = "docs/fetching.md has the command that prints it for a server";
+            table.page.error(&place, format!("{}: {why}", quoted(text)), Some(hint.into()));
+        })
+        .ok()
+    };
+    let Some(texts) = table.text_or_texts("pin") else { return Vec::new() };
+    for mirror in mirrors.iter().filter(|mirror| !mirror.location.is_https()) {
+        let hint = "with a pin every mirror is https: elsewhere it would vouch for nothing";
+        table.page.error(&mirror.place, "\"pin\" is of use to https alone", Some(hint.into()));
+    }
+    texts.into_iter().filter_map(read).collect()
+}
+
+/// What it is held against: a digest over the whole, or else the chunk list; nothing only where that is said.
+fn trust(table: &Table, chunks: Option<&At<Sha256>>, pinned: bool) -> Option<Trust> {
+    let unverified = table.truth("unverified");
+    let sha256 = digest(table, "sha256");
+    let held = ["sha256", "chunks"].into_iter().find_map(|key| Some((key, table.key(key)?)));
+    match (held, unverified) {
+        (Some((key, digest)), Some(true)) => {
             let unverified = table.key("unverified").unwrap_or_default();
             let second = if unverified.start > digest.start { unverified } else { digest };
-            let hint = "keep sha256: what has a digest is always held against it";
-            table.page.error(
-                &second,
-                "\"sha256\" and \"unverified = true\" exclude each other",
-                Some(hint.into()),
-            );
+            let message = format!("{key:?} and \"unverified = true\" exclude each other");
+            let hint = format!("keep {key}: what has a digest is always held against it");
+            table.page.error(&second, message, Some(hint));
             None
         }
-        (Some(_), _) => digest.map(|(digest, _)| Trust::Sha256(digest)),
+        (Some(("sha256", _)), _) => sha256.map(|(digest, _)| Trust::Sha256(digest)),
+        (Some(_), _) => chunks.map(|(list, _)| Trust::Chunks(list.clone())),
         (None, Some(true)) => {
             let place = table.key("unverified").unwrap_or_default();
             let hint = "the menu says UNVERIFIED; `sha256sum FILE` gives what to write as sha256";

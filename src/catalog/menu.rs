@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::artifact::{self, Role};
 use super::entry::{self, Defaults, ROOT_SIZE};
 use super::table::{At, Table};
-use super::{Carry, Fstab, kexec, quantity};
+use super::{Carry, Fstab, MirrorOrder, kexec, quantity};
 use crate::fetch::Location;
 
 pub(super) const DEFAULTS_KEYS: &[&str] =
     &["cmdline", "root_size", "init", "init_args", "carry", "modules", "fstab"];
 pub(super) const MENU_KEYS: &[&str] =
-    &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base"];
+    &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base", "mirrors"];
 /// `[menu]` as written.
 #[derive(Default)]
 pub(super) struct Menu {
@@ -24,6 +24,7 @@ pub(super) struct Menu {
     pub(super) retry_for: Option<Duration>,
     pub(super) on_failure: Option<At<String>>,
     pub(super) base: Option<Location>,
+    pub(super) mirrors: MirrorOrder,
 }
 
 impl Menu {
@@ -42,6 +43,7 @@ impl Menu {
             retry_for: menu.read("retry_for", "\"10m\"", quantity::duration).map(|(time, _)| time),
             on_failure: menu.text("on_failure").map(owned),
             base: menu_base(&menu, base),
+            mirrors: menu.read("mirrors", "\"spread\"", mirrors).map(|(order, _)| order).unwrap_or_default(),
         }
     }
 }
@@ -59,6 +61,14 @@ fn timeout(menu: &Table) -> Option<Duration> {
         menu.page.error(&place, format!("\"timeout\": {number} s is longer than a year"), None);
     }
     timeout
+}
+
+fn mirrors(text: &str) -> Result<MirrorOrder, String> {
+    match text {
+        "in-order" => Ok(MirrorOrder::InOrder),
+        "spread" => Ok(MirrorOrder::Spread),
+        _ => Err("is no order of mirrors: \"in-order\" or \"spread\"".into()),
+    }
 }
 
 /// With no time at all a key could never stop the menu.

@@ -17,7 +17,7 @@ mod written;
 
 use std::time::Duration;
 
-use crate::fetch::Location;
+use crate::fetch::{Location, Pin};
 use crate::verify::{Sha256, Trust};
 use crate::volumes::Tag;
 
@@ -42,8 +42,20 @@ pub struct Catalog {
     pub retry_for: Duration,
     /// `menu.on_failure`, reboot if absent.
     pub on_failure: Action,
+    /// `menu.mirrors`.
+    pub mirrors: MirrorOrder,
     /// In the order written, without the refused ones.
     pub entries: Vec<Entry>,
+}
+
+/// Which mirror of an artifact is asked first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MirrorOrder {
+    /// The first that is written.
+    #[default]
+    InOrder,
+    /// Another one on each machine, and always the same on one: a rack that is switched on asks all of them.
+    Spread,
 }
 
 impl Catalog {
@@ -56,7 +68,19 @@ impl Catalog {
             idle: Duration::from_secs(300),
             retry_for: Duration::from_secs(600),
             on_failure: Action::Reboot,
+            mirrors: MirrorOrder::default(),
             entries: Vec::new(),
+        }
+    }
+
+    /// Puts the mirrors into the order in which this machine asks them; `machine`: a number of its own.
+    pub fn order_mirrors(&mut self, machine: u64) {
+        if self.mirrors == MirrorOrder::InOrder {
+            return;
+        }
+        for artifact in self.entries.iter_mut().flat_map(Entry::artifacts_mut) {
+            let first = machine % artifact.locations.len().max(1) as u64;
+            artifact.locations.rotate_left(first as usize);
         }
     }
 }
@@ -82,6 +106,26 @@ pub struct Entry {
     pub help: Option<String>,
     pub group: Option<String>,
     pub boot: Boot,
+}
+
+impl Entry {
+    /// All that is fetched for it.
+    fn artifacts_mut(&mut self) -> Vec<&mut Artifact> {
+        fn of_root(root: &mut Root) -> impl Iterator<Item = &mut Artifact> {
+            std::iter::once(&mut root.archive).chain(&mut root.modules)
+        }
+        match &mut self.boot {
+            Boot::SwitchRoot(root) => of_root(root).collect(),
+            Boot::Run(job) => of_root(&mut job.root).collect(),
+            Boot::Kexec(kexec) => {
+                let Kexec { kernel, initrd, root, modules, .. } = &mut **kexec;
+                let initrds = initrd.iter_mut().map(|initrd| &mut initrd.artifact);
+                let fixed = std::iter::once(kernel).chain(initrds).chain(modules);
+                fixed.chain(root.iter_mut().flat_map(of_root)).collect()
+            }
+            Boot::Shared(_) | Boot::Shell | Boot::Reboot | Boot::PowerOff | Boot::Local => vec![],
+        }
+    }
 }
 
 /// How an entry boots.
@@ -192,6 +236,10 @@ pub struct Artifact {
     /// Mirrors, in the order they are tried; never empty.
     pub locations: Vec<Location>,
     pub trust: Trust,
+    /// Digest of its chunk list, which lies beside it: each chunk is verified before a byte of it is read.
+    pub chunks: Option<Sha256>,
+    /// Keys by which https servers are believed, in place of authorities.
+    pub pins: Vec<Pin>,
     /// Exact bytes as fetched.
     pub size: Option<u64>,
     /// Bytes and members in the tmpfs.
@@ -204,11 +252,11 @@ impl Artifact {
     pub fn is_image(&self) -> bool {
         self.unpacked == Some(0)
     }
-    /// The digest its bytes are held against, if there is one.
+    /// The digest over all its bytes that they are held against, if there is one.
     pub fn digest(&self) -> Option<&Sha256> {
         match &self.trust {
             Trust::Sha256(digest) => Some(digest),
-            Trust::Unverified => None,
+            Trust::Chunks(_) | Trust::Unverified => None,
         }
     }
 }

@@ -131,6 +131,7 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
         on_failure: entries.on_failure(page, menu.on_failure.as_ref()),
         title: menu.title.unwrap_or_else(|| "bootjack".into()),
         timeout: menu.timeout,
+        mirrors: menu.mirrors,
         idle: menu.idle.unwrap_or(Duration::from_secs(5 * 60)),
         retry_for: menu.retry_for.unwrap_or(Duration::from_secs(10 * 60)),
         entries: entries.standing.into_iter().map(|(_, entry)| entry).collect(),
@@ -221,6 +222,7 @@ mod tests {
             idle: Duration::from_secs(300),
             retry_for: Duration::from_secs(600),
             on_failure: Action::Reboot,
+            mirrors: crate::catalog::MirrorOrder::InOrder,
             entries: vec![a],
         };
         assert_eq!(catalog, expected);
@@ -258,6 +260,10 @@ mod tests {
                     at("http://10.0.0.2/rescue.tar.zst"),
                 ],
                 trust: Trust::Sha256(ABC.parse().unwrap()),
+                chunks: Some(
+                    "0f343b0931126a20f133d67c2b018a3b5e9d4e2a7f6a4b1c8d3e5f7091a2b3c4".parse().unwrap(),
+                ),
+                pins: vec![],
                 size: Some(53_721_901),
                 unpacked: Some(229_000_000),
                 entries: Some(21_034),

@@ -7,7 +7,7 @@ use super::{Dialect, KNOWN, NETWORK, Params};
 /// The kernel's own words and those of initrds, with and without values, as far as they have no `.` in them. Others
 /// than the kernel knows are init's (init/main.c, `unknown_bootoption`).
 const TAKEN: &str = "console BOOT_IMAGE initrd init rdinit root rootfstype rootflags rootdelay rootwait resume noresume \
-    resumedelay ro rw boot break proxy quiet debug loglevel ignore_loglevel keep_bootcon earlyprintk earlycon panic oops \
+    resumedelay ro rw boot break proxy no_proxy quiet debug loglevel ignore_loglevel keep_bootcon earlyprintk earlycon panic oops \
     reboot selinux enforcing security apparmor lsm audit mem memmap maxcpus nr_cpus possible_cpus nosmp noapic nolapic \
     nox2apic acpi acpi_osi pci pcie_aspm pcie_ports iommu intel_iommu amd_iommu swiotlb mitigations nopti nospectre_v1 \
     nospectre_v2 nokaslr nomodeset norandmaps vga video fbcon consoleblank crashkernel hugepages hugepagesz \

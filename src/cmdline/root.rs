@@ -20,6 +20,8 @@ pub struct RootWord {
     pub size: Option<Size>,
     /// `rd.tmpfs.sha256=`; without it the command line asks for an unverified root.
     pub sha256: Option<Sha256>,
+    /// `rd.tmpfs.chunks=`: digest of the chunk list, as `chunks` in a catalog.
+    pub chunks: Option<Sha256>,
     /// `rd.tmpfs.length=`: bytes of the archive, as `size` in a catalog.
     pub length: Option<u64>,
 }
@@ -146,7 +148,14 @@ fn has_mounts_alone(words: &[Word]) -> bool {
 }
 
 fn shared(tag: Tag, dialect: Dialect) -> RootWord {
-    RootWord { source: RootSource::Shared(tag), dialect, size: None, sha256: None, length: None }
+    RootWord {
+        source: RootSource::Shared(tag),
+        dialect,
+        size: None,
+        sha256: None,
+        chunks: None,
+        length: None,
+    }
 }
 
 fn tag(word: &Word) -> &str {
@@ -210,13 +219,12 @@ fn archive(
             found.map_err(|cause| wrong.push(word.problem(cause))).into_iter().collect()
         }
     };
-    let chunks = words.iter().rfind(|w| w.name == "rd.tmpfs.chunks");
-    wrong.extend(chunks.map(|w| w.problem("is not in this version")));
     let size = last(words, "rd.tmpfs.size", value::size, wrong).map(|(size, _)| size);
     let sha256 = last(words, "rd.tmpfs.sha256", digest, wrong).map(|(digest, _)| digest);
+    let chunks = last(words, "rd.tmpfs.chunks", digest, wrong).map(|(digest, _)| digest);
     let length = last(words, "rd.tmpfs.length", value::bytes, wrong).map(|(length, _)| length);
     let source = RootSource::Archive(locations);
-    (wrong.is_empty()).then_some(RootWord { source, dialect, size, sha256, length })
+    (wrong.is_empty()).then_some(RootWord { source, dialect, size, sha256, chunks, length })
 }
 
 /// The mirrors of `root=tmpfs:`, those without a path with that of `rd.tmpfs.imgfile=`.

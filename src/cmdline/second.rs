@@ -29,6 +29,7 @@ pub struct SecondRoot {
     /// Locations as they may be read by everybody: without passwords.
     pub locations: Vec<String>,
     pub sha256: Option<String>,
+    pub chunks: Option<String>,
     /// As `rd.tmpfs.size=` takes it.
     pub size: String,
     pub init: Option<String>,
@@ -166,7 +167,7 @@ impl Second<'_> {
             storage::EACH.contains(&name) && if is_mount(name) { !mounts } else { !self.has(name) }
         });
         words.extend(each.map(|(word, raw)| (word.clone(), *raw)));
-        let proxy = || Params::parse(self.running).proxy.map(|url| format!("proxy={}", public(url)));
+        let proxy = || Params::parse(self.running).proxy.map(|proxy| format!("proxy={}", public(proxy.url)));
         let text =
             |(word, raw): (Word, &str)| if word.name == "proxy" { proxy() } else { Some(raw.to_owned()) };
         words.into_iter().filter_map(text).collect()
@@ -214,6 +215,7 @@ impl SecondRoot {
             words.push(quoted("root=", &format!("tmpfs:{location}"))?);
         }
         words.extend(self.sha256.iter().map(|digest| format!("rd.tmpfs.sha256={digest}")));
+        words.extend(self.chunks.iter().map(|digest| format!("rd.tmpfs.chunks={digest}")));
         words.push(format!("rd.tmpfs.size={}", self.size));
         if let Some(init) = &self.init {
             words.push(quoted("init=", init)?);
@@ -318,6 +320,7 @@ mod tests {
         let root = SecondRoot {
             locations: vec!["http://a/r".into(), "http://b/r s".into()],
             sha256: Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into()),
+            chunks: Some("ca7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into()),
             size: "60%".into(),
             init: Some("/sbin/my init".into()),
             init_args: vec!["-x".into(), "a b".into(), String::new()],

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::words::Word;
 use super::{CmdlineProblem, ExtraMount, Params, value};
-use crate::fetch::parse_proxy;
+use crate::fetch::{NoProxy, Proxy, parse_proxy};
 use crate::volumes::{Assembly, Tag};
 
 /// Words of which each counts.
@@ -22,6 +22,7 @@ pub(super) const LAST: &[&str] = &[
     "rd.timeout",
     "rootdelay",
     "proxy",
+    "no_proxy",
     "rd.noverifyssl",
 ];
 
@@ -32,11 +33,13 @@ impl Params {
         self.devices(words);
         self.unverified_tls = self.last(words, "rd.noverifyssl", value::switch).unwrap_or(false);
         let proxy = self.asked(words, "proxy", parse_proxy).transpose();
+        let not_for = self.asked(words, "no_proxy", NoProxy::parse).transpose();
         let mounts = self.mounts(words);
         let modes = words.iter().rfind(|w| w.value.is_none() && matches!(w.name.as_str(), "rw" | "ro"));
         self.writable = modes.map(|w| w.name == "rw");
-        let refused = mounts.or(proxy.as_ref().err().cloned());
-        self.proxy = proxy.ok().flatten();
+        let refused = mounts.or(proxy.as_ref().err().cloned()).or(not_for.as_ref().err().cloned());
+        let not_for = not_for.ok().flatten().unwrap_or_default();
+        self.proxy = proxy.ok().flatten().map(|url| Proxy { url, not_for });
         refused
     }
 

@@ -1,10 +1,10 @@
-//! `--ca`, `--no-verify-tls` and `--proxy`, which every command that fetches has: one place makes the fetcher.
+//! `--ca`, `--ca-only`, `--no-verify-tls`, `--proxy` and `--no-proxy`, which every command that fetches has: one place makes the fetcher.
 
 use std::path::PathBuf;
 
 use url::Url;
 
-use crate::fetch::{Config, Fetcher, parse_proxy};
+use crate::fetch::{Config, Fetcher, NoProxy, Proxy, parse_proxy};
 use crate::load::{Failure, Phase};
 
 /// Whom https is trusted to come from, beside the public authorities.
@@ -13,12 +13,18 @@ pub struct CaArgs {
     /// More certificate authorities for https (PEM)
     #[arg(long, value_name = "FILE")]
     ca: Vec<PathBuf>,
+    /// Only those of --ca, not the public ones built in
+    #[arg(long, requires = "ca")]
+    ca_only: bool,
     /// Believe whoever answers to https; a digest still counts
     #[arg(long)]
     no_verify_tls: bool,
-    /// Ask this HTTP proxy in place of every http and https server
+    /// Ask this HTTP proxy in place of http and https servers
     #[arg(long, value_name = "URL", value_parser = proxy)]
     proxy: Option<Url>,
+    /// Hosts, domains and networks that are asked without the proxy: lab.example,10.0.0.0/8
+    #[arg(long, value_name = "LIST", requires = "proxy", value_parser = NoProxy::parse)]
+    no_proxy: Option<NoProxy>,
 }
 
 impl CaArgs {
@@ -30,7 +36,11 @@ impl CaArgs {
         let config = Config {
             ca: self.ca.clone(),
             unverified_tls: self.no_verify_tls,
-            proxy: self.proxy.clone(),
+            ca_only: self.ca_only,
+            proxy: self
+                .proxy
+                .clone()
+                .map(|url| Proxy { url, not_for: self.no_proxy.clone().unwrap_or_default() }),
             ..Config::default()
         };
         let fetcher = Fetcher::new(&config).map_err(|e| Failure::new(Phase::Fetch, "certificates", e))?;

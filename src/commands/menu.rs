@@ -35,8 +35,11 @@ pub struct MenuArgs {
 /// # Errors
 /// [`Failure`] if the catalog cannot be read, there is no terminal, or this machine cannot boot what was chosen.
 pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
-    let parsed = CatalogFile::read(&args.catalog, &args.ca.fetcher()?)?.parsed();
+    let mut parsed = CatalogFile::read(&args.catalog, &args.ca.fetcher()?)?.parsed();
     let machine = elsewhere(Machine::probe());
+    if let Some(catalog) = &mut parsed.catalog {
+        catalog.order_mirrors(machine.number());
+    }
     let model = MenuModel::of(&parsed, &machine).ok_or_else(|| refused(&parsed))?;
     let mut menu = Menu::new(MenuModel {
         header: vec![machine.arch.clone(), format!("{} of memory", text::bytes(machine.memory_total))],

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
+use crate::fetch::Retrying;
 use crate::load::Report;
 use crate::verify::Trust;
 
@@ -79,16 +80,17 @@ impl Progress {
             }
             Report::Progress { fetched, entries, .. } => self.at(*fetched, *entries),
             Report::Image(image) => say(format_args!("{image}: read in place, nothing is unpacked\n")),
-            Report::Retrying { error, wait, .. } => {
+            Report::Retrying(Retrying { error, wait, next, from, .. }) => {
                 self.end();
-                say(format_args!("{error}; next try in {:.1} s\n", wait.as_secs_f64()));
+                let on = if *from > 0 { format!(", from byte {from} on, at {next}") } else { String::new() };
+                say(format_args!("{error}; next try in {:.1} s{on}\n", wait.as_secs_f64()));
             }
             Report::Verified { trust, .. } => {
                 self.end();
                 say(format_args!(
                     "{}\n",
                     match trust {
-                        Trust::Sha256(_) => "verified",
+                        Trust::Sha256(_) | Trust::Chunks(_) => "verified",
                         Trust::Unverified => "not verified",
                     }
                 ));

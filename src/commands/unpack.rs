@@ -22,7 +22,7 @@ use super::output;
 use super::progress::Progress;
 use crate::archive::{Image, Limits, LostXattrs, Unpacked};
 use crate::catalog::Artifact;
-use crate::fetch::{Location, LocationError};
+use crate::fetch::{Location, LocationError, Pin};
 use crate::load::{self, Failure, Fetched, LoadError, Loader, Phase, Report, Target, clean};
 use crate::verify::{Sha256, Trust};
 use crate::volumes;
@@ -46,7 +46,7 @@ pub struct UnpackArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "/proc/cmdline",
-        conflicts_with_all = ["sha256", "size", "ca", "retry_for"]
+        conflicts_with_all = ["sha256", "chunks", "pin", "size", "ca", "retry_for"]
     )]
     cmdline: Option<PathBuf>,
     /// Fetch nothing: say in the shell's words what the command line's root needs
@@ -55,6 +55,12 @@ pub struct UnpackArgs {
     /// SHA-256 the fetched bytes must have; without it the archive is not verified
     #[arg(long, value_name = "HEX")]
     sha256: Option<Sha256>,
+    /// SHA-256 of the chunk list, which lies at LOCATION.chunks: each chunk is verified before it is unpacked
+    #[arg(long, value_name = "HEX")]
+    chunks: Option<Sha256>,
+    /// Believe an https server that has this key, and no other: sha256/BASE64 of its public key (repeatable)
+    #[arg(long, value_name = "PIN")]
+    pin: Vec<Pin>,
     /// Exact size of the fetched bytes
     #[arg(long, value_name = "BYTES")]
     size: Option<u64>,
@@ -166,14 +172,19 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Fa
         .map(|text| Location::parse(text).map_err(|e| no_location(text, e)))
         .collect::<Result<Vec<_>, _>>()?;
     only_root(dir)?;
-    let trust = match &args.sha256 {
-        Some(digest) => Trust::Sha256(digest.clone()),
-        None => {
-            eprintln!("bootjack: warning: no --sha256 was given: {} is not verified", locations[0]);
-            Trust::Unverified
-        }
+    let (trust, chunks) = (Trust::of(args.sha256.clone(), args.chunks.clone()), args.chunks.clone());
+    if trust == Trust::Unverified {
+        eprintln!("bootjack: warning: no --sha256 was given: {} is not verified", locations[0]);
+    }
+    let artifact = Artifact {
+        locations,
+        trust,
+        chunks,
+        pins: args.pin.clone(),
+        size: args.size,
+        unpacked: None,
+        entries: None,
     };
-    let artifact = Artifact { locations, trust, size: args.size, unpacked: None, entries: None };
     let fetcher = args.ca.fetcher()?;
     let stop = stop_on_signals().map_err(|e| Failure::new(Phase::Unpack, dir, e))?;
     let mut directory =

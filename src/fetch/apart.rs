@@ -33,8 +33,8 @@ pub(super) struct Place {
 ///
 /// # Errors
 /// A thread that cannot be started.
-pub(super) fn apart(source: Source, place: Place) -> Result<Source, FetchError> {
-    let Source { reader, length, location, .. } = source;
+pub(super) fn apart(source: Source<'static>, place: Place) -> Result<Source<'static>, FetchError> {
+    let Source { reader, length, location, start, version, .. } = source;
     let (sender, receiver) = sync_channel(QUEUE);
     let (here, gone) = channel();
     let read = move || {
@@ -51,8 +51,9 @@ pub(super) fn apart(source: Source, place: Place) -> Result<Source, FetchError> 
     let flow = Flow::default();
     let receiver = Some(receiver);
     let flows = flow.clone();
-    let body = Body { receiver, gone, piece: Vec::new(), at: 0, ended: false, place, length, flow: flows };
-    Ok(Source { reader: Box::new(body), length, location, flow })
+    let piece = Vec::new();
+    let body = Body { receiver, gone, piece, at: 0, ended: false, place, start, length, flow: flows };
+    Ok(Source { start, version, ..Source::whole(body, length, &location, &flow) })
 }
 
 /// What the thread sends: pieces, and at last how it ended.
@@ -101,6 +102,7 @@ struct Body {
     at: usize,
     ended: bool,
     place: Place,
+    start: u64,
     length: Option<u64>,
     flow: Flow,
 }
@@ -154,7 +156,7 @@ impl Body {
         let of = self.length.map_or_else(String::new, |length| format!(" of {length}"));
         let text = match why.ends_with("bytes") {
             true => why.to_owned(),
-            false => format!("{why} after {}{of} bytes", self.flow.bytes()),
+            false => format!("{why} after {}{of} bytes", self.start + self.flow.bytes()),
         };
         let silent = self.place.opening + silent;
         let error = match passes {
@@ -190,9 +192,9 @@ mod tests {
         }
     }
 
-    fn body(reader: Box<dyn Read + Send>, stall: Duration, passes: bool) -> Source {
+    fn body(reader: Box<dyn Read + Send>, stall: Duration, passes: bool) -> Source<'static> {
         let location = Location::parse("nfs://a/b:/c").unwrap();
-        let source = Source { reader, length: Some(7), location, flow: Flow::default() };
+        let source = Source::whole(reader, Some(7), &location, &Flow::default());
         let name = source.location.to_string();
         apart(source, Place { name, opening: Duration::ZERO, stall, passes }).unwrap()
     }

@@ -11,13 +11,13 @@ use anyhow::{Context as _, bail};
 use super::{FetchError, Flow, Location, Source};
 
 /// Opens a directory whose members are `0000`, `0001` and so on.
-pub(super) fn open(directory: &Path, location: &Location) -> Result<Source, FetchError> {
+pub(super) fn open(directory: &Path, location: &Location) -> Result<Source<'static>, FetchError> {
     let members = members(directory).map_err(|e| FetchError::Permanent(format!("{location}: {e:#}")))?;
     let length = members.iter().map(|member| member.length).sum();
     let flow = Flow::default();
     let name = location.to_string();
     let reader = Reading { members, open: None, had: 0, length, name, flow: flow.clone() };
-    Ok(Source { reader: Box::new(reader), length: Some(length), location: location.clone(), flow })
+    Ok(Source::whole(reader, Some(length), location, &flow))
 }
 
 struct Member {
@@ -131,8 +131,8 @@ impl Reading {
 mod tests {
     use super::*;
 
-    fn opened(directory: &Path) -> Result<Source, FetchError> {
-        super::super::file::open(directory, &Location::Initramfs(directory.into()))
+    fn opened(directory: &Path) -> Result<Source<'static>, FetchError> {
+        super::super::file::open(directory, &Location::Initramfs(directory.into()), 0)
     }
 
     fn refused(directory: &Path) -> String {
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn only_what_came_with_the_initramfs_is_taken_apart() {
         let dir = planted(&[("0000", b"a")]);
-        let file = super::super::file::open(dir.path(), &Location::File(dir.path().into()));
+        let file = super::super::file::open(dir.path(), &Location::File(dir.path().into()), 0);
         assert!(
             matches!(file, Err(FetchError::Permanent(text)) if text.ends_with("opening: it is a directory"))
         );

@@ -1,16 +1,15 @@
 //! Tries until something works or the budget is spent: one loop for archives and catalogs alike. What is tried is
-//! the caller's; when and where again is `retry`'s.
+//! the caller's; when and where again is `mirrors`' and `retry`'s, going on in the middle of a body `stream`'s.
 
 use std::convert::Infallible;
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{self, Read as _};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::seconds;
-use super::retry::{Kind, Next, Retry};
-use super::{Event, FetchError, Fetcher, Location, OnEvent, Source, Timing};
+use super::mirrors::{Failed, Mirrors, Try};
+use super::{Event, FetchError, Fetcher, Location, OnEvent, Source};
 
 /// A wait looks so often whether it was told to stop.
 const PULSE: Duration = Duration::from_millis(100);
@@ -24,6 +23,10 @@ pub enum Attempt<E> {
     Permanent(String),
     /// No mirror could help (no space left, a hostile archive): everything ends.
     Fatal(E),
+    /// As [`FetchError::StartOver`]: the same mirror, from the first byte on.
+    StartOver(String),
+    /// As [`FetchError::GaveUp`]: there is no next try.
+    GaveUp,
     /// Somebody asked to stop.
     Stopped,
 }
@@ -36,6 +39,8 @@ impl<E> Attempt<E> {
             FetchError::Transient { text, silent, retry_after } => {
                 Self::Transient { text, silent, bytes, retry_after }
             }
+            FetchError::StartOver(text) => Self::StartOver(text),
+            FetchError::GaveUp(_) => Self::GaveUp,
             FetchError::Stopped => Self::Stopped,
         }
     }
@@ -81,9 +86,10 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for Exhausted<E> {}
 
 /// Calls `attempt` for one location after the other until one succeeds.
 ///
-/// `attempt` is the whole retried unit (open, read, use): a body that breaks is tried again from its first byte, so
-/// whatever the try before left behind is `attempt`'s to clear. Between tries `on` gets [`Event::Retry`], and
-/// [`Event::Tick`] while it waits. What is charged against `retry_for`: see [`super::retry`].
+/// `attempt` is the whole retried unit (open, read, use). A reader that was opened by [`Try::open`] goes on by itself where
+/// that is possible; where it is not, all is asked for anew, and whatever the try before left behind is `attempt`'s to clear.
+/// Between tries `on` gets [`Event::Retry`], and [`Event::Tick`] while it waits. What is charged against `retry_for`: see
+/// [`super::retry`].
 ///
 /// # Errors
 /// [`Exhausted`]; without a location it gives up at once.
@@ -91,78 +97,47 @@ pub fn drive<T, E>(
     locations: &[Location],
     retry_for: Duration,
     on: OnEvent<'_>,
-    mut attempt: impl FnMut(&Location, &Timing) -> Result<T, Attempt<E>>,
+    mut attempt: impl FnMut(&Try<'_>) -> Result<T, Attempt<E>>,
 ) -> Result<T, Exhausted<E>> {
-    // The standard library's own random keys: a rack that was switched on together must not come back together.
-    let seed = std::hash::RandomState::new().build_hasher().finish();
-    let timing = Timing::for_budget(retry_for);
-    let mut retry = Retry::new(retry_for, locations.len(), seed);
-    let mut last: Vec<Option<String>> = vec![None; locations.len()];
-    let mut silent_so_far = Duration::ZERO;
-    let mut attempts = 0;
-    let mut next = retry.first();
+    let Some(mirrors) = Mirrors::new(locations, retry_for, on) else {
+        return Err(Exhausted::GaveUp { errors: vec![], attempts: 0, silent: Duration::ZERO, retry_for });
+    };
     loop {
-        let Next::Try { mirror, .. } = next else {
-            let errors = locations.iter().cloned().zip(last).filter_map(|(l, e)| Some((l, e?))).collect();
-            return Err(Exhausted::GaveUp { errors, attempts, silent: silent_so_far, retry_for });
-        };
-        let location = &locations[mirror];
-        attempts += 1;
-        let error = match attempt(location, &timing) {
+        let error = match attempt(&Try(&mirrors)) {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
-        let (text, silent);
-        (text, silent, next) = judge(&mut retry, location, error)?;
-        silent_so_far += silent;
-        last[mirror] = Some(text.clone());
-        if let Next::Try { wait, .. } = next {
-            silent_so_far += wait;
-            let budget_left = retry.budget_left();
-            let event = Event::Retry {
-                location: location.clone(),
-                error: text,
-                attempt: attempts,
-                wait,
-                budget_left,
-            };
-            if on(event).is_break() || !waited(wait, on) {
-                return Err(Exhausted::Stopped);
+        let next = match error {
+            Attempt::Fatal(error) => {
+                let location = mirrors.location(mirrors.current()).clone();
+                return Err(Exhausted::Fatal { location, error });
+            }
+            Attempt::Stopped => Err(FetchError::Stopped),
+            Attempt::GaveUp => Err(FetchError::GaveUp(String::new())),
+            Attempt::StartOver(why) => mirrors.start_over(why),
+            Attempt::Permanent(why) if mirrors.are_mixed() => {
+                // Which of the mirrors had the wrong bytes, nobody knows.
+                mirrors.start_unmixed(format!("{why}, of bytes from several answers: now from one alone"))
+            }
+            Attempt::Permanent(text) => mirrors.failed(from_the_first(FetchError::Permanent(text), 0)),
+            Attempt::Transient { text, silent, bytes, retry_after } => {
+                mirrors.failed(from_the_first(FetchError::Transient { text, silent, retry_after }, bytes))
+            }
+        };
+        match next {
+            Ok(()) => {}
+            Err(FetchError::Stopped) => return Err(Exhausted::Stopped),
+            Err(_) => {
+                let (errors, attempts, silent) = mirrors.account();
+                return Err(Exhausted::GaveUp { errors, attempts, silent, retry_for });
             }
         }
     }
 }
 
-/// What a failed try leads to: its text, its silent time, and what is next.
-fn judge<E>(
-    retry: &mut Retry,
-    location: &Location,
-    error: Attempt<E>,
-) -> Result<(String, Duration, Next), Exhausted<E>> {
-    match error {
-        Attempt::Stopped => Err(Exhausted::Stopped),
-        Attempt::Fatal(error) => Err(Exhausted::Fatal { location: location.clone(), error }),
-        Attempt::Permanent(text) => Ok((text, Duration::ZERO, retry.failed(Kind::Permanent, Duration::ZERO))),
-        Attempt::Transient { text, silent, bytes, retry_after } => {
-            retry.reached(bytes);
-            Ok((text, silent, retry.failed(Kind::Transient { retry_after }, silent)))
-        }
-    }
-}
-
-/// Whether the wait came to its end.
-fn waited(wait: Duration, on: OnEvent<'_>) -> bool {
-    let end = Instant::now() + wait;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        if on(Event::Tick).is_break() {
-            return false;
-        }
-        std::thread::sleep(left.min(PULSE));
-    }
+/// The next try begins with the first byte, and stops when told so between them.
+fn from_the_first(error: FetchError, reached: u64) -> Failed<'static> {
+    Failed { error, reached, wrong_bytes: false, from: &|_| 0, stopped: &|| false }
 }
 
 impl Fetcher {
@@ -177,25 +152,34 @@ impl Fetcher {
         max_bytes: u64,
         on: OnEvent<'_>,
     ) -> Result<(Vec<u8>, Location), Exhausted<Infallible>> {
-        drive(locations, retry_for, on, |location, timing| {
-            let source = self.open(location, timing, on)?;
-            let (from, flow) = (source.location.clone(), source.flow.clone());
-            match read_while_asking(source, max_bytes, on) {
-                Ok(bytes) if bytes.len() as u64 > max_bytes => {
-                    Err(Attempt::Permanent(format!("{location}: more than {max_bytes} bytes")))
-                }
-                Ok(bytes) => Ok((bytes, from)),
-                Err(error) => {
-                    let failure = flow.failure().unwrap_or_else(|| FetchError::Permanent(error.to_string()));
-                    Err(Attempt::fetching(failure, flow.bytes()))
-                }
+        drive(locations, retry_for, on, |attempt| self.read_once(attempt, max_bytes, on))
+    }
+
+    /// One try at it, from the first byte on.
+    pub(super) fn read_once<E>(
+        &self,
+        attempt: &Try<'_>,
+        max_bytes: u64,
+        on: OnEvent<'_>,
+    ) -> Result<(Vec<u8>, Location), Attempt<E>> {
+        let location = attempt.location();
+        let source = self.open(location, attempt.timing(), on)?;
+        let (from, flow) = (source.location.clone(), source.flow.clone());
+        match read_while_asking(source, max_bytes, on) {
+            Ok(bytes) if bytes.len() as u64 > max_bytes => {
+                Err(Attempt::Permanent(format!("{location}: more than {max_bytes} bytes")))
             }
-        })
+            Ok(bytes) => Ok((bytes, from)),
+            Err(error) => {
+                let failure = flow.failure().unwrap_or_else(|| FetchError::Permanent(error.to_string()));
+                Err(Attempt::fetching(failure, flow.bytes()))
+            }
+        }
     }
 }
 
 /// At most one byte more than `max_bytes`; reads on a thread, so that `on` is asked whatever the server does.
-fn read_while_asking(source: Source, max_bytes: u64, on: OnEvent<'_>) -> io::Result<Vec<u8>> {
+fn read_while_asking(source: Source<'_>, max_bytes: u64, on: OnEvent<'_>) -> io::Result<Vec<u8>> {
     let Source { reader, flow, .. } = source;
     std::thread::scope(|scope| {
         let (sender, receiver) = channel();
@@ -221,6 +205,7 @@ fn read_while_asking(source: Source, max_bytes: u64, on: OnEvent<'_>) -> io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::Retrying;
     use std::ops::ControlFlow;
     use std::sync::Mutex;
 
@@ -240,28 +225,31 @@ mod tests {
             ControlFlow::Continue(())
         };
         let places = places(&["/a", "/b"]);
-        let made = drive(&places, Duration::from_secs(60), &on, |location, _| match location {
+        let made = drive(&places, Duration::from_secs(60), &on, |attempt| match attempt.location() {
             l if *l == places[0] => Err(transient("refused")),
             l => Ok(l.to_string()),
         });
         assert_eq!(made.unwrap(), "/b");
         assert_eq!(
             events.into_inner().unwrap(),
-            [Event::Retry {
+            [Event::Retry(Box::new(Retrying {
                 location: places[0].clone(),
                 error: "refused".into(),
                 attempt: 1,
                 wait: Duration::ZERO,
-                budget_left: Duration::from_secs(60)
-            }]
+                budget_left: Duration::from_secs(60),
+                next: places[1].clone(),
+                from: 0,
+                wrong_bytes: false,
+            }))]
         );
     }
 
     #[test]
     fn giving_up_names_what_each_mirror_said() {
         let on = |_| ControlFlow::Continue(());
-        let failed = drive(&places(&["/a", "/b"]), Duration::from_secs(60), &on, |location, _| {
-            Err::<(), _>(Attempt::<String>::Permanent(format!("{location}: not there")))
+        let failed = drive(&places(&["/a", "/b"]), Duration::from_secs(60), &on, |attempt| {
+            Err::<(), _>(Attempt::<String>::Permanent(format!("{}: not there", attempt.location())))
         })
         .unwrap_err();
         assert_eq!(
@@ -274,7 +262,7 @@ mod tests {
     fn what_no_mirror_can_help_ends_at_once() {
         let on = |_| ControlFlow::Continue(());
         let mut tries = 0;
-        let failed = drive(&places(&["/a", "/b"]), Duration::from_secs(60), &on, |_, _| {
+        let failed = drive(&places(&["/a", "/b"]), Duration::from_secs(60), &on, |_| {
             tries += 1;
             Err::<(), _>(Attempt::Fatal("no space left".to_string()))
         });
@@ -286,34 +274,62 @@ mod tests {
     fn a_wait_ends_when_told_to_stop() {
         let on = |event| match event {
             Event::Tick => ControlFlow::Break(()),
-            Event::Retry { .. } => ControlFlow::Continue(()),
+            Event::Retry(_) => ControlFlow::Continue(()),
         };
         let failed =
-            drive(&places(&["/a"]), Duration::from_secs(60), &on, |_, _| Err::<(), _>(transient("refused")));
+            drive(&places(&["/a"]), Duration::from_secs(60), &on, |_| Err::<(), _>(transient("refused")));
         assert!(matches!(failed, Err(Exhausted::Stopped)));
     }
 
     #[test]
     fn a_try_that_got_further_starts_the_back_off_anew() {
-        let mut retry = Retry::new(Duration::from_secs(3600), 1, 1);
-        retry.first();
-        for bytes in 1..50 {
-            let broke = Attempt::<String>::Transient {
-                text: String::new(),
-                silent: Duration::ZERO,
-                bytes,
-                retry_after: None,
-            };
-            let (_, _, next) = judge(&mut retry, &places(&["/a"])[0], broke).unwrap();
-            let Next::Try { wait, .. } = next else { panic!("gave up") };
-            assert!(wait <= Duration::from_secs(1), "{wait:?} after {bytes} tries");
-        }
+        // Waits are not waited for here: the tenth ends it.
+        let waits = Mutex::new(vec![]);
+        let on = |event| match event {
+            Event::Retry(again) => {
+                waits.lock().unwrap().push(again.wait);
+                ControlFlow::Continue(())
+            }
+            Event::Tick => ControlFlow::Continue(()),
+        };
+        let mut bytes = 0;
+        let failed = drive(&places(&["/a"]), Duration::from_secs(3600), &on, |_| {
+            bytes += 1;
+            let (text, silent) = (String::new(), Duration::ZERO);
+            match bytes {
+                6 => Err::<(), _>(Attempt::Fatal("enough")),
+                bytes => Err(Attempt::Transient { text, silent, bytes, retry_after: None }),
+            }
+        });
+        assert!(matches!(failed, Err(Exhausted::Fatal { .. })));
+        let waits = waits.into_inner().unwrap();
+        assert!(waits.len() == 5 && waits.iter().all(|wait| *wait <= Duration::from_secs(1)), "{waits:?}");
+    }
+
+    #[test]
+    fn bytes_of_several_answers_that_turn_out_wrong_put_no_mirror_out() {
+        let places = places(&["/a", "/b"]);
+        let on = |_| ControlFlow::Continue(());
+        let mut said = vec![];
+        let done = drive(&places, Duration::from_secs(60), &on, |attempt| {
+            said.push((attempt.mirror(), attempt.0.may_mix()));
+            match said.len() {
+                1 => {
+                    attempt.0.mix();
+                    Err(Attempt::<String>::Permanent("no match".into()))
+                }
+                2 => Err(Attempt::Permanent("no match either".into())),
+                _ => Ok(attempt.mirror()),
+            }
+        });
+        assert_eq!(done.unwrap(), 1);
+        assert_eq!(said, [(0, true), (0, false), (1, false)]);
     }
 
     #[test]
     fn nowhere_to_fetch_from_is_given_up_at_once() {
         let on = |_| ControlFlow::Continue(());
-        let failed = drive(&[], Duration::from_secs(60), &on, |_, _| Ok::<(), Attempt<String>>(()));
+        let failed = drive(&[], Duration::from_secs(60), &on, |_| Ok::<(), Attempt<String>>(()));
         assert!(matches!(failed, Err(Exhausted::GaveUp { attempts: 0, .. })));
     }
 }

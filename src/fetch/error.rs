@@ -19,6 +19,11 @@ pub enum FetchError {
         /// What the server asked to wait (RFC 9110, section 10.2.3).
         retry_after: Option<Duration>,
     },
+    /// It cannot be gone on with in the middle: the bytes before were of another version, or this place knows no ranges. What
+    /// this place has is to be had from the first byte on.
+    StartOver(String),
+    /// Every mirror was tried as long as there was time: the last of what went wrong.
+    GaveUp(String),
     /// Somebody asked to stop.
     Stopped,
 }
@@ -38,7 +43,10 @@ impl FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Permanent(text) | Self::Transient { text, .. } => f.write_str(text),
+            Self::Permanent(text)
+            | Self::Transient { text, .. }
+            | Self::StartOver(text)
+            | Self::GaveUp(text) => f.write_str(text),
             Self::Stopped => f.write_str("stopped on request"),
         }
     }

@@ -11,7 +11,7 @@ use super::{FetchError, Flow, Location, Source, carried};
 
 /// Opens a regular file; anything else (a directory of another place than the initramfs, a FIFO that would wait for
 /// ever) is refused.
-pub(super) fn open(path: &Path, location: &Location) -> Result<Source, FetchError> {
+pub(super) fn open(path: &Path, location: &Location, start: u64) -> Result<Source<'static>, FetchError> {
     if matches!(location, Location::Initramfs(_)) && path.is_dir() {
         return carried::open(path, location);
     }
@@ -22,7 +22,7 @@ pub(super) fn open(path: &Path, location: &Location) -> Result<Source, FetchErro
         File::open(path).context("opening")
     };
     let file = opened().map_err(|e| FetchError::Permanent(format!("{location}: {e:#}")))?;
-    reading(file, location)
+    reading(file, location, start)
 }
 
 fn regular(what: &std::fs::Metadata) -> anyhow::Result<()> {
@@ -38,28 +38,39 @@ fn regular(what: &std::fs::Metadata) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A source of an opened file, if it is a regular one.
-pub(super) fn reading(file: File, location: &Location) -> Result<Source, FetchError> {
+/// A source of an opened file, if it is a regular one, from this byte on.
+pub(super) fn reading(
+    mut file: File,
+    location: &Location,
+    start: u64,
+) -> Result<Source<'static>, FetchError> {
     let length = || -> anyhow::Result<u64> {
         let what = file.metadata().context("opening")?;
         regular(&what)?;
         Ok(what.len())
     };
     let length = length().map_err(|e| FetchError::Permanent(format!("{location}: {e:#}")))?;
-    Ok(source(file, length, Some(length), location))
+    if start > length {
+        let text = format!("{location}: there is no byte {start}: it has {length} bytes");
+        return Err(FetchError::StartOver(text));
+    }
+    let sought = file.seek(SeekFrom::Start(start));
+    sought.map_err(|e| FetchError::Permanent(format!("{location}: going to byte {start}: {e}")))?;
+    Ok(source(file, start, length, Some(length), location))
 }
 
 /// A source of an opened block device: how much of it is the archive, it does not know.
-pub(super) fn device(mut file: File, location: &Location) -> Result<Source, FetchError> {
+pub(super) fn device(mut file: File, location: &Location) -> Result<Source<'static>, FetchError> {
     let size = file.seek(SeekFrom::End(0)).and_then(|size| file.rewind().map(|()| size));
     let size = size.map_err(|e| FetchError::Permanent(format!("{location}: asking for its size: {e}")))?;
-    Ok(source(file, size, None, location))
+    Ok(source(file, 0, size, None, location))
 }
 
-fn source(file: File, left: u64, length: Option<u64>, location: &Location) -> Source {
+fn source(file: File, start: u64, end: u64, length: Option<u64>, location: &Location) -> Source<'static> {
     let flow = Flow::default();
-    let reader = Reading { file, left, length: left, name: location.to_string(), flow: flow.clone() };
-    Source { reader: Box::new(reader), length, location: location.clone(), flow }
+    let left = end - start;
+    let reader = Reading { file, left, length: end, name: location.to_string(), flow: flow.clone() };
+    Source { start, ..Source::whole(reader, length, location, &flow) }
 }
 
 /// Reads exactly as many bytes as the file or device had when it was opened.
@@ -106,8 +117,8 @@ impl Reading {
 mod tests {
     use super::*;
 
-    fn opened(path: &Path) -> Result<Source, FetchError> {
-        open(path, &Location::File(path.into()))
+    fn opened(path: &Path) -> Result<Source<'static>, FetchError> {
+        open(path, &Location::File(path.into()), 0)
     }
 
     #[test]
@@ -119,6 +130,21 @@ mod tests {
         assert_eq!(source.length, Some(5));
         assert_eq!(io::read_to_string(&mut source.reader).unwrap(), "hello");
         assert_eq!(source.flow.bytes(), 5);
+    }
+
+    #[test]
+    fn a_file_is_gone_on_with_where_it_was_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, b"hello").unwrap();
+        let location = Location::File(path.clone());
+        let mut source = open(&path, &location, 3).unwrap();
+        assert_eq!((source.start, source.length), (3, Some(5)));
+        assert_eq!(io::read_to_string(&mut source.reader).unwrap(), "lo");
+        let Err(FetchError::StartOver(text)) = open(&path, &location, 6) else {
+            panic!("there is no byte 6")
+        };
+        assert!(text.ends_with("there is no byte 6: it has 5 bytes"), "{text}");
     }
 
     #[test]

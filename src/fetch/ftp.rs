@@ -36,11 +36,14 @@ pub(super) fn open(
     url: &Url,
     timing: &Timing,
     on: OnEvent<'_>,
-) -> Result<Source, FetchError> {
+) -> Result<Source<'static>, FetchError> {
     let name = shown(url);
     let permanent = |why: &str| FetchError::Permanent(format!("{name}: {why}"));
-    if let Some(proxy) = &config.proxy {
-        let why = format!("the proxy {} is for http and https alone: give an http:// URL", shown(proxy));
+    if let Some(proxy) = config.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
+        let why = format!(
+            "the proxy {} is for http and https alone: give an http:// URL, or name the host in no_proxy=",
+            shown(proxy)
+        );
         return Err(permanent(&why));
     }
     let wanted = Wanted::of(url).map_err(|why| permanent(&why))?;
@@ -65,7 +68,7 @@ pub(super) fn open(
         name,
         flow: flow.clone(),
     };
-    Ok(Source { reader: Box::new(reader), length, location: Location::Ftp(url.clone()), flow })
+    Ok(Source::whole(reader, length, &Location::Ftp(url.clone()), &flow))
 }
 
 impl Wanted {

@@ -19,7 +19,8 @@ use url::{Host, Url};
 use super::dns::{Names, Told, asking};
 use super::error::seconds;
 use super::location::shown;
-use super::{Config, Event, FetchError, Flow, Location, OnEvent, Source, Timing, date, tls};
+use super::range::{At, ContentRange, Version};
+use super::{Config, Event, FetchError, Flow, Location, OnEvent, Proxy, Source, Timing, date, tls};
 
 /// How often a wait looks whether it was told to stop: well within the quarter of a second that is promised.
 const PULSE: Duration = Duration::from_millis(100);
@@ -27,19 +28,21 @@ const PULSE: Duration = Duration::from_millis(100);
 /// As browsers and curl's manual recommend; more is a loop.
 const MAX_REDIRECTS: usize = 10;
 
-/// Waits for the head of the answer, telling `on` every [`PULSE`].
+/// Waits for the head of the answer, telling `on` every [`PULSE`]. Where another byte than the first is wanted, the source may
+/// begin with the first all the same: [`Source::start`].
 pub(super) fn open(
     config: &Config,
     tls: &ClientConfig,
     url: &Url,
+    at: &At<'_>,
     timing: &Timing,
     on: OnEvent<'_>,
-) -> Result<Source, FetchError> {
+) -> Result<Source<'static>, FetchError> {
     let trace = Arc::new(Trace::new(url, config.proxy.clone()));
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = Driver(Some(runtime.map_err(|e| trace.transient(&format!("starting: {e}"), None))?));
-    let mut asking = Box::pin(ask(config, tls.clone(), url, timing, &trace));
-    let response = loop {
+    let mut asking = Box::pin(ask(config, tls.clone(), url, at, timing, &trace));
+    let Answer { response, url, start, end, total } = loop {
         if on(Event::Tick).is_break() {
             return Err(FetchError::Stopped);
         }
@@ -48,15 +51,27 @@ pub(super) fn open(
         }
     };
     drop(asking);
-    let url = with_credentials(response.url(), url);
-    let (length, opening) = (response.content_length(), trace.silent());
+    let opening = trace.silent();
     trace.step(Step::Reading);
+    let version = Version::of(response.headers());
     let (flow, stall) = (Flow::default(), timing.stall);
     let flows = flow.clone();
-    let piece = Bytes::new();
+    let (piece, ended) = (Bytes::new(), end == Some(start) && start > 0);
     let body =
-        Body { response, runtime, piece, had: 0, length, ended: false, opening, stall, trace, flow: flows };
-    Ok(Source { reader: Box::new(body), length, location: Location::Http(url), flow })
+        Body { response, runtime, piece, had: start, length: end, ended, opening, stall, trace, flow: flows };
+    let location = Location::Http(url);
+    Ok(Source { start, version, ..Source::whole(body, total, &location, &flow) })
+}
+
+/// An answer that brings bytes.
+struct Answer {
+    response: Response,
+    /// Redirects followed, with the credentials that are meant for it.
+    url: Url,
+    /// The first of them in the whole, and the one behind the last, where that is known.
+    start: u64,
+    end: Option<u64>,
+    total: Option<u64>,
 }
 
 /// What waits for the socket, on the thread that wants the bytes. Taken out only to be let go.
@@ -85,7 +100,9 @@ struct Body {
     runtime: Driver,
     /// What came and was not handed out. Once all of it was, it goes: the client then reads into the same memory again.
     piece: Bytes,
+    /// Which byte of the whole comes next.
     had: u64,
+    /// The one behind the last of this body.
     length: Option<u64>,
     ended: bool,
     /// How long the head of the answer took.
@@ -153,25 +170,114 @@ impl Body {
     }
 }
 
-/// An answer that is `200 OK`.
+/// An answer that is `200 OK`, or what was asked for of it.
 async fn ask(
     config: &Config,
     tls: ClientConfig,
     url: &Url,
+    at: &At<'_>,
     timing: &Timing,
     trace: &Arc<Trace>,
-) -> Result<Response, FetchError> {
+) -> Result<Answer, FetchError> {
     let client = client(config, tls, timing, trace)
         .map_err(|e| FetchError::Permanent(format!("{}: {}", shown(url), cause(&e))))?;
-    let response = head(client.get(url.clone()).send(), timing, trace).await?;
+    let (response, url) = follow(&client, url, at, timing, trace).await?;
     match response.status() {
-        StatusCode::OK => Ok(response),
+        StatusCode::OK => {
+            let length = response.content_length();
+            Ok(Answer { response, url, start: 0, end: length, total: length })
+        }
+        StatusCode::PARTIAL_CONTENT if at.start > 0 => part(response, url, at.start, trace),
+        StatusCode::RANGE_NOT_SATISFIABLE if at.start > 0 => nothing_left(response, url, at.start, trace),
         _ => Err(refused(&response, trace)),
     }
 }
 
-/// The client takes user and password out of the URLs it speaks of. What stands relative to a text is fetched with the
-/// credentials of the text, from its own origin and from no other (RFC 9110, section 11.5).
+/// The answer that is no redirect, and where it comes from. Each hop is a request of its own: what the one before was asked
+/// with, a password of the server or of the proxy, is not the next one's.
+async fn follow(
+    client: &Client,
+    asked: &Url,
+    at: &At<'_>,
+    timing: &Timing,
+    trace: &Trace,
+) -> Result<(Response, Url), FetchError> {
+    let mut url = asked.clone();
+    for _ in 0..=MAX_REDIRECTS {
+        let mut request = client.get(url.clone());
+        if at.start > 0 {
+            request = request.header(header::RANGE, format!("bytes={}-", at.start));
+            if let Some(version) = at.unchanged.and_then(Version::strong) {
+                request = request.header(header::IF_RANGE, version);
+            }
+        }
+        let response = head(request.send(), timing, trace).await?;
+        let Some(to) = redirected(&response) else { return Ok((response, url)) };
+        let wrong =
+            |why: &str| FetchError::Permanent(format!("{}: following a redirect: {why}", trace.url()));
+        let next = url.join(to).map_err(|why| wrong(&format!("{to:?}: {why}")))?;
+        if !matches!(next.scheme(), "http" | "https") {
+            return Err(wrong(&format!("it leads to {}", shown(&next))));
+        }
+        if url.scheme() == "https" && next.scheme() != "https" {
+            return Err(wrong(&format!(
+                "redirected from https to {}, which nobody vouches for",
+                shown(&next)
+            )));
+        }
+        url = with_credentials(&next, &url);
+        trace.begin(&url);
+    }
+    let text = format!("{}: following a redirect: more than {MAX_REDIRECTS} redirects", trace.url());
+    Err(FetchError::Permanent(text))
+}
+
+/// Where the answer leads (RFC 9110, section 15.4).
+fn redirected(response: &Response) -> Option<&str> {
+    let leads = [
+        StatusCode::MOVED_PERMANENTLY,
+        StatusCode::FOUND,
+        StatusCode::SEE_OTHER,
+        StatusCode::TEMPORARY_REDIRECT,
+        StatusCode::PERMANENT_REDIRECT,
+    ];
+    let to = response.headers().get(header::LOCATION).filter(|_| leads.contains(&response.status()))?;
+    to.to_str().ok()
+}
+
+/// `206`: it must be the part that was asked for; it may end before the whole does (RFC 9110, section 15.3.7).
+fn part(response: Response, url: Url, wanted: u64, trace: &Trace) -> Result<Answer, FetchError> {
+    let over = |why: String| FetchError::StartOver(format!("{}: {why}", trace.url()));
+    let range = ContentRange::of(response.headers());
+    let Some(ContentRange { part: Some((first, last)), total }) = range else {
+        return Err(over(format!("asked for byte {wanted} on, it does not say which bytes it sends")));
+    };
+    if first != wanted {
+        return Err(over(format!("asked for byte {wanted} on, it sends those from {first} on")));
+    }
+    let end = last.checked_add(1);
+    if response.content_length().is_some_and(|length| Some(wanted + length) != end) {
+        return Err(over(format!("bytes {first} to {last} are not as many as it sends")));
+    }
+    Ok(Answer { response, url, start: wanted, end, total })
+}
+
+/// `416`: right if every byte was there already, and only that there are no more was not known.
+fn nothing_left(response: Response, url: Url, wanted: u64, trace: &Trace) -> Result<Answer, FetchError> {
+    match ContentRange::of(response.headers()) {
+        Some(ContentRange { part: None, total: Some(total) }) if total == wanted => {
+            Ok(Answer { response, url, start: wanted, end: Some(wanted), total: Some(total) })
+        }
+        said => {
+            let has = said.and_then(|range| range.total).map(|total| format!(": it has {total} bytes"));
+            let text = format!("{}: there is no byte {wanted}{}", trace.url(), has.unwrap_or_default());
+            Err(FetchError::StartOver(text))
+        }
+    }
+}
+
+/// What a place leads to, or what stands relative to a text there, is fetched with the credentials of the place, from its
+/// own origin and from no other (RFC 9110, section 11.5).
 fn with_credentials(reached: &Url, asked: &Url) -> Url {
     let mut url = reached.clone();
     if url.origin() == asked.origin() && url.username().is_empty() && url.password().is_none() {
@@ -187,7 +293,7 @@ fn client(
     timing: &Timing,
     trace: &Arc<Trace>,
 ) -> reqwest::Result<Client> {
-    let (resolved, begun, hop) = (trace.clone(), trace.clone(), trace.clone());
+    let (resolved, begun) = (trace.clone(), trace.clone());
     tls.resumption = tls::telling(move || begun.step(Step::Tls));
     let names = Names::new(config, Arc::new(move |told: Told<'_>| resolved.told(&told)));
     let mut identity = header::HeaderMap::new();
@@ -195,8 +301,8 @@ fn client(
     identity.insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
     // Only the proxy that was named: nothing of the environment.
     let builder = Client::builder().no_proxy();
-    let builder = match &config.proxy {
-        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone())?),
+    let builder = match config.proxy.clone() {
+        Some(proxy) => builder.proxy(reqwest::Proxy::custom(move |server| proxy.of(server).cloned())),
         None => builder,
     };
     builder
@@ -206,18 +312,8 @@ fn client(
         .user_agent(concat!("bootjack/", env!("CARGO_PKG_VERSION")))
         .default_headers(identity)
         .connect_timeout(timing.connect)
-        .redirect(redirect::Policy::custom(move |attempt| {
-            let safe_before = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
-            if attempt.previous().len() > MAX_REDIRECTS {
-                return attempt.error(format!("more than {MAX_REDIRECTS} redirects"));
-            }
-            if safe_before && attempt.url().scheme() != "https" {
-                let to = shown(attempt.url());
-                return attempt.error(format!("redirected from https to {to}, which nobody vouches for"));
-            }
-            hop.begin(attempt.url());
-            attempt.follow()
-        }))
+        // Followed here.
+        .redirect(redirect::Policy::none())
         .build()
 }
 
@@ -273,11 +369,23 @@ struct Hop {
     addresses: Vec<IpAddr>,
     /// The name servers that are asked, in words.
     asking: String,
-    /// Asked in place of every server: its addresses are the ones above.
-    proxy: Option<Url>,
+    /// Asked in place of servers: then its addresses are the ones above.
+    proxy: Option<Proxy>,
     /// When this hop began, and when the try did.
     since: Instant,
     begun: Instant,
+}
+
+impl Hop {
+    /// The proxy that is asked, if one is.
+    fn via(&self) -> Option<&Url> {
+        self.proxy.as_ref()?.of(&self.url)
+    }
+
+    /// Whom the connection is to.
+    fn reached(&self) -> &Url {
+        self.via().unwrap_or(&self.url)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -290,9 +398,10 @@ enum Step {
 }
 
 impl Trace {
-    fn new(url: &Url, proxy: Option<Url>) -> Self {
+    fn new(url: &Url, proxy: Option<Proxy>) -> Self {
         let now = Instant::now();
-        let (step, addresses) = at_first(proxy.as_ref().unwrap_or(url));
+        let via = proxy.as_ref().and_then(|proxy| proxy.of(url));
+        let (step, addresses) = at_first(via.unwrap_or(url));
         Self(Mutex::new(Hop {
             asked: shown(url),
             url: url.clone(),
@@ -311,8 +420,8 @@ impl Trace {
 
     fn begin(&self, url: &Url) {
         let mut hop = self.hop();
-        (hop.step, hop.addresses) = at_first(hop.proxy.as_ref().unwrap_or(url));
         hop.url = url.clone();
+        (hop.step, hop.addresses) = at_first(hop.reached());
         hop.since = Instant::now();
     }
 
@@ -343,7 +452,7 @@ impl Trace {
     fn url(&self) -> String {
         let hop = self.hop();
         let now = shown(&hop.url);
-        let via = hop.proxy.as_ref().map(|proxy| format!(" through the proxy {}", shown(proxy)));
+        let via = hop.via().map(|proxy| format!(" through the proxy {}", shown(proxy)));
         let url = if now == hop.asked { now } else { format!("{} (redirected to {now})", hop.asked) };
         url + &via.unwrap_or_default()
     }
@@ -352,7 +461,7 @@ impl Trace {
     fn text(&self, cause: &str) -> String {
         let url = self.url();
         let hop = self.hop();
-        let reached = hop.proxy.as_ref().unwrap_or(&hop.url);
+        let reached = hop.reached();
         let port = reached.port_or_known_default().unwrap_or(0);
         let host = reached.host_str().unwrap_or("");
         let peers: Vec<String> =
@@ -374,8 +483,8 @@ impl Trace {
 
     /// An error before the head of the answer.
     fn failed(&self, error: &reqwest::Error) -> FetchError {
-        if error.is_redirect() || error.is_builder() {
-            return FetchError::Permanent(format!("{}: following a redirect: {}", self.url(), cause(error)));
+        if error.is_builder() {
+            return FetchError::Permanent(self.text(&cause(error)));
         }
         if let Some(tls) = tls_error(error) {
             self.step(Step::Tls);

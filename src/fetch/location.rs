@@ -100,6 +100,9 @@ impl LocationError {
     }
 }
 
+/// What the name of a chunk list ends with.
+const CHUNKS: &str = ".chunks";
+
 impl Location {
     /// A location that stands alone: `http://…`, `https://…`, `file:/…`, `initramfs:/…`, or a path.
     ///
@@ -212,9 +215,42 @@ impl Location {
         }
     }
 
+    /// Where the chunk list of what lies here lies: the same with `.chunks` behind its path. Nothing stands beside a device as
+    /// a whole, nor beside what came in parts.
+    pub fn of_chunks(&self) -> Option<Self> {
+        let url = |url: &Url| {
+            let mut url = url.clone();
+            url.set_path(&format!("{}{CHUNKS}", url.path()));
+            url
+        };
+        let path = |path: &Path| {
+            let mut path = path.as_os_str().to_owned();
+            path.push(CHUNKS);
+            PathBuf::from(path)
+        };
+        Some(match self {
+            Self::Http(at) => Self::Http(url(at)),
+            Self::Ftp(at) => Self::Ftp(url(at)),
+            Self::Tftp(at) => Self::Tftp(url(at)),
+            Self::File(at) => Self::File(path(at)),
+            Self::Initramfs(at) => Self::Initramfs(path(at)),
+            Self::Volume { file: None, .. } => return None,
+            Self::Volume { volume, file: Some(file) } => {
+                Self::Volume { volume: volume.clone(), file: Some(path(file)) }
+            }
+            Self::Nfs { export, file } => Self::Nfs { export: export.clone(), file: path(file) },
+            Self::Virtiofs { tag, file } => Self::Virtiofs { tag: tag.clone(), file: path(file) },
+        })
+    }
+
     /// Whether opening it needs the network.
     pub fn is_remote(&self) -> bool {
         matches!(self, Self::Http(_) | Self::Ftp(_) | Self::Tftp(_) | Self::Nfs { .. })
+    }
+
+    /// Whether a server is asked that has to say who it is.
+    pub fn is_https(&self) -> bool {
+        matches!(self, Self::Http(url) if url.scheme() == "https")
     }
 
     /// Whether it is a block device as a whole: what comes behind the archive on it is not the archive's.
@@ -427,6 +463,21 @@ mod tests {
         assert_eq!(joined("virtiofs:tag:/catalog.toml", "d/r.tar"), "virtiofs:tag:/d/r.tar");
         let outside = Location::parse("LABEL=x:/catalog.toml").unwrap().join("../r.tar");
         assert!(matches!(outside, Err(LocationError::NotInside(_))));
+    }
+
+    #[test]
+    fn a_chunk_list_lies_beside_what_it_is_of() {
+        let beside = |text: &str| Location::parse(text).unwrap().of_chunks().map(|list| list.exact());
+        for (text, want) in [
+            ("http://u:p@a/r.tar.zst?t=1", Some("http://u:p@a/r.tar.zst.chunks?t=1")),
+            ("/srv/r.tar", Some("/srv/r.tar.chunks")),
+            ("LABEL=x:/a/r", Some("LABEL=x:/a/r.chunks")),
+            ("nfs://a/b:/c", Some("nfs://a/b:/c.chunks")),
+            ("virtiofs:t:/c", Some("virtiofs:t:/c.chunks")),
+            ("dev:/dev/vda", None),
+        ] {
+            assert_eq!(beside(text).as_deref(), want, "{text}");
+        }
     }
 
     #[test]

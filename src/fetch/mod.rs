@@ -5,6 +5,7 @@
 mod apart;
 mod beside;
 mod carried;
+mod chunked;
 pub mod date;
 mod dns;
 mod drive;
@@ -13,12 +14,18 @@ mod file;
 mod flow;
 mod ftp;
 mod http;
+mod list;
 mod location;
+mod mirrors;
 mod mounted;
 mod nfs;
+mod pin;
 mod proxy;
+mod range;
 pub mod retry;
 mod shared;
+mod slow;
+mod stream;
 mod tftp;
 mod tls;
 mod volume;
@@ -29,14 +36,19 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
+use crate::verify::Seal;
 use crate::volumes::Assembly;
 pub use drive::{Attempt, Exhausted, drive};
 pub use error::FetchError;
 pub use flow::Flow;
 pub use location::{Location, LocationError};
-pub use proxy::parse_proxy;
+pub use mirrors::Try;
+pub use pin::Pin;
+pub use proxy::{NoProxy, Proxy, parse_proxy};
+use range::At;
+pub use range::Version;
+pub use slow::Pace;
+pub use stream::Terms;
 
 /// What a fetcher needs to know of the world.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +61,8 @@ pub struct Config {
     pub nameservers: Vec<IpAddr>,
     /// Search domains of the lease.
     pub search: Vec<String>,
-    /// `proxy=`: asked in place of every HTTP server.
-    pub proxy: Option<Url>,
+    /// `proxy=`: asked in place of HTTP servers.
+    pub proxy: Option<Proxy>,
     /// `rd.noverifyssl`: whoever answers is believed. Said wherever trust is shown.
     pub unverified_tls: bool,
     /// What has to be put together before a block device is there.
@@ -60,15 +72,34 @@ pub struct Config {
 }
 
 /// An opened location.
-pub struct Source {
+pub struct Source<'a> {
     /// The bytes; an early end of a body whose length is known is an error of `read`.
-    pub reader: Box<dyn Read + Send>,
-    /// Bytes to come, where the place says so.
+    pub reader: Box<dyn Read + Send + 'a>,
+    /// Bytes of the whole, where the place says so.
     pub length: Option<u64>,
     /// Where the bytes come from in the end (redirects followed): the base of relative locations in them.
     pub location: Location,
     /// To stop the reader, and to learn what broke it, after it was given away.
     pub flow: Flow,
+    /// Which byte of the whole is the first to come.
+    pub start: u64,
+    pub version: Version,
+    /// Says at the end whether every chunk passed, where they are looked at.
+    pub seal: Option<Seal>,
+}
+
+impl Source<'static> {
+    /// All bytes of a place that has no name for their version.
+    fn whole(
+        reader: impl Read + Send + 'static,
+        length: Option<u64>,
+        location: &Location,
+        flow: &Flow,
+    ) -> Self {
+        let (location, flow) = (location.clone(), flow.clone());
+        let version = Version::default();
+        Self { reader: Box::new(reader), length, location, flow, start: 0, version, seal: None }
+    }
 }
 
 /// How long one try may wait for what.
@@ -100,7 +131,26 @@ pub enum Event {
     /// Nothing to say; asked at least four times a second so that a person can stop a wait.
     Tick,
     /// A try failed; the next is due after `wait` (zero: at once, on the next mirror).
-    Retry { location: Location, error: String, attempt: u32, wait: Duration, budget_left: Duration },
+    Retry(Box<Retrying>),
+}
+
+/// A try that failed, and what is next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retrying {
+    /// The mirror that failed.
+    pub location: Location,
+    pub error: String,
+    /// How many tries there were.
+    pub attempt: u32,
+    pub wait: Duration,
+    /// What is left to be spent without a byte.
+    pub budget_left: Duration,
+    /// The mirror that is next.
+    pub next: Location,
+    /// The byte from which on it is asked: what came before is kept.
+    pub from: u64,
+    /// The bytes that came were not the right ones; otherwise they did not come.
+    pub wrong_bytes: bool,
 }
 
 /// `Break` stops the fetch.
@@ -122,6 +172,14 @@ impl Fetcher {
         Ok(Self { config: config.clone(), tls: tls::config(config)? })
     }
 
+    /// The same, but https servers are believed by their keys alone; as it is, if there are none.
+    pub fn pinned(&self, pins: &[Pin]) -> Self {
+        if pins.is_empty() {
+            return self.clone();
+        }
+        Self { config: self.config.clone(), tls: tls::pinned(self.tls.clone(), pins) }
+    }
+
     /// For every place where it is shown whom to trust: `UNVERIFIED TLS`, if whoever answers is believed.
     pub fn unverified_tls(&self) -> Option<&'static str> {
         self.config.unverified_tls.then_some("UNVERIFIED TLS")
@@ -132,17 +190,36 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`FetchError`]. A reader that breaks later says so in the error of `read`, and in [`Source::flow`].
-    pub fn open(&self, location: &Location, timing: &Timing, on: OnEvent<'_>) -> Result<Source, FetchError> {
+    pub fn open(
+        &self,
+        location: &Location,
+        timing: &Timing,
+        on: OnEvent<'_>,
+    ) -> Result<Source<'static>, FetchError> {
+        self.open_at(location, &At::default(), timing, on)
+    }
+
+    /// The same from another byte than the first on, where that is to be had: [`Source::start`] says so. A place that never
+    /// can do that sends everything.
+    fn open_at(
+        &self,
+        location: &Location,
+        at: &At<'_>,
+        timing: &Timing,
+        on: OnEvent<'_>,
+    ) -> Result<Source<'static>, FetchError> {
         match location {
-            Location::Http(url) => http::open(&self.config, &self.tls, url, timing, on),
-            Location::File(path) | Location::Initramfs(path) => file::open(path, location),
-            Location::Virtiofs { tag, file } => shared::open(tag, file, location, timing, on),
+            Location::Http(url) => http::open(&self.config, &self.tls, url, at, timing, on),
+            Location::File(path) | Location::Initramfs(path) => file::open(path, location, at.start),
+            Location::Virtiofs { tag, file } => shared::open(tag, file, location, at.start, timing, on),
             Location::Volume { volume, file } => {
-                volume::open(volume, file.as_deref(), location, &self.config, timing, on)
+                volume::open(volume, file.as_deref(), location, at.start, &self.config, timing, on)
             }
             Location::Ftp(url) => ftp::open(&self.config, url, timing, on),
             Location::Tftp(url) => tftp::open(&self.config, url, timing, on),
-            Location::Nfs { export, file } => nfs::open(&self.config, export, file, location, timing, on),
+            Location::Nfs { export, file } => {
+                nfs::open(&self.config, export, file, location, at.start, timing, on)
+            }
         }
     }
 }

@@ -10,12 +10,17 @@ use super::{FetchError, Location, Source, file};
 use crate::volumes::Mounted;
 
 /// Opens a regular file, and unmounts.
-pub(super) fn open(mounted: Mounted, path: &Path, location: &Location) -> Result<Source, FetchError> {
+pub(super) fn open(
+    mounted: Mounted,
+    path: &Path,
+    location: &Location,
+    start: u64,
+) -> Result<Source<'static>, FetchError> {
     let opened = below(&mounted, path);
     let opened = opened.map_err(|e| FetchError::Permanent(format!("{location}: opening: {e}")))?;
     // The open file keeps what it needs (umount2(2), MNT_DETACH): whatever happens, no mount is left behind.
     drop(mounted);
-    file::reading(opened, location)
+    file::reading(opened, location, start)
 }
 
 /// Symbolic links are followed as if the mount were `/` (openat2(2), RESOLVE_IN_ROOT).

@@ -23,9 +23,10 @@ pub(super) fn open(
     export: &Export,
     file: &Path,
     location: &Location,
+    start: u64,
     timing: &Timing,
     on: OnEvent<'_>,
-) -> Result<Source, FetchError> {
+) -> Result<Source<'static>, FetchError> {
     let name = location.to_string();
     let begun = Instant::now();
     let asked = Asked {
@@ -33,6 +34,7 @@ pub(super) fn open(
         export: export.clone(),
         file: file.to_owned(),
         location: location.clone(),
+        start,
         timing: timing.clone(),
     };
     let opened = beside(&name, timing.connect + timing.stall, on, move || asked.open())?;
@@ -45,11 +47,12 @@ struct Asked {
     export: Export,
     file: PathBuf,
     location: Location,
+    start: u64,
     timing: Timing,
 }
 
 impl Asked {
-    fn open(&self) -> Result<Source, FetchError> {
+    fn open(&self) -> Result<Source<'static>, FetchError> {
         let begun = Instant::now();
         let opened = self.opened().map_err(|Failed { why, stays }| {
             let text = format!("{}: {why}", self.location);
@@ -58,7 +61,7 @@ impl Asked {
                 false => FetchError::Transient { text, silent: begun.elapsed(), retry_after: None },
             }
         })?;
-        file::reading(opened, &self.location)
+        file::reading(opened, &self.location, self.start)
     }
 
     fn opened(&self) -> Result<File, Failed> {

@@ -102,6 +102,26 @@ impl Retry {
         self.next_round()
     }
 
+    /// Another mirror is tried, though the one under way did not fail.
+    pub fn turn_to(&mut self, mirror: usize) {
+        self.current = mirror;
+        if let Some(mirror) = self.mirrors.get_mut(mirror) {
+            (mirror.tried_this_round, mirror.tried_ever) = (true, true);
+        }
+    }
+
+    /// Whether this mirror is not tried any more.
+    pub fn is_out(&self, mirror: usize) -> bool {
+        self.mirrors.get(mirror).is_none_or(|mirror| mirror.out)
+    }
+
+    /// A mirror that was out is tried again.
+    pub fn take_back(&mut self, mirror: usize) {
+        if let Some(mirror) = self.mirrors.get_mut(mirror) {
+            mirror.out = false;
+        }
+    }
+
     fn next_round(&mut self) -> Next {
         self.mirrors.iter_mut().for_each(|m| m.tried_this_round = false);
         let asked = self.mirrors.iter().filter(|m| !m.out).map(|m| m.ready_in).min().unwrap_or_default();

@@ -16,16 +16,17 @@ pub(super) fn open(
     tag: &Tag,
     file: &Path,
     location: &Location,
+    start: u64,
     timing: &Timing,
     on: OnEvent<'_>,
-) -> Result<Source, FetchError> {
+) -> Result<Source<'static>, FetchError> {
     let name = location.to_string();
     let begun = Instant::now();
     let (tag, file, place) = (tag.clone(), file.to_owned(), location.clone());
     let opened = beside(&name, timing.connect + timing.stall, on, move || {
         let mounted = Mounted::mount(tag.as_str(), "virtiofs", MountFlags::RDONLY, "");
         let mounted = mounted.map_err(|e| failed(&tag, &place, &e))?;
-        mounted::open(mounted, &file, &place)
+        mounted::open(mounted, &file, &place, start)
     })?;
     apart(opened, Place { name, opening: begun.elapsed(), stall: timing.stall, passes: true })
 }

@@ -32,7 +32,7 @@ pub(super) fn open(
     url: &Url,
     timing: &Timing,
     on: OnEvent<'_>,
-) -> Result<Source, FetchError> {
+) -> Result<Source<'static>, FetchError> {
     let name = shown(url);
     let wanted = file_of(url).map_err(|why| FetchError::Permanent(format!("{name}: {why}")))?;
     let (config, limits, inner) = (config.clone(), timing.clone(), name.clone());
@@ -82,7 +82,7 @@ pub(super) fn open(
         Some(bytes) => blocks.accept(1, &bytes),
         None => blocks.acknowledge(),
     }
-    Ok(Source { reader: Box::new(blocks), length, location: Location::Tftp(url.clone()), flow })
+    Ok(Source::whole(blocks, length, &Location::Tftp(url.clone()), &flow))
 }
 
 /// The name as the server gets it: what stands after the first `/` (RFC 3617).

@@ -12,9 +12,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, OtherError, RootCertStore,
+    SignatureScheme,
 };
 
+use super::pin::{Pin, WrongPin};
 use super::{Config, date};
 
 /// Seconds since 1970 when this binary was built (`build.rs`).
@@ -27,25 +29,46 @@ pub(super) fn build_epoch() -> u64 {
 pub(super) fn config(config: &Config) -> anyhow::Result<ClientConfig> {
     let mut made = client(roots(config)?, Arc::new(Floored { clock: date::now, floor: build_epoch() }))?;
     if config.unverified_tls {
-        let anyone = Arc::new(Anyone(made.crypto_provider().clone()));
-        made.dangerous().set_certificate_verifier(anyone);
+        made = without_authorities(made, None);
     }
     Ok(made)
 }
 
-/// Believes whoever answers, as `rd.noverifyssl` asks: encrypted, but nobody knows with whom.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+/// Believes whoever has one of these keys, and nobody else.
+pub(super) fn pinned(config: ClientConfig, pins: &[Pin]) -> ClientConfig {
+    without_authorities(config, Some(pins.to_vec()))
+}
 
-impl ServerCertVerifier for Anyone {
+fn without_authorities(mut config: ClientConfig, pins: Option<Vec<Pin>>) -> ClientConfig {
+    let provider = config.crypto_provider().clone();
+    config.dangerous().set_certificate_verifier(Arc::new(ByKey { provider, pins }));
+    config
+}
+
+/// Asks no authority: believes who has a pinned key, which the handshake proves, or whoever answers, as `rd.noverifyssl`
+/// asks: then it is encrypted, but nobody knows with whom.
+#[derive(Debug)]
+struct ByKey {
+    provider: Arc<CryptoProvider>,
+    pins: Option<Vec<Pin>>,
+}
+
+impl ServerCertVerifier for ByKey {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
+        certificate: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(wanted) = &self.pins {
+            let got = Pin::of(certificate)?;
+            if !wanted.contains(&got) {
+                let wrong = Arc::new(WrongPin { wanted: wanted.clone(), got });
+                return Err(CertificateError::Other(OtherError(wrong)).into());
+            }
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -55,7 +78,7 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
+        let known = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signed, known)
     }
 
@@ -65,12 +88,12 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.0.signature_verification_algorithms;
+        let known = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signed, known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -123,17 +146,27 @@ impl TimeProvider for Floored {
     }
 }
 
-/// A TLS error in words; where the clock decided, both dates and where the clock's comes from.
+/// A TLS error in words: whether it was the name (which rustls says well), the issuer, the time or the pin.
 pub(super) fn explain(error: &rustls::Error) -> String {
-    let (time, end, which) = match error {
-        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => {
-            (time, not_before, "not valid before")
+    let rustls::Error::InvalidCertificate(wrong) = error else { return error.to_string() };
+    match wrong {
+        CertificateError::NotValidYetContext { time, not_before } => {
+            at_the_wrong_time(*time, *not_before, "not valid before")
         }
-        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => {
-            (time, not_after, "not valid after")
+        CertificateError::ExpiredContext { time, not_after } => {
+            at_the_wrong_time(*time, *not_after, "not valid after")
         }
-        _ => return error.to_string(),
-    };
+        CertificateError::UnknownIssuer => format!(
+            "{error}: no authority known here has issued it: name its own with --ca, bootjack.ca= or bootjack initrd --ca, \
+             or pin its key"
+        ),
+        CertificateError::Other(OtherError(why)) => why.to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// Both dates, and where the clock's comes from.
+fn at_the_wrong_time(time: UnixTime, end: UnixTime, which: &str) -> String {
     let system = date::now();
     let told = if system < time.as_secs() {
         format!("; this machine's clock says {} and is not believed", date::readable(system))

@@ -15,7 +15,7 @@ use rustix::mount::MountFlags;
 use super::apart::{Place, apart};
 use super::beside::beside;
 use super::error::seconds;
-use super::{Config, Event, FetchError, Location, OnEvent, Source, Timing, file, mounted};
+use super::{Config, Event, FetchError, Location, OnEvent, Retrying, Source, Timing, file, mounted};
 use crate::volumes::{self, Content, Found, Mounted, NotFound, Unwritten, Volume};
 
 /// A device that is not there is looked for so often: disks behind USB and SAS take seconds to appear.
@@ -30,20 +30,27 @@ pub(super) fn open(
     volume: &Volume,
     path: Option<&Path>,
     location: &Location,
+    start: u64,
     config: &Config,
     timing: &Timing,
     on: OnEvent<'_>,
-) -> Result<Source, FetchError> {
+) -> Result<Source<'static>, FetchError> {
     let found = wait(volume, location, config, timing, on)?;
     let name = location.to_string();
     let begun = Instant::now();
     let stall = timing.stall.max(PATIENCE);
     let (path, place) = (path.map(Path::to_owned), location.clone());
-    let opened = beside(&name, stall, on, move || on_device(&found, path.as_deref(), &place))?;
+    let opened = beside(&name, stall, on, move || on_device(&found, path.as_deref(), &place, start))?;
     apart(opened, Place { name, opening: begun.elapsed(), stall, passes: false })
 }
 
-fn on_device(found: &Found, path: Option<&Path>, location: &Location) -> Result<Source, FetchError> {
+/// A device as a whole is read from its first byte.
+fn on_device(
+    found: &Found,
+    path: Option<&Path>,
+    location: &Location,
+    start: u64,
+) -> Result<Source<'static>, FetchError> {
     let device = &found.device;
     let Some(path) = path else {
         let opened = File::open(&device.path).map_err(|e| permanent(location, &format!("opening: {e}")))?;
@@ -58,7 +65,7 @@ fn on_device(found: &Found, path: Option<&Path>, location: &Location) -> Result<
     if content.unclean {
         log::warn!("{location}: {name} was not unmounted cleanly: what was written last is not seen");
     }
-    mounted::open(mounted, path, location).map_err(|error| match error {
+    mounted::open(mounted, path, location, start).map_err(|error| match error {
         FetchError::Permanent(text) => FetchError::Permanent(format!("{text} ({name}, {})", content.kind)),
         other => other,
     })
@@ -101,13 +108,16 @@ fn wait(
         let event = if waited.saturating_sub(said) >= timing.connect {
             (said, times) = (waited, times + 1);
             let left = most.saturating_sub(waited);
-            Event::Retry {
+            Event::Retry(Box::new(Retrying {
                 location: location.clone(),
                 error: text(),
                 attempt: times,
                 wait: Duration::ZERO,
                 budget_left: left,
-            }
+                next: location.clone(),
+                from: 0,
+                wrong_bytes: false,
+            }))
         } else {
             Event::Tick
         };
@@ -209,7 +219,7 @@ mod tests {
         let Location::Volume { volume, file } = &location else { panic!("a volume") };
         let connect = Duration::from_millis(connect);
         let timing = Timing { connect, stall: connect };
-        let opened = open(volume, file.as_deref(), &location, config, &timing, on);
+        let opened = open(volume, file.as_deref(), &location, 0, config, &timing, on);
         opened.map(|source| source.location).expect_err("nothing has that label")
     }
 
@@ -233,8 +243,8 @@ mod tests {
     fn a_wait_of_a_length_that_was_asked_for_is_seen_and_final() {
         let retries = Mutex::new(Vec::new());
         let on = |event| {
-            if let Event::Retry { attempt, .. } = event {
-                retries.lock().unwrap().push(attempt);
+            if let Event::Retry(again) = event {
+                retries.lock().unwrap().push(again.attempt);
             }
             ControlFlow::Continue(())
         };

@@ -57,8 +57,7 @@ pub(super) fn fetch(
     loader: &Loader<'_>,
     put: &mut Put<'_>,
 ) -> Result<(Verified<()>, Fetched), LoadError> {
-    let tries = Tries { artifact, name, loader };
-    tries.drive(&mut |once, source| once.keep(source, most, put))
+    Tries::of(artifact, name, loader).drive(&mut |once, source| once.keep(source, most, put))
 }
 
 /// Back to the first byte.
@@ -98,11 +97,11 @@ impl Once<'_> {
     /// Hands the bytes on as they come, and compares their digest at the end.
     fn keep(
         &self,
-        source: Source,
+        source: Source<'_>,
         most: u64,
         put: &mut Put<'_>,
     ) -> Result<(Verified<()>, once::Read), Attempt<Failure>> {
-        let Source { reader, location, flow, length } = source;
+        let Source { reader, location, flow, length, seal, .. } = source;
         if let Some(bytes) = length.or(self.artifact.size).filter(|&bytes| bytes > most) {
             let why = format!("has {}, there is room for {}", mib(bytes), mib(most));
             return Err(self.refuse(Verdict::FETCH, &location, &why));
@@ -110,8 +109,10 @@ impl Once<'_> {
         let bound = Bound::new(Some(self.artifact.size.unwrap_or(most)));
         let stopped = AtomicBool::new(false);
         let read = self.watched(&flow, &stopped, || {
-            verify::through(Bounded::new(reader, &bound), &self.artifact.trust, |bytes| put(bytes))
+            let trust = &self.artifact.trust;
+            verify::through(Bounded::new(reader, &bound), trust, seal.as_ref(), |bytes| put(bytes))
         });
+        let location = flow.place().unwrap_or(location);
         let why = match read {
             Ok((verified, sha256)) => {
                 self.right_size(&location, Some(flow.bytes()))?;
@@ -136,6 +137,10 @@ impl Once<'_> {
                     format!("SHA-256 does not match: expected {expected}, got {got} over {bytes} bytes");
                 self.refuse(Verdict::OTHER_BYTES, &location, &why)
             }
+            Refused::Unsealed(list) => {
+                let why = format!("not every chunk of the list {list} was seen to be right");
+                self.refuse(Verdict::OTHER_BYTES, &location, &why)
+            }
             Refused::Consume(e) | Refused::Drain(e) => match FetchError::of(&e) {
                 Some(failure) => Attempt::fetching(failure.clone(), flow.bytes()),
                 // Reading did not break: writing did.
@@ -154,7 +159,7 @@ impl Once<'_> {
             let watcher = scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     std::thread::park_timeout(TELL);
-                    let report = Report::Progress { fetched: flow.bytes(), unpacked: 0, entries: 0 };
+                    let report = Report::Progress { fetched: flow.arrived(), unpacked: 0, entries: 0 };
                     if (self.on)(report).is_break() {
                         stopped.store(true, Ordering::Relaxed);
                         return flow.stop();

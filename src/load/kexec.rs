@@ -25,12 +25,15 @@ const COPIES: u64 = 3;
 /// What the caller knows of the second stage: its words.
 pub struct Second<'a> {
     /// The command line for this kernel, when the root comes in this way.
-    pub cmdline: &'a dyn Fn(&Kernel, &Way) -> Result<String, Failure>,
+    pub cmdline: Cmdline<'a>,
     /// What the second stage is told: [`super::HANDOFF`].
     pub handoff: Told<'a>,
     /// Certificates that are not in the initrd's own place for them.
     pub ca: &'a [PathBuf],
 }
+
+/// The command line for a kernel, given what came for the kexec.
+pub type Cmdline<'a> = &'a dyn Fn(&Kernel, &[Fetched], &Way) -> Result<String, Failure>;
 
 /// Given what came for the kexec, the bytes of the hand-off.
 pub type Told<'a> = &'a dyn Fn(&[Fetched], &Way) -> Result<Vec<u8>, Failure>;
@@ -57,7 +60,7 @@ pub fn load_kexec(
         let told = (second.handoff)(&parts.came, &way).map_err(LoadError::Failed)?;
         stage::handoff(&initrd, told)?;
     }
-    let cmdline = (second.cmdline)(&kernel, &way).map_err(LoadError::Failed)?;
+    let cmdline = (second.cmdline)(&kernel, &parts.came, &way).map_err(LoadError::Failed)?;
     if cmdline.len() > kernel.cmdline_max {
         let (has, most) = (cmdline.len(), kernel.cmdline_max);
         let cause = format!("its command line has {has} bytes, this kernel takes {most}");
@@ -185,16 +188,16 @@ impl Parts<'_> {
     fn ask_length(&self, archive: &Artifact) -> Result<Option<u64>, LoadError> {
         let on = |event: Event| match event {
             Event::Tick => (self.loader.on)(Report::Tick),
-            Event::Retry { location, error, attempt, wait, .. } => {
-                (self.loader.on)(Report::Retrying { location, error, attempt, wait })
-            }
+            Event::Retry(what) => (self.loader.on)(Report::Retrying(*what)),
         };
-        let asked = fetch::drive(&archive.locations, self.loader.retry_for, &on, |location, timing| {
+        let fetcher = self.loader.fetcher.pinned(&archive.pins);
+        let asked = fetch::drive(&archive.locations, self.loader.retry_for, &on, |attempt| {
+            let location = attempt.location();
             let opening = Report::Opening { artifact: ROOT.into(), location: location.clone() };
             if (self.loader.on)(opening) == ControlFlow::Break(()) {
                 return Err(Attempt::<Failure>::Stopped);
             }
-            Ok(self.loader.fetcher.open(location, timing, &on)?.length)
+            Ok(fetcher.open(location, attempt.timing(), &on)?.length)
         });
         asked.map_err(|why| match why {
             Exhausted::Stopped => LoadError::Stopped,

@@ -1,6 +1,5 @@
 //! One try at one mirror, and what it came to. Which mirror is next is `fetch`'s.
 
-use std::cell::RefCell;
 use std::io::{self, Cursor, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::atomic::AtomicBool;
@@ -11,7 +10,7 @@ use super::reader::{Bound, Bounded};
 use super::{Contents, Failure, OnReport, Phase, Report, Target};
 use crate::archive::{self, Image, Input, Limits, UnpackError};
 use crate::catalog::Artifact;
-use crate::fetch::{self, Attempt, FetchError, Fetcher, Flow, Location, Source, Timing};
+use crate::fetch::{Attempt, FetchError, Fetcher, Flow, Location, Source, Terms, Try};
 use crate::verify::{self, Refused, Sha256, Trust, Verified};
 
 /// What the last try at a mirror came to.
@@ -36,6 +35,10 @@ impl Verdict {
     pub(super) const OTHER_BYTES: Self = Self {
         phase: Phase::Verify,
         hint: "the file on the server is not the one the catalog means: see sha256sum",
+    };
+    pub(super) const NO_LIST: Self = Self {
+        phase: Phase::Fetch,
+        hint: "the chunk list lies beside the archive as FILE.chunks: bootjack pack makes both; or say sha256, too",
     };
     const NO_SIZE: Self = Self {
         phase: Phase::Plan,
@@ -98,29 +101,24 @@ pub(super) struct Once<'a> {
     pub(super) artifact: &'a Artifact,
     pub(super) name: &'a str,
     pub(super) on: OnReport<'a>,
-    /// Of each mirror, in the artifact's order.
-    pub(super) said: &'a RefCell<Vec<Verdict>>,
-    pub(super) asked: &'a Location,
+    /// Takes what to say of a mirror.
+    pub(super) says: &'a dyn Fn(usize, Verdict),
+    pub(super) attempt: &'a Try<'a>,
+    /// What is read is known to be what the catalog means, before it is read to its end.
+    pub(super) authentic: bool,
 }
 
-impl Once<'_> {
+impl<'a> Once<'a> {
     pub(super) fn says(&self, verdict: Verdict) {
-        let mut said = self.said.borrow_mut();
-        let mirrors = self.artifact.locations.iter().zip(said.iter_mut());
-        mirrors.filter(|(location, _)| *location == self.asked).for_each(|(_, last)| *last = verdict);
+        (self.says)(self.attempt.mirror(), verdict);
     }
 
-    pub(super) fn open(
-        &self,
-        fetcher: &Fetcher,
-        timing: &Timing,
-        on_event: fetch::OnEvent<'_>,
-    ) -> Result<Source, Attempt<Failure>> {
-        let location = self.asked;
+    pub(super) fn open(&self, fetcher: &'a Fetcher, terms: &Terms) -> Result<Source<'a>, Attempt<Failure>> {
+        let location = self.attempt.location();
         if (self.on)(Report::Opening { artifact: self.name.into(), location: location.clone() }).is_break() {
             return Err(Attempt::Stopped);
         }
-        let source = self.within(fetcher.open(location, timing, on_event)?)?;
+        let source = self.within(self.attempt.open(fetcher, terms)?, location)?;
         let bytes = source.length.or(self.artifact.size);
         self.right_size(location, source.length)?;
         if (self.on)(Report::Started { location: source.location.clone(), bytes }).is_break() {
@@ -130,16 +128,16 @@ impl Once<'_> {
     }
 
     /// Of a whole device the archive is as much as the catalog says; a digest is over no more than that.
-    fn within(&self, source: Source) -> Result<Source, Attempt<Failure>> {
-        if !self.asked.is_device() {
+    fn within(&self, source: Source<'a>, asked: &Location) -> Result<Source<'a>, Attempt<Failure>> {
+        if !asked.is_device() {
             return Ok(source);
         }
         match (self.artifact.size, &self.artifact.trust) {
             (Some(size), _) => Ok(Source { reader: Box::new(source.reader.take(size)), ..source }),
             (None, Trust::Unverified) => Ok(source),
-            (None, Trust::Sha256(_)) => {
+            (None, Trust::Sha256(_) | Trust::Chunks(_)) => {
                 let why = "a digest is over the archive alone, and nothing says how long it is on the device";
-                Err(self.refuse(Verdict::NO_SIZE, self.asked, why))
+                Err(self.refuse(Verdict::NO_SIZE, asked, why))
             }
         }
     }
@@ -164,15 +162,15 @@ impl Once<'_> {
 
     pub(super) fn unpack(
         &self,
-        source: Source,
+        source: Source<'_>,
         target: &mut dyn Target,
         limits: &Limits,
     ) -> Result<(Verified<Contents>, Read), Attempt<Failure>> {
-        let Source { reader, location, flow, length } = source;
+        let Source { reader, location, flow, length, seal, .. } = source;
         let directory =
             target.fresh().map_err(|e| Attempt::Fatal(Failure::new(Phase::Unpack, target.name(), e)))?;
         let progress = |now: archive::Progress| {
-            let fetched = flow.bytes();
+            let fetched = flow.arrived();
             let answer = (self.on)(Report::Progress { fetched, unpacked: now.bytes, entries: now.entries });
             if answer.is_break() {
                 flow.stop();
@@ -183,24 +181,27 @@ impl Once<'_> {
         let (stopped, mut unkept) = (AtomicBool::new(false), None);
         let length = length.or(self.artifact.size);
         let room = target.room_for_image();
-        let read = verify::through(Bounded::new(reader, &bound), &self.artifact.trust, |bytes| {
-            let (reader, mut seeing) = bytes.apart();
-            let head = self.watched(&flow, &stopped, || head(reader))?;
-            if let Some(kind) = Image::of(&head) {
-                seeing.see(&head);
-                let coming = Coming { kind, length, room, flow: &flow, stopped: &stopped };
-                let kept = self.keep_image(&coming, &mut Cursor::new(head).chain(bytes));
-                return kept.map_err(|why| why.noted(&mut unkept));
-            }
-            let mut whole = Cursor::new(head).chain(reader);
-            let all = Input::seen(&mut whole, |bytes| seeing.see(bytes));
-            let unpacked = match target.has_tree() {
-                true => archive::add(all, directory.as_fd(), limits, &progress)?,
-                false => archive::unpack(all, directory.as_fd(), limits, &progress)?,
-            };
-            bound.archive_ended(flow.bytes());
-            Ok(Contents::Tree(unpacked))
-        });
+        let read =
+            verify::through(Bounded::new(reader, &bound), &self.artifact.trust, seal.as_ref(), |bytes| {
+                let (reader, mut seeing) = bytes.apart();
+                let head = self.watched(&flow, &stopped, || head(reader))?;
+                if let Some(kind) = Image::of(&head) {
+                    seeing.see(&head);
+                    let coming = Coming { kind, length, room, flow: &flow, stopped: &stopped };
+                    let kept = self.keep_image(&coming, &mut Cursor::new(head).chain(bytes));
+                    return kept.map_err(|why| why.noted(&mut unkept));
+                }
+                let mut whole = Cursor::new(head).chain(reader);
+                let all = Input::seen(&mut whole, |bytes| seeing.see(bytes));
+                let unpacked = match target.has_tree() {
+                    true => archive::add(all, directory.as_fd(), limits, &progress)?,
+                    false => archive::unpack(all, directory.as_fd(), limits, &progress)?,
+                };
+                bound.archive_ended(flow.bytes());
+                Ok(Contents::Tree(unpacked))
+            });
+        // It may have gone on at another mirror.
+        let location = flow.place().unwrap_or(location);
         let refused = match read {
             Ok((contents, sha256)) => {
                 self.right_size(&location, Some(flow.bytes()))?;
@@ -247,6 +248,13 @@ impl Once<'_> {
                     format!("SHA-256 does not match: expected {expected}, got {got} over {bytes} bytes");
                 self.refuse(Verdict::OTHER_BYTES, location, &why)
             }
+            Refused::Unsealed(list) => {
+                let why = format!("not every chunk of the list {list} was seen to be right");
+                self.refuse(Verdict::OTHER_BYTES, location, &why)
+            }
+            Refused::Consume(error @ UnpackError::Damaged { .. }) if self.authentic => {
+                Attempt::Fatal(Failure::new(Phase::Unpack, self.name, error).hint(Verdict::DAMAGED.hint))
+            }
             Refused::Consume(error @ UnpackError::Damaged { .. }) => {
                 self.refuse(self.of_the_end(Verdict::DAMAGED), location, &error.to_string())
             }
@@ -266,7 +274,11 @@ impl Once<'_> {
 
     /// Behind an archive on a device lies what was there before: it may be no more than that.
     fn of_the_end(&self, verdict: Verdict) -> Verdict {
-        if self.asked.is_device() && self.artifact.size.is_none() { Verdict::NO_SIZE_SAID } else { verdict }
+        if self.attempt.location().is_device() && self.artifact.size.is_none() {
+            Verdict::NO_SIZE_SAID
+        } else {
+            verdict
+        }
     }
 
     /// Whether the limit that was met is the catalog's `unpacked`, and not that of the target.
@@ -278,10 +290,8 @@ impl Once<'_> {
     /// than those the catalog means, and the next mirror may have the right ones.
     fn unwritten(&self, verdict: Verdict, location: &Location, why: &str) -> Attempt<Failure> {
         match self.artifact.trust {
-            Trust::Sha256(_) => self.refuse(verdict, location, why),
-            Trust::Unverified => {
-                Attempt::Fatal(Failure::because(verdict.phase, self.name, why).hint(verdict.hint))
-            }
+            Trust::Sha256(_) | Trust::Chunks(_) if !self.authentic => self.refuse(verdict, location, why),
+            _ => Attempt::Fatal(Failure::because(verdict.phase, self.name, why).hint(verdict.hint)),
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn finish_shared(made: Made<Shared>, plan: &SharedPlan, id: &str) -> Result<
     let init = find_init(at, id, &beside, (&plan.inits, plan.init_named), &plan.init_args)?;
     let directory = File::open(at).map_err(|e| failed(id, e))?;
     let modules = Some(modules::of_root(&directory.into()));
-    let held = verify::through(io::empty(), &Trust::Unverified, |_| Ok::<_, io::Error>(root));
+    let held = verify::through(io::empty(), &Trust::Unverified, None, |_| Ok::<_, io::Error>(root));
     let (root, _) = held.map_err(|e| failed(id, io::Error::other(format!("{e:?}"))))?;
     beside.keep();
     Ok((Handover::shared_root(root, init), Came { modules, ..came }))
@@ -100,25 +100,22 @@ fn waiting<T>(
 ) -> Result<T, LoadError> {
     let on = |event: Event| match event {
         Event::Tick => (loader.on)(Report::Tick),
-        Event::Retry { location, error, attempt, wait, .. } => {
-            (loader.on)(Report::Retrying { location, error, attempt, wait })
-        }
+        Event::Retry(what) => (loader.on)(Report::Retrying(*what)),
     };
     let absent = AtomicBool::new(false);
-    let mounted =
-        fetch::drive(std::slice::from_ref(location), loader.retry_for.min(TAG_WAIT), &on, |_, _| {
-            mount().map_err(|e| {
-                let text = why_not_mounted(tag, &e);
-                absent.store(may_appear(&e), Ordering::Relaxed);
-                match may_appear(&e) {
-                    true => {
-                        let silent = Duration::ZERO;
-                        Attempt::<Failure>::Transient { text, silent, bytes: 0, retry_after: None }
-                    }
-                    false => Attempt::Permanent(text),
+    let mounted = fetch::drive(std::slice::from_ref(location), loader.retry_for.min(TAG_WAIT), &on, |_| {
+        mount().map_err(|e| {
+            let text = why_not_mounted(tag, &e);
+            absent.store(may_appear(&e), Ordering::Relaxed);
+            match may_appear(&e) {
+                true => {
+                    let silent = Duration::ZERO;
+                    Attempt::<Failure>::Transient { text, silent, bytes: 0, retry_after: None }
                 }
-            })
-        });
+                false => Attempt::Permanent(text),
+            }
+        })
+    });
     mounted.map_err(|why| match why {
         Exhausted::Stopped => LoadError::Stopped,
         why => {
@@ -227,9 +224,6 @@ mod tests {
     fn waiting_for_a_tag_is_seen_and_can_be_stopped() {
         let (tried, said) = tried(&[mount("no-such", true)], Duration::from_secs(60), false);
         assert!(matches!(tried, Err(LoadError::Stopped)), "{tried:?}");
-        assert!(
-            matches!(&said[..], [Report::Retrying { error, .. }] if error.contains("no-such")),
-            "{said:?}"
-        );
+        assert!(matches!(&said[..], [Report::Retrying(what)] if what.error.contains("no-such")), "{said:?}");
     }
 }

@@ -61,7 +61,7 @@ impl Lab {
         target: &mut dyn Target,
         artifact: &Artifact,
     ) -> Result<(Verified<Contents>, Fetched), LoadError> {
-        let fetcher = Fetcher::new(&fetch::Config::default()).unwrap();
+        let fetcher = Fetcher::new(&crate::fetch::Config::default()).unwrap();
         let go_on = |_: Report| ControlFlow::Continue(());
         let loader = Loader { fetcher: &fetcher, retry_for: Duration::ZERO, on: &go_on };
         fetch_into(target, artifact, "root", &self.limits, &loader)
@@ -80,7 +80,7 @@ fn failed(done: Result<(Verified<Contents>, Fetched), LoadError>) -> Failure {
 }
 
 fn of(locations: Vec<Location>, trust: Trust) -> Artifact {
-    Artifact { locations, trust, size: None, unpacked: None, entries: None }
+    Artifact { locations, trust, size: None, unpacked: None, entries: None, chunks: None, pins: vec![] }
 }
 
 fn hint(failure: &Failure) -> &str {

@@ -53,7 +53,9 @@ impl Params {
     fn entry_of(&self, word: &RootWord, locations: &[Location]) -> Entry {
         let archive = Artifact {
             locations: locations.to_vec(),
-            trust: word.sha256.clone().map_or(Trust::Unverified, Trust::Sha256),
+            trust: Trust::of(word.sha256.clone(), word.chunks.clone()),
+            chunks: word.chunks.clone(),
+            pins: vec![],
             size: word.length,
             unpacked: None,
             entries: None,
@@ -128,7 +130,7 @@ mod tests {
 
     fn shared(dialect: Dialect, text: &str, writable: Option<bool>) -> Shared {
         let source = RootSource::Shared(Tag::parse("rootfs").unwrap());
-        let word = RootWord { source, dialect, size: None, sha256: None, length: None };
+        let word = RootWord { source, dialect, size: None, sha256: None, chunks: None, length: None };
         let params = Params { root: Some(Ok(word)), writable, ..Params::parse(text) };
         let Boot::Shared(shared) = params.root_entry().unwrap().unwrap().boot else {
             panic!("a shared root")

@@ -14,6 +14,7 @@ use super::pager::Pager;
 use super::{Event, Look, Screen, text};
 use crate::archive::Image;
 use crate::catalog::Artifact;
+use crate::fetch::Retrying;
 use crate::load::Report;
 use crate::plan::{KexecPlan, Plan, RootPlan, SharedPlan, Step, Way};
 use crate::verify::Trust;
@@ -70,7 +71,13 @@ enum State {
     Waiting,
     Opening,
     Coming,
-    Retrying { error: String, attempt: u32, at: Duration },
+    /// The next try begins with the byte `from`.
+    Retrying {
+        error: String,
+        attempt: u32,
+        at: Duration,
+        from: u64,
+    },
     Done(Trust),
 }
 
@@ -124,16 +131,20 @@ impl Loading {
                     self.say(what);
                 }
             }
-            Report::Retrying { location, error, attempt, wait } => {
-                self.say(format!("try {attempt} failed: {error} ({location})"));
+            Report::Retrying(Retrying { location, error, attempt, wait, next, from, .. }) => {
+                let on = if from > 0 { format!("; going on with {next}") } else { String::new() };
+                self.say(format!("try {attempt} failed: {error} ({location}){on}"));
                 if let Some(part) = self.current() {
-                    part.begin(now, location.to_string(), None);
-                    part.state = State::Retrying { error, attempt, at: now + wait };
+                    match from {
+                        0 => part.begin(now, location.to_string(), None),
+                        _ => part.location = Some(next.to_string()),
+                    }
+                    part.state = State::Retrying { error, attempt, at: now + wait, from };
                 }
             }
             Report::Verified { artifact, trust } => {
                 self.say(match &trust {
-                    Trust::Sha256(digest) => format!("{artifact}: verified sha256 {digest}"),
+                    Trust::Sha256(_) | Trust::Chunks(_) => format!("{artifact}: verified {trust}"),
                     Trust::Unverified => format!("{artifact}: complete, UNVERIFIED"),
                 });
                 self.part(&artifact).state = State::Done(trust);
@@ -178,7 +189,8 @@ fn of_root(root: &RootPlan) -> Vec<Part> {
 /// A shared root is there as soon as it is mounted: nothing is fetched, and nobody vouches for it.
 fn of_shared(shared: &SharedPlan) -> Part {
     let (locations, trust) = (vec![shared.location()], Trust::Unverified);
-    let root = Artifact { locations, trust, size: None, unpacked: None, entries: None };
+    let root =
+        Artifact { locations, trust, size: None, unpacked: None, entries: None, chunks: None, pins: vec![] };
     Part { kept: true, ..Part::new("root", Some(root)) }
 }
 
@@ -223,11 +235,13 @@ impl Part {
     }
 
     fn progress(&mut self, now: Duration, fetched: u64, unpacked: u64, entries: u64) {
-        if fetched > self.fetched {
+        let moved = fetched > self.fetched;
+        if moved {
             self.moved = now;
         }
         (self.fetched, self.unpacked, self.entries) = (fetched, unpacked, entries);
-        if matches!(self.state, State::Opening | State::Retrying { .. }) {
+        // Told while the next try is waited for, too.
+        if moved && matches!(self.state, State::Opening | State::Retrying { .. }) {
             self.state = State::Coming;
         }
         // The clock of this screen stands between two ticks: the last report of a tick counts.
@@ -304,8 +318,8 @@ impl Part {
                 let size = self.total.map(|total| format!(" {}", text::bytes(total))).unwrap_or_default();
                 (format!("waiting:{size} from {}", self.first_location()), Style::new())
             }
-            State::Done(Trust::Sha256(digest)) => {
-                (format!("{}, verified sha256 {digest}", text::bytes(self.fetched)), look.good())
+            State::Done(trust @ (Trust::Sha256(_) | Trust::Chunks(_))) => {
+                (format!("{}, verified {trust}", text::bytes(self.fetched)), look.good())
             }
             State::Done(Trust::Unverified) => {
                 (format!("{}, UNVERIFIED", text::bytes(self.fetched)), look.warn())
@@ -313,6 +327,11 @@ impl Part {
             State::Opening | State::Coming | State::Retrying { .. } => return None,
         };
         Some(page::fact(look, &self.name, &text::clip_middle(&what, room), style, cells))
+    }
+
+    /// Whether its bytes are held against a chunk list as they come.
+    fn by_chunks(&self) -> bool {
+        self.planned.as_ref().is_some_and(|planned| planned.chunks.is_some())
     }
 
     fn first_location(&self) -> String {
@@ -357,14 +376,20 @@ impl Part {
     fn state_in_words(&self, look: &Look, now: Duration) -> (&'static str, String, Style) {
         let unverified = || "UNVERIFIED: nothing to hold it against".to_owned();
         match (&self.state, self.planned.as_ref().map(|a| &a.trust)) {
-            (State::Retrying { error, attempt, at }, _) => {
-                let next = match at.checked_sub(now).filter(|w| !w.is_zero()) {
-                    Some(wait) => format!("next try in {}", text::span(wait)),
-                    None => "trying again now".into(),
+            (State::Retrying { error, attempt, at, from }, _) => {
+                let next = match (at.checked_sub(now).filter(|w| !w.is_zero()), from) {
+                    (Some(wait), 0) => format!("next try in {}", text::span(wait)),
+                    (None, 0) => "trying again now".into(),
+                    (Some(wait), from) => {
+                        format!("going on after {} in {}", text::bytes(*from), text::span(wait))
+                    }
+                    (None, from) => format!("going on after {} now", text::bytes(*from)),
                 };
                 ("failed", format!("try {attempt}: {error}; {next}"), look.warn())
             }
-            (State::Done(Trust::Sha256(digest)), _) => ("verified", format!("sha256 {digest}"), look.good()),
+            (State::Done(trust @ (Trust::Sha256(_) | Trust::Chunks(_))), _) => {
+                ("verified", trust.to_string(), look.good())
+            }
             (State::Done(Trust::Unverified), _) => ("complete", unverified(), look.warn()),
             (State::Opening, _) => {
                 let waited = now.saturating_sub(self.moved).as_secs();
@@ -373,6 +398,10 @@ impl Part {
             }
             (State::Waiting, _) => ("waiting", "its turn comes".into(), Style::new()),
             (State::Coming, Some(Trust::Unverified)) => ("digest", unverified(), look.warn()),
+            (State::Coming, Some(trust @ (Trust::Sha256(_) | Trust::Chunks(_)))) if self.by_chunks() => {
+                ("digest", format!("checked chunk by chunk: {trust}"), Style::new())
+            }
+            (State::Coming, Some(Trust::Chunks(list))) => ("digest", format!("chunks {list}"), Style::new()),
             (State::Coming, Some(Trust::Sha256(digest))) if self.is_complete() => {
                 ("verifying", format!("sha256 {digest}"), Style::new())
             }

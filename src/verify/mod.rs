@@ -1,10 +1,13 @@
 //! Nothing unverified gets out: `through` drains a stream, compares its digest and only then hands out
 //! what was made of it, wrapped in [`Verified`]. Where the expected digest comes from is the catalog's business.
 
+pub mod chunks;
 pub mod digest;
 
+use std::fmt;
 use std::io::Read;
 
+pub use chunks::{ChunkList, Seal};
 pub use digest::{Hashing, ParseDigestError, Seeing, Sha256};
 
 /// What was made from a stream whose digest matched, or that was allowed to go unverified.
@@ -22,6 +25,8 @@ pub struct Verified<T> {
 pub enum Trust {
     /// SHA-256 over the bytes as fetched.
     Sha256(Sha256),
+    /// SHA-256 over the list of the digests of all chunks, each of which was held against its own.
+    Chunks(Sha256),
     /// Nothing: asked for by name in the catalog or on the kernel command line, shown as UNVERIFIED.
     Unverified,
 }
@@ -35,6 +40,30 @@ pub enum Refused<E> {
     Drain(std::io::Error),
     /// The bytes are not the ones that were asked for.
     Digest { expected: Sha256, got: Sha256, bytes: u64 },
+    /// Not all chunks of this list were seen to be right.
+    Unsealed(Sha256),
+}
+
+impl Trust {
+    /// A digest over the whole stands for it, or else a chunk list.
+    pub fn of(sha256: Option<Sha256>, chunks: Option<Sha256>) -> Self {
+        match (sha256, chunks) {
+            (Some(digest), _) => Self::Sha256(digest),
+            (None, Some(list)) => Self::Chunks(list),
+            (None, None) => Self::Unverified,
+        }
+    }
+}
+
+/// In words, for logs and screens: how something is verified, or that it is not.
+impl fmt::Display for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(digest) => write!(f, "sha256 {digest}"),
+            Self::Chunks(list) => write!(f, "chunks {list}"),
+            Self::Unverified => f.write_str("UNVERIFIED"),
+        }
+    }
 }
 
 impl<T> Verified<T> {
@@ -69,10 +98,15 @@ impl<T> Verified<T> {
 }
 
 /// Lets `consume` read `source`, reads the rest, compares the digest over every byte, and only then hands
-/// out what `consume` made, with the digest that was seen.
+/// out what `consume` made, with the digest that was seen. `seal`: that of the gate which all of `source` passed, if its
+/// chunks are what it is held against.
+///
+/// # Errors
+/// [`Refused`].
 pub fn through<R: Read, T, E>(
     source: R,
     trust: &Trust,
+    seal: Option<&Seal>,
     consume: impl FnOnce(&mut Hashing<R>) -> Result<T, E>,
 ) -> Result<(Verified<T>, Sha256), Refused<E>> {
     let mut source = Hashing::new(source);
@@ -83,6 +117,9 @@ pub fn through<R: Read, T, E>(
     match trust {
         Trust::Sha256(expected) if *expected != got => {
             Err(Refused::Digest { expected: expected.clone(), got, bytes })
+        }
+        Trust::Chunks(list) if !seal.is_some_and(|seal| seal.holds(list)) => {
+            Err(Refused::Unsealed(list.clone()))
         }
         _ => Ok((Verified { value, trust: trust.clone() }, got)),
     }
@@ -100,20 +137,20 @@ mod tests {
 
     #[test]
     fn a_matching_stream_is_handed_out() {
-        let (made, _) = through(&b"root"[..], &trust_of(b"root"), |r| std::io::read_to_string(r))
+        let (made, _) = through(&b"root"[..], &trust_of(b"root"), None, |r| std::io::read_to_string(r))
             .expect("digest matches");
         assert_eq!(made.get(), "root");
     }
 
     #[test]
     fn a_wrong_digest_hands_out_nothing() {
-        let refused = through(&b"r00t"[..], &trust_of(b"root"), |r| std::io::read_to_string(r));
+        let refused = through(&b"r00t"[..], &trust_of(b"root"), None, |r| std::io::read_to_string(r));
         assert!(matches!(refused, Err(Refused::Digest { bytes: 4, .. })));
     }
 
     #[test]
     fn bytes_the_consumer_left_behind_are_part_of_the_digest() {
-        let refused = through(&b"root, and more"[..], &trust_of(b"root"), |r| {
+        let refused = through(&b"root, and more"[..], &trust_of(b"root"), None, |r| {
             let mut four = [0; 4];
             r.read_exact(&mut four)
         });
@@ -121,8 +158,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_against_chunks_is_handed_out_only_when_all_have_passed() {
+        let (list, _) = ChunkList::of([(4, Sha256::of(b"root"))]);
+        let trust = Trust::Chunks(list.sha256().clone());
+        let mut gate = chunks::Gate::new(std::sync::Arc::new(list));
+        let read = |seal: Option<&Seal>| through(&b"root"[..], &trust, seal, |r| std::io::read_to_string(r));
+        assert!(matches!(read(None), Err(Refused::Unsealed(_))));
+        assert!(matches!(read(Some(&gate.seal())), Err(Refused::Unsealed(_))));
+        gate.pass(b"root").unwrap();
+        assert_eq!(read(Some(&gate.seal())).expect("all have passed").0.get(), "root");
+    }
+
+    #[test]
     fn the_consumers_error_comes_before_the_digest() {
-        let refused = through(&b"x"[..], &trust_of(b"y"), |_| Err::<(), _>("damaged"));
+        let refused = through(&b"x"[..], &trust_of(b"y"), None, |_| Err::<(), _>("damaged"));
         assert!(matches!(refused, Err(Refused::Consume("damaged"))));
     }
 }

@@ -40,7 +40,7 @@ pub fn hasty() -> Timing {
     Timing { connect: Duration::from_secs(10), stall: Duration::from_millis(200) }
 }
 
-fn open(url: &str) -> Result<Source, FetchError> {
+fn open(url: &str) -> Result<Source<'static>, FetchError> {
     fetcher().open(&at(url), &patient(), &go_on)
 }
 
@@ -63,7 +63,7 @@ pub fn transient(error: FetchError) -> String {
 }
 
 /// Reads to the end, which must be an error; the bytes before it and the flow's own account of it.
-pub fn broken(mut source: Source) -> (Vec<u8>, std::io::Error, FetchError) {
+pub fn broken(mut source: Source<'_>) -> (Vec<u8>, std::io::Error, FetchError) {
     let mut bytes = Vec::new();
     let error = source.reader.read_to_end(&mut bytes).expect_err("it should break");
     let failure = source.flow.failure().expect("the flow knows");
@@ -525,10 +525,11 @@ fn a_drip_that_never_stalls_outlives_any_budget() {
     });
     let fetcher = fetcher();
     let mut tries = 0;
-    let got = drive(&[at(&server.url("/x"))], Duration::from_millis(400), &go_on, |location, timing| {
+    let got = drive(&[at(&server.url("/x"))], Duration::from_millis(400), &go_on, |attempt| {
         tries += 1;
+        let timing = attempt.timing();
         let patient = Timing { stall: 4 * timing.stall, ..timing.clone() };
-        let mut source = fetcher.open(location, &patient, &go_on)?;
+        let mut source = fetcher.open(attempt.location(), &patient, &go_on)?;
         let mut text = String::new();
         match source.reader.read_to_string(&mut text) {
             Ok(_) => Ok(text),

@@ -5,16 +5,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bootjack::fetch::{Config, FetchError, Fetcher, Source, Timing};
+use bootjack::fetch::{Config, FetchError, Fetcher, NoProxy, Proxy, Source, Timing};
 
 use crate::fetch::{at, broken, go_on, hasty, patient, permanent, transient};
 use crate::peer::Peer;
 
-fn open_with(url: &str, timing: &Timing) -> Result<Source, FetchError> {
+fn open_with(url: &str, timing: &Timing) -> Result<Source<'static>, FetchError> {
     Fetcher::new(&Config::default()).unwrap().open(&at(url), timing, &go_on)
 }
 
-fn open(url: &str) -> Result<Source, FetchError> {
+fn open(url: &str) -> Result<Source<'static>, FetchError> {
     open_with(url, &patient())
 }
 
@@ -22,7 +22,7 @@ fn refused(url: &str) -> FetchError {
     open(url).map(|s| s.location).expect_err("it should not open")
 }
 
-fn whole(mut source: Source) -> Vec<u8> {
+fn whole(mut source: Source<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     source.reader.read_to_end(&mut bytes).unwrap();
     bytes
@@ -207,11 +207,12 @@ fn data_that_stall_are_an_error_with_their_silence_and_a_stop_ends_the_wait() {
 
 #[test]
 fn ftp_does_not_pass_by_a_proxy_unseen() {
-    let proxy = Some(bootjack::fetch::parse_proxy("http://u:secret@10.0.0.1:3128").unwrap());
+    let url = bootjack::fetch::parse_proxy("http://u:secret@10.0.0.1:3128").unwrap();
+    let proxy = Some(Proxy { url, not_for: NoProxy::default() });
     let fetcher = Fetcher::new(&Config { proxy, ..Config::default() }).unwrap();
     let error = fetcher.open(&at("ftp://127.0.0.1/x"), &patient(), &go_on).map(|s| s.location).unwrap_err();
     assert_eq!(
         permanent(error),
-        "ftp://127.0.0.1/x: the proxy http://u:***@10.0.0.1:3128/ is for http and https alone: give an http:// URL"
+        "ftp://127.0.0.1/x: the proxy http://u:***@10.0.0.1:3128/ is for http and https alone: give an http:// URL, or name the host in no_proxy="
     );
 }

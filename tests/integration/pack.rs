@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bootjack::archive::{self, LeaveOut, PackOptions, Packed};
+use bootjack::verify::ChunkList;
 use clap::Parser as _;
 
 use crate::trees::{Mount, Room, allocated, compare, look, noise, plant, run, unpack};
@@ -376,7 +377,12 @@ fn the_command_leaves_a_whole_archive_or_none() {
     unpack(&std::fs::read(&out).unwrap(), &target).unwrap();
     compare("by the command", &look(target.path()), &look(source.path()));
 
-    std::fs::remove_file(&out).unwrap();
+    let (archive, list) = (std::fs::read(&out).unwrap(), work.path().join("root.tar.zst.chunks"));
+    let list = ChunkList::parse(&std::fs::read(list).unwrap()).unwrap();
+    assert_eq!(list.total(), archive.len() as u64);
+    for file in std::fs::read_dir(work.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
     let missing = command(&["/nowhere/at/all", "-o", to]).unwrap_err();
     assert!(missing.starts_with("pack: /nowhere/at/all: packing /nowhere/at/all: No such file"), "{missing}");
     let inside = format!("{from}/root.tar.zst");

@@ -3,14 +3,14 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use bootjack::fetch::{Config, FetchError, Fetcher, parse_proxy};
+use bootjack::fetch::{Config, FetchError, Fetcher, NoProxy, Proxy, parse_proxy};
 
 use crate::fetch::{at, authority, go_on, patient, permanent, transient};
 use crate::odd_server::{Odd, answer};
 use crate::peer::Peer;
 
 fn through(proxy: &str, unverified_tls: bool, url: &str) -> Result<String, FetchError> {
-    let proxy = Some(parse_proxy(proxy).unwrap());
+    let proxy = Some(Proxy { url: parse_proxy(proxy).unwrap(), not_for: NoProxy::default() });
     let fetcher = Fetcher::new(&Config { proxy, unverified_tls, ..Config::default() }).unwrap();
     let mut source = fetcher.open(&at(url), &patient(), &go_on)?;
     Ok(std::io::read_to_string(&mut source.reader).unwrap())
@@ -49,6 +49,32 @@ fn an_error_of_the_proxy_names_it_and_never_its_password() {
     let text = transient(through(&gone.to_string(), false, "http://192.0.2.1/x").unwrap_err());
     assert!(text.starts_with(&format!("http://192.0.2.1/x through the proxy http://{gone}/: ")), "{text}");
     assert!(text.contains(&format!("connecting to {gone}: Connection refused")), "{text}");
+}
+
+#[test]
+fn hosts_of_no_proxy_are_asked_directly_and_redirects_beyond_them_are_not() {
+    let beyond = Odd::of(b"by the proxy");
+    // A name, so that the list holds the one and not the other.
+    let to = beyond.url("/x").replace("127.0.0.1", "localhost");
+    let near = Odd::serve(move |request, stream| match request.path.as_str() {
+        "/far" => answer(stream, "302 Found", &[&format!("location: {to}")], b""),
+        _ => answer(stream, "200 OK", &[], b"directly"),
+    });
+    let peer = Peer::proxy("joe", "s3cret");
+    let url = parse_proxy(&format!("http://joe:s3cret@127.0.0.1:{}", peer.port)).unwrap();
+    let proxy = Some(Proxy { url, not_for: NoProxy::parse("127.0.0.0/8").unwrap() });
+    let fetcher = Fetcher::new(&Config { proxy, ..Config::default() }).unwrap();
+    let body = |path: &str| {
+        let mut source = fetcher.open(&at(&near.url(path)), &patient(), &go_on).unwrap();
+        std::io::read_to_string(&mut source.reader).unwrap()
+    };
+    assert_eq!((body("/x").as_str(), body("/far").as_str()), ("directly", "by the proxy"));
+    assert!(near.seen().iter().all(|request| request.header("via").is_none()), "{:?}", near.seen());
+    assert!(
+        beyond.seen()[0].header("via").is_some_and(|via| via.contains("tinyproxy")),
+        "{:?}",
+        beyond.seen()
+    );
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bootjack::archive::Image;
 use bootjack::catalog::{
-    Action, Artifact, Boot, Carry, Catalog, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize,
+    Action, Artifact, Boot, Carry, Catalog, Entry, Fstab, Initrd, Job, Kexec, MirrorOrder, Root, RootSize,
 };
-use bootjack::fetch::Location;
+use bootjack::fetch::{Location, Retrying};
 use bootjack::handover::run::End;
 use bootjack::load::{self, Phase, Report};
 use bootjack::machine::Machine;
@@ -76,6 +76,8 @@ pub fn artifact(url: &[&str], trust: Trust, size: Option<u64>, unpacked: Option<
     Artifact {
         locations: url.iter().map(|u| Location::parse(u).unwrap()).collect(),
         trust,
+        chunks: None,
+        pins: vec![],
         size,
         unpacked,
         entries: unpacked.map(|_| 17_353),
@@ -119,6 +121,7 @@ pub fn catalog() -> Catalog {
         idle: Duration::from_secs(300),
         retry_for: Duration::from_secs(600),
         on_failure: Action::Reboot,
+        mirrors: MirrorOrder::InOrder,
         entries: vec![
             entry(
                 "rescue",
@@ -514,12 +517,16 @@ fn loading_shows_how_much_how_fast_and_how_long_yet() {
     loading.on(seconds(3));
     shows("loading-opening", &loading);
     let error = "connecting to 10.0.2.2:8080: connection timed out".to_owned();
-    loading.report(Report::Retrying {
+    loading.report(Report::Retrying(Retrying {
         location: two.clone(),
         error,
         attempt: 2,
         wait: Duration::from_secs(3),
-    });
+        budget_left: Duration::from_secs(300),
+        next: two.clone(),
+        from: 0,
+        wrong_bytes: false,
+    }));
     loading.on(seconds(1));
     shows("loading-retrying", &loading);
     loading.on(seconds(2));

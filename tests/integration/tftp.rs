@@ -11,15 +11,15 @@ use bootjack::fetch::{Config, FetchError, Fetcher, Source, Timing};
 use crate::fetch::{at, broken, go_on, hasty, patient, permanent, transient};
 use crate::peer::Peer;
 
-fn open_with(url: &str, timing: &Timing) -> Result<Source, FetchError> {
+fn open_with(url: &str, timing: &Timing) -> Result<Source<'static>, FetchError> {
     Fetcher::new(&Config::default()).unwrap().open(&at(url), timing, &go_on)
 }
 
-fn open(url: &str) -> Result<Source, FetchError> {
+fn open(url: &str) -> Result<Source<'static>, FetchError> {
     open_with(url, &patient())
 }
 
-fn whole(mut source: Source) -> Vec<u8> {
+fn whole(mut source: Source<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     source.reader.read_to_end(&mut bytes).unwrap();
     bytes

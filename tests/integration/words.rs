@@ -88,6 +88,13 @@ const WRONG: &[(&str, &[&str])] = &[
             "proxy=socks5://a:1080",
             "proxy=a:99999",
             "proxy=http://a/b",
+            "rd.tmpfs.chunks",
+            "rd.tmpfs.chunks=",
+            "rd.tmpfs.chunks=ba78",
+            "no_proxy",
+            "no_proxy=",
+            "no_proxy=a/8",
+            "no_proxy=http://a",
             "rd.noverifyssl=maybe",
             "rd.lvm=none",
             "rd.lvm.lv",
@@ -203,7 +210,7 @@ const WRONG: &[(&str, &[&str])] = &[
 ];
 
 /// Words that are not in this version, whatever stands behind them.
-const LATER: &[&str] = &["rd.tmpfs.chunks", "vlan", "bond", "team", "bridge", "ip6"];
+const LATER: &[&str] = &["vlan", "bond", "team", "bridge", "ip6"];
 
 /// Words of the page for which no value is wrong, and why.
 const ANYTHING_GOES: &[(&str, &str)] = &[

@@ -9,7 +9,7 @@ use super::course::Second;
 use super::words::Policy;
 use crate::archive::carried::MEMBER;
 use crate::catalog::{Artifact, Boot, Entry, Fstab, Root, RootSize};
-use crate::fetch::Location;
+use crate::fetch::{Location, Pin};
 use crate::load::HANDOFF;
 use crate::net::Lease;
 use crate::verify::{Sha256, Trust};
@@ -46,6 +46,10 @@ pub struct HandedRoot {
     /// With passwords, where there are any.
     pub locations: Vec<Location>,
     pub sha256: Option<Sha256>,
+    #[serde(default)]
+    pub chunks: Option<Sha256>,
+    #[serde(default)]
+    pub pins: Vec<Pin>,
     pub size: Option<u64>,
     pub unpacked: Option<u64>,
     pub entries: Option<u64>,
@@ -126,7 +130,9 @@ impl Handoff {
         let root = &self.root;
         let archive = Artifact {
             locations: root.locations.clone(),
-            trust: root.sha256.clone().map_or(Trust::Unverified, Trust::Sha256),
+            trust: Trust::of(root.sha256.clone(), root.chunks.clone()),
+            chunks: root.chunks.clone(),
+            pins: root.pins.clone(),
             size: root.size,
             unpacked: root.unpacked,
             entries: root.entries,
@@ -144,11 +150,20 @@ impl Handoff {
 }
 
 impl HandedRoot {
-    /// The root as it is fetched again, or carried to `carried`.
-    pub fn of(root: &Root, carried: Option<Location>) -> Self {
+    /// The root as it is fetched again, or carried to `carried` with the digest it then has.
+    pub fn of(root: &Root, carried: Option<(Location, Option<Sha256>)>) -> Self {
+        let (locations, sha256, chunks) = match carried {
+            Some((location, sha256)) => (vec![location], sha256, None),
+            None => {
+                let Artifact { locations, chunks, .. } = &root.archive;
+                (locations.clone(), root.archive.digest().cloned(), chunks.clone())
+            }
+        };
         Self {
-            locations: carried.map_or_else(|| root.archive.locations.clone(), |location| vec![location]),
-            sha256: root.archive.digest().cloned(),
+            locations,
+            sha256,
+            chunks,
+            pins: root.archive.pins.clone(),
             size: root.archive.size,
             unpacked: root.archive.unpacked,
             entries: root.archive.entries,

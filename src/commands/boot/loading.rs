@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::second::{Outlook, console_of};
 use super::waiting;
 use super::worker::Story;
+use crate::fetch::Retrying;
 use crate::handover::Handover;
 use crate::load::{self, Came, Failure, LoadError, Loader, Phase, Report, Second};
 use crate::plan::{KexecPlan, Plan, Way};
@@ -101,7 +102,7 @@ impl Story {
         patience: Option<Duration>,
     ) -> Result<(Handover, Came, Way), LoadError> {
         let work = |loader: &Loader<'_>| {
-            let cmdline = |kernel: &_, way: &_| outlook.cmdline(kernel, way);
+            let cmdline = |kernel: &_, came: &[_], way: &_| outlook.cmdline(kernel, came, way);
             let handoff = |came: &[_], way: &_| outlook.handoff(came, way);
             let second = Second { cmdline: &cmdline, handoff: &handoff, ca: &outlook.params.ca };
             load::load_kexec(kexec, &plan.id, loader, &second)
@@ -124,7 +125,8 @@ pub fn discard(handover: Handover) {
 
 /// Each try that failed, with its cause, outlives the screen.
 fn log_try(id: &str, report: &Report) {
-    if let Report::Retrying { location, error, attempt, .. } = report {
-        log::warn!("{id}: try {attempt} of {location}: {error}");
+    if let Report::Retrying(Retrying { location, error, attempt, next, from, .. }) = report {
+        let on = if *from > 0 { format!("; going on at byte {from} of {next}") } else { String::new() };
+        log::warn!("{id}: try {attempt} of {location}: {error}{on}");
     }
 }

@@ -19,7 +19,7 @@ use crate::load::{Came, Failure, Fetched, ModulesOfRoot};
 use crate::plan::{Plan, Way};
 use crate::verify::Trust;
 pub use shape::{
-    Artifact, Catalog, Entry, Failed, Handover, Job, Leased, Lost, Machine, Modules, Part, Span, Stage,
+    Artifact, Catalog, Entry, Failed, Handover, Job, Leased, Lost, Machine, Modules, Part, Span, Stage, Try,
 };
 
 /// Beside the log.

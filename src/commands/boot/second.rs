@@ -14,9 +14,10 @@ use crate::catalog::{Entry, Kexec, RootSize};
 use crate::cmdline::{Dialect, Params, Second, SecondRoot, init_args};
 use crate::fetch::Location;
 use crate::handover::kernel::Kernel;
-use crate::load::{CARRIED, Failure, Fetched, Phase};
+use crate::load::{CARRIED, Failure, Fetched, Phase, ROOT};
 use crate::net::Lease;
 use crate::plan::Way;
+use crate::verify::{Sha256, Trust};
 
 /// All that is known when a kexec begins.
 #[derive(Clone, Debug)]
@@ -43,13 +44,13 @@ impl Outlook {
     ///
     /// # Errors
     /// Something that no command line can hold.
-    pub fn cmdline(&self, kernel: &Kernel, way: &Way) -> Result<String, Failure> {
+    pub fn cmdline(&self, kernel: &Kernel, came: &[Fetched], way: &Way) -> Result<String, Failure> {
         let root = self.kexec.root.as_ref().map(|root| {
-            let carried = self.carried(way);
-            let locations = carried.as_ref().map_or(root.archive.locations.as_slice(), std::slice::from_ref);
+            let HandedRoot { locations, sha256, chunks, .. } = HandedRoot::of(root, self.carried(came, way));
             SecondRoot {
                 locations: locations.iter().map(Location::public).collect(),
-                sha256: root.archive.digest().map(ToString::to_string),
+                sha256: sha256.as_ref().map(ToString::to_string),
+                chunks: chunks.as_ref().map(ToString::to_string),
                 size: match root.size {
                     RootSize::Percent(percent) => format!("{percent}%"),
                     RootSize::Bytes(bytes) => bytes.to_string(),
@@ -92,7 +93,7 @@ impl Outlook {
             attempt: self.attempt,
             lease: self.lease.clone(),
             proxy: self.proxy(),
-            root: self.with_words(HandedRoot::of(root, self.carried(way))),
+            root: self.with_words(HandedRoot::of(root, self.carried(came, way))),
             modules: self.kexec.modules.is_some(),
             report: self.reported(came, way).map_err(|e| failed(format!("the report: {e}")))?,
         };
@@ -102,7 +103,7 @@ impl Outlook {
     /// With its password, if it has one.
     fn proxy(&self) -> Option<String> {
         let said = [&self.kexec.cmdline, &self.running].map(|text| Params::parse(text).proxy);
-        said.into_iter().flatten().next().map(String::from)
+        said.into_iter().flatten().next().map(|proxy| proxy.url.into())
     }
 
     /// Where the entry names no init, its command line may.
@@ -122,9 +123,13 @@ impl Outlook {
         report.value()
     }
 
-    /// Where the second stage finds an archive that travels with it.
-    fn carried(&self, way: &Way) -> Option<Location> {
-        matches!(way, Way::Carried(_)).then(|| Location::Initramfs(Path::new("/").join(CARRIED)))
+    /// Where the second stage finds an archive that travels with it, and what that is held against once more: where its
+    /// chunks were looked at here, the digest of what came.
+    fn carried(&self, came: &[Fetched], way: &Way) -> Option<(Location, Option<Sha256>)> {
+        let root = came.iter().find(|fetched| fetched.name == ROOT && fetched.trust != Trust::Unverified);
+        let meant = self.kexec.root.as_ref().and_then(|root| root.archive.digest());
+        let digest = || meant.or(root.map(|root| &root.sha256)).cloned();
+        matches!(way, Way::Carried(_)).then(|| (Location::Initramfs(Path::new("/").join(CARRIED)), digest()))
     }
 }
 
@@ -159,6 +164,8 @@ mod tests {
         let artifact = |url: &str| Artifact {
             locations: vec![Location::parse(url).unwrap()],
             trust: Trust::Sha256(ABC.parse().unwrap()),
+            chunks: None,
+            pins: vec![],
             size: Some(3),
             unpacked: None,
             entries: None,
@@ -222,7 +229,7 @@ mod tests {
     fn no_password_stands_on_the_second_command_line_and_the_second_stage_has_it() {
         let running = "proxy=ann:secret@10.0.0.1:3128".into();
         let (outlook, again) = (Outlook { running, ..outlook() }, Way::Again("no room".into()));
-        let text = outlook.cmdline(&kernel(), &again).unwrap();
+        let text = outlook.cmdline(&kernel(), &[], &again).unwrap();
         assert!(text.contains("root=tmpfs:http://a/root.tar") && !text.contains("secret"), "{text}");
         let told: Handoff = serde_json::from_slice(&outlook.handoff(&[], &again).unwrap()).unwrap();
         assert_eq!(told.root.locations[0].exact(), "http://user:secret@a/root.tar");
@@ -232,7 +239,7 @@ mod tests {
     #[test]
     fn the_second_stage_reads_the_same_root_from_its_words_and_from_what_it_is_told() {
         let outlook = outlook();
-        let text = outlook.cmdline(&kernel(), &carried()).unwrap();
+        let text = outlook.cmdline(&kernel(), &[], &carried()).unwrap();
         let told: Handoff = serde_json::from_slice(&outlook.handoff(&[], &carried()).unwrap()).unwrap();
         let Boot::SwitchRoot(told) = told.entry().boot else { panic!("a root") };
         let Boot::SwitchRoot(words) = Params::parse(&text).root_entry().unwrap().unwrap().boot else {
@@ -242,6 +249,44 @@ mod tests {
         assert_eq!(told.archive.locations, [Location::parse("initramfs:/bootjack/root").unwrap()]);
         assert_eq!((&told.archive.trust, told.size), (&words.archive.trust, words.size));
         assert_eq!((&told.init, &told.init_args), (&words.init, &words.init_args));
+    }
+
+    #[test]
+    fn what_was_held_against_chunks_is_carried_with_its_digest_and_fetched_again_with_its_chunks() {
+        let mut outlook = outlook();
+        let archive = &mut outlook.kexec.root.as_mut().unwrap().archive;
+        let list = Sha256::of(b"list");
+        (archive.trust, archive.chunks) = (Trust::Chunks(list.clone()), Some(list.clone()));
+        let (trust, location) = (archive.trust.clone(), archive.locations[0].clone());
+        let came = Fetched {
+            name: ROOT.into(),
+            trust,
+            unpacked: None,
+            image: None,
+            sha256: Sha256::of(b"what came"),
+            mirrors: vec![location.clone()],
+            location,
+            bytes: 9,
+            retries: 0,
+            tries: vec![],
+            chunks: Some(1),
+            elapsed: Duration::ZERO,
+        };
+        for (way, wanted, words) in [
+            (carried(), Trust::Sha256(came.sha256.clone()), format!("rd.tmpfs.sha256={}", came.sha256)),
+            (Way::Again("no room".into()), Trust::Chunks(list.clone()), format!("rd.tmpfs.chunks={list}")),
+        ] {
+            let came = std::slice::from_ref(&came);
+            let told: Handoff = serde_json::from_slice(&outlook.handoff(came, &way).unwrap()).unwrap();
+            let Boot::SwitchRoot(root) = told.entry().boot else { panic!("a root") };
+            assert_eq!(root.archive.trust, wanted);
+            let text = outlook.cmdline(&kernel(), came, &way).unwrap();
+            assert!(text.contains(&words), "{text}");
+            let Boot::SwitchRoot(root) = Params::parse(&text).root_entry().unwrap().unwrap().boot else {
+                panic!("a root")
+            };
+            assert_eq!(root.archive.trust, wanted);
+        }
     }
 
     #[test]
@@ -260,8 +305,8 @@ mod tests {
     #[test]
     fn a_uki_says_how_it_is_started_unless_the_entry_does() {
         let mut outlook = outlook();
-        assert!(!outlook.cmdline(&kernel(), &carried()).unwrap().contains("of the UKI"));
+        assert!(!outlook.cmdline(&kernel(), &[], &carried()).unwrap().contains("of the UKI"));
         outlook.kexec.cmdline.clear();
-        assert!(outlook.cmdline(&kernel(), &carried()).unwrap().starts_with("of the UKI "));
+        assert!(outlook.cmdline(&kernel(), &[], &carried()).unwrap().starts_with("of the UKI "));
     }
 }

@@ -17,7 +17,7 @@ use super::words::Word;
 use super::worker::Story;
 use crate::catalog::{self, Catalog, Parsed};
 use crate::early;
-use crate::fetch::{Event, Fetcher, Location};
+use crate::fetch::{Event, Fetcher, Location, Retrying};
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::net::Network;
@@ -130,7 +130,8 @@ fn fetch(
     });
     let awaited = || waiting_for.lock().unwrap_or_else(PoisonError::into_inner);
     let on = |event: Event| {
-        if let Event::Retry { error, wait, .. } = event {
+        if let Event::Retry(again) = event {
+            let Retrying { error, wait, .. } = *again;
             log::warn!("catalog: {error}");
             let mut awaited = awaited();
             (awaited.error, awaited.next) = (Some(error), Some(wait));
@@ -172,8 +173,9 @@ fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
 }
 
 /// The entries that stand; a file in which none can be found is a failure with every complaint.
-fn understood(parsed: Parsed, sha256: Sha256, origin: Origin) -> Result<Offer, Failure> {
-    if parsed.catalog.is_some() {
+fn understood(mut parsed: Parsed, sha256: Sha256, origin: Origin) -> Result<Offer, Failure> {
+    if let Some(catalog) = &mut parsed.catalog {
+        catalog.order_mirrors(Machine::probe().number());
         return Ok(Offer { parsed, origin, sha256: Some(sha256), notices: Vec::new() });
     }
     let complaints = parsed.render();

@@ -23,7 +23,7 @@ use super::words::{Legacy, Word};
 use crate::cmdline::{BreakAt, Params};
 use crate::commands::rescue;
 use crate::early::{self, Quiet};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Proxy};
 use crate::handover::{Handover, Order};
 use crate::load::{Failure, HANDOFF, Phase};
 use crate::net::{self, Mac, Network};
@@ -103,7 +103,11 @@ impl Story {
         });
         if let Some(handoff) = &handoff {
             match handoff.proxy.as_deref().map(Url::parse).transpose() {
-                Ok(proxy) => params.proxy = proxy.or(params.proxy),
+                Ok(Some(url)) => {
+                    let not_for = params.proxy.take().map(|proxy| proxy.not_for).unwrap_or_default();
+                    params.proxy = Some(Proxy { url, not_for });
+                }
+                Ok(None) => {}
                 Err(e) => notices.push(format!("{HANDOFF}: the proxy: {e}")),
             }
             report::begin(handoff);

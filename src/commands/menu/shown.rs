@@ -54,16 +54,13 @@ pub(super) fn as_json(plan: &Plan) -> Value {
 }
 
 fn artifact_json(artifact: &Artifact) -> Value {
-    let sha256 = match &artifact.trust {
-        Trust::Sha256(digest) => Some(digest),
-        Trust::Unverified => None,
-    };
     // As shown: this is for people and their scripts, which the catalog's passwords are not.
     let locations: Vec<String> = artifact.locations.iter().map(ToString::to_string).collect();
     json!({
         "locations": locations,
-        "verified": sha256.is_some(),
-        "sha256": sha256,
+        "verified": artifact.trust != Trust::Unverified,
+        "sha256": artifact.digest(),
+        "chunks": artifact.chunks,
         "size": artifact.size,
     })
 }
@@ -165,10 +162,7 @@ fn known(bytes: Option<u64>) -> String {
 }
 
 fn trust_text(artifact: &Artifact) -> String {
-    match &artifact.trust {
-        Trust::Sha256(digest) => format!("sha256 {digest}"),
-        Trust::Unverified => "UNVERIFIED".to_owned(),
-    }
+    artifact.trust.to_string()
 }
 
 fn root_text(label: &str, root: &RootPlan) -> String {

@@ -199,8 +199,8 @@ fn verified(step: &Step) -> Fact {
         these.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     };
     match (&parts[..], named(true)) {
-        ([(_, Artifact { trust: Trust::Sha256(digest), .. })], _) => {
-            fact("verified", format!("sha256 {digest}"), Mood::Good, 2)
+        ([(_, Artifact { trust: trust @ (Trust::Sha256(_) | Trust::Chunks(_)), .. })], _) => {
+            fact("verified", trust.to_string(), Mood::Good, 2)
         }
         ([_], _) => fact("verified", "UNVERIFIED: no digest, whatever arrives is started", Mood::Warn, 1),
         (_, none) if none.is_empty() => {

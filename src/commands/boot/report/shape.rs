@@ -185,6 +185,38 @@ pub struct Artifact {
     /// Bytes a second.
     pub rate: u64,
     pub retries: u32,
+    /// What went wrong before it was whole, in order: the newest 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<Try>,
+    /// How many chunks were verified, each before it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunks: Option<u64>,
+}
+
+/// A try that failed, and where the next one went on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Try {
+    /// Seconds since the first one began.
+    pub at: f64,
+    /// Who failed.
+    pub location: String,
+    pub error: String,
+    /// The byte from which on the next one was asked, and who that was.
+    pub from: u64,
+    pub next: String,
+}
+
+impl From<&load::Tried> for Try {
+    fn from(tried: &load::Tried) -> Self {
+        let load::Tried { at, what } = tried;
+        Self {
+            at: super::rounded(at.as_secs_f64()),
+            location: what.location.to_string(),
+            error: harmless(&what.error),
+            from: what.from,
+            next: what.next.to_string(),
+        }
+    }
 }
 
 impl Artifact {
@@ -207,6 +239,8 @@ impl Artifact {
             seconds: (seconds * 1000.0).round() / 1000.0,
             rate: (came.bytes as f64 / seconds.max(0.001)) as u64,
             retries: came.retries,
+            tries: came.tries.iter().map(Try::from).collect(),
+            chunks: came.chunks,
         }
     }
 }

@@ -73,6 +73,14 @@ fn artifact() -> Artifact {
         seconds: 1.5,
         rate: 2,
         retries: 0,
+        tries: vec![Try {
+            at: 0.5,
+            location: "http://a/r".into(),
+            error: "it broke".into(),
+            from: 3,
+            next: "http://b/r".into(),
+        }],
+        chunks: Some(1),
     }
 }
 

@@ -166,6 +166,7 @@ fn catalog(chance: &mut Chance) -> Catalog {
         default: (!chance.one_in(8)).then_some(default),
         idle: Duration::from_secs(chance.of(&[20, 300])),
         retry_for: Duration::from_secs(chance.of(&[0, 8, 60, 600])),
+        mirrors: crate::catalog::MirrorOrder::InOrder,
         on_failure: match chance.below(8) {
             0 | 1 => Action::Reboot,
             2 => Action::PowerOff,
@@ -182,6 +183,8 @@ fn entry(chance: &mut Chance, id: &str) -> Entry {
     let artifact = || Artifact {
         locations: vec![Location::parse("http://server/root.tar").unwrap()],
         trust: Trust::Unverified,
+        chunks: None,
+        pins: vec![],
         size: None,
         unpacked: None,
         entries: None,

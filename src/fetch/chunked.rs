@@ -1,0 +1,135 @@
+//! A stream whose chunks are held against their digests before a byte of them is handed out. A bad one comes from the next
+//! mirror; what was right is never fetched again, and a broken connection is gone on with in the middle of a chunk. What a
+//! chunk list is, `verify` knows; how the next mirror is opened, `stream`.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::FetchError;
+use super::stream::Stream;
+use crate::verify::chunks::{Chunk, Gate, WrongChunk};
+use crate::verify::{ChunkList, Seal, Sha256};
+
+pub(super) struct Chunked<'a> {
+    stream: Stream<'a>,
+    gate: Gate,
+    /// The chunk that passed last, and how much of it was handed out.
+    chunk: Vec<u8>,
+    from: usize,
+    blame: Blame,
+}
+
+/// Who had which wrong bytes for the chunk that is fetched.
+#[derive(Default)]
+struct Blame {
+    got: HashMap<usize, Sha256>,
+    /// Put out for it: for the chunks after this one they are as good as others.
+    put_out: Vec<usize>,
+    /// Its bytes came from several answers.
+    mixed: bool,
+    /// They turned out wrong: all of it comes from one.
+    unmixable: bool,
+}
+
+impl<'a> Chunked<'a> {
+    pub(super) fn new(stream: Stream<'a>, list: Arc<ChunkList>) -> Self {
+        Self { stream, gate: Gate::new(list), chunk: Vec::new(), from: 0, blame: Blame::default() }
+    }
+
+    pub(super) fn seal(&self) -> Seal {
+        self.gate.seal()
+    }
+
+    /// Fetches the next chunk until it is the right one; `false` after the last.
+    fn next(&mut self) -> Result<bool, FetchError> {
+        let Some(wanted) = self.gate.expects().cloned() else { return Ok(false) };
+        self.from = 0;
+        loop {
+            self.fill(&wanted)?;
+            let Err(wrong) = self.gate.pass(&self.chunk) else { break };
+            self.refetch(&wanted, &wrong)?;
+        }
+        let Blame { put_out, .. } = std::mem::take(&mut self.blame);
+        self.stream.mirrors().take_back(put_out);
+        Ok(true)
+    }
+
+    /// All bytes of a chunk, whatever breaks in between.
+    fn fill(&mut self, wanted: &Chunk) -> Result<(), FetchError> {
+        self.chunk.resize(wanted.length as usize, 0);
+        let mut have = 0;
+        while have < self.chunk.len() {
+            let failure = match self.stream.once(&mut self.chunk[have..]) {
+                Ok(0) => self.ended(wanted.offset + have as u64),
+                Ok(n) => {
+                    have += n;
+                    self.stream.flow().set_arrived(wanted.offset + have as u64);
+                    let here = self.stream.mirror();
+                    self.stream.mind_the_pace()?;
+                    self.blame.mixed |= have < self.chunk.len() && self.stream.mirror() != here;
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            if self.blame.unmixable {
+                have = 0;
+                self.stream.go_back_to(wanted.offset);
+            }
+            self.blame.mixed |= have > 0;
+            self.stream.go_on(failure, false)?;
+        }
+        Ok(())
+    }
+
+    fn ended(&self, at: u64) -> FetchError {
+        let text = format!("{}: the body ended at byte {at}", self.stream.location());
+        FetchError::Transient { text, silent: Duration::ZERO, retry_after: None }
+    }
+
+    /// Whoever sent a wrong chunk is asked again, as bits turn over on the way, too; who sends the same wrong bytes twice has
+    /// others than the catalog means.
+    fn refetch(&mut self, wanted: &Chunk, wrong: &WrongChunk) -> Result<(), FetchError> {
+        let (number, all) = self.gate.number();
+        let WrongChunk { expected, got } = wrong;
+        let (from, to) = (wanted.offset, wanted.range().end);
+        let text = format!(
+            "{}: chunk {number} of {all} (bytes {from} to {to}): SHA-256 does not match: expected {expected}, got {got}",
+            self.stream.location()
+        );
+        self.stream.go_back_to(from);
+        let mirror = self.stream.mirror();
+        let transient = |text| FetchError::Transient { text, silent: Duration::ZERO, retry_after: None };
+        if std::mem::take(&mut self.blame.mixed) {
+            self.blame.unmixable = true;
+            return self.stream.go_on(transient(text + ", of bytes from several answers"), true);
+        }
+        let again = self.blame.got.insert(mirror, got.clone()).as_ref() == Some(got);
+        if again {
+            self.blame.put_out.push(mirror);
+            return self.stream.go_on(FetchError::Permanent(text), true);
+        }
+        self.stream.go_on(transient(text), true)
+    }
+}
+
+impl Read for Chunked<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Some(error) = self.stream.flow().broken() {
+            return Err(error);
+        }
+        if self.from == self.chunk.len() && !buf.is_empty() {
+            match self.next() {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(over) => return Err(self.stream.flow().fail(over, ErrorKind::Other)),
+            }
+        }
+        let n = buf.len().min(self.chunk.len() - self.from);
+        buf[..n].copy_from_slice(&self.chunk[self.from..self.from + n]);
+        self.from += n;
+        self.stream.flow().passed(n);
+        Ok(n)
+    }
+}

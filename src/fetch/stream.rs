@@ -1,0 +1,309 @@
+//! The bytes of one artifact as one stream, over all its mirrors: where a connection breaks, the next try goes on in the
+//! middle, at this mirror or at another, and whoever reads does not notice. That is done only where it is sure, or where a
+//! digest will tell, that the bytes belong together; else the reader ends with [`FetchError::StartOver`]. Checking chunk by
+//! chunk is `chunked`'s, which mirror is next `mirrors`'.
+
+use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::chunked::Chunked;
+use super::mirrors::{Failed, Mirrors};
+use super::range::At;
+use super::slow::{Pace, Slow};
+use super::{FetchError, Fetcher, Flow, Location, Source};
+use crate::verify::ChunkList;
+
+/// Bytes that are read at once to be passed over.
+const PASSED_OVER: usize = 256 << 10;
+
+/// What is known of an artifact before it comes.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// A digest over all of it will be compared: bytes of several answers may be put together.
+    pub digest: bool,
+    /// Its bytes, exactly.
+    pub size: Option<u64>,
+    /// Every chunk is held against its own digest before a byte of it is handed out.
+    pub chunks: Option<Arc<ChunkList>>,
+    /// What counts as slow, where there is another mirror.
+    pub pace: Pace,
+}
+
+/// The answer that is read, and where it stands in the whole.
+pub(super) struct Stream<'a> {
+    fetcher: &'a Fetcher,
+    mirrors: &'a Mirrors<'a>,
+    terms: Terms,
+    source: Source<'static>,
+    /// Whose it is.
+    mirror: usize,
+    /// Which byte of the whole comes next, and which came first of this answer.
+    at: u64,
+    since: u64,
+    /// Of the whole, as the first answer said.
+    length: Option<u64>,
+    flow: Flow,
+    slow: Slow,
+}
+
+impl<'a> Stream<'a> {
+    /// Opens the mirror that is to be tried.
+    pub(super) fn open(
+        fetcher: &'a Fetcher,
+        mirrors: &'a Mirrors<'a>,
+        terms: &Terms,
+    ) -> Result<Source<'a>, FetchError> {
+        mirrors.unmix();
+        let mirror = mirrors.current();
+        let source = match mirrors.take_kept() {
+            Some(kept) => kept,
+            None => {
+                let (location, at) = (mirrors.location(mirror), At::default());
+                fetcher.open_at(location, &at, mirrors.timing(), mirrors.on())?
+            }
+        };
+        let flow = Flow::default();
+        flow.stand_before(&source.flow);
+        let (length, location, version) = (source.length, source.location.clone(), source.version.clone());
+        let (slow, terms, flows) = (Slow::new(terms.pace), terms.clone(), flow.clone());
+        let chunks = terms.chunks.clone();
+        let stream =
+            Self { fetcher, mirrors, terms, source, mirror, at: 0, since: 0, length, flow: flows, slow };
+        let mut seal = None;
+        let reader: Box<dyn Read + Send + 'a> = match chunks {
+            None => Box::new(stream),
+            Some(list) => {
+                let chunked = Chunked::new(stream, list);
+                seal = Some(chunked.seal());
+                Box::new(chunked)
+            }
+        };
+        Ok(Source { reader, length, location, flow, start: 0, version, seal })
+    }
+
+    pub(super) fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// Whose bytes are read now.
+    pub(super) fn mirror(&self) -> usize {
+        self.mirror
+    }
+
+    pub(super) fn mirrors(&self) -> &'a Mirrors<'a> {
+        self.mirrors
+    }
+
+    pub(super) fn location(&self) -> &Location {
+        &self.source.location
+    }
+
+    /// The next try begins with this byte.
+    pub(super) fn go_back_to(&mut self, at: u64) {
+        self.at = at;
+    }
+
+    /// One read of the answer; nothing only at the end of the whole.
+    ///
+    /// # Errors
+    /// What broke it: nothing more comes of it before [`Stream::go_on`].
+    pub(super) fn once(&mut self, buf: &mut [u8]) -> Result<usize, FetchError> {
+        loop {
+            let begun = Instant::now();
+            match self.source.reader.read(buf) {
+                Ok(0) if self.is_a_part() && !buf.is_empty() => self.reopen(self.mirror)?,
+                Ok(n) => {
+                    self.at += n as u64;
+                    self.slow.note(n, begun.elapsed());
+                    return Ok(n);
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    let failure = self.source.flow.failure();
+                    let text = || format!("{}: {e}", self.source.location);
+                    return Err(failure.unwrap_or_else(|| FetchError::Permanent(text())));
+                }
+            }
+        }
+    }
+
+    /// A server may send less than was asked for (RFC 9110, section 15.3.7): it is asked for the rest.
+    fn is_a_part(&self) -> bool {
+        self.at > self.since && self.source.length.is_some_and(|length| self.at < length)
+    }
+
+    /// Waits for the next try, and opens what it is to read, until there is something to be read.
+    ///
+    /// # Errors
+    /// [`FetchError::StartOver`], [`FetchError::GaveUp`], [`FetchError::Stopped`].
+    pub(super) fn go_on(&mut self, mut error: FetchError, mut wrong_bytes: bool) -> Result<(), FetchError> {
+        loop {
+            let (from, stopped) = (|mirror| self.goes_on_at(mirror), || self.flow.stopped());
+            let failed = Failed { error, reached: self.at, wrong_bytes, from: &from, stopped: &stopped };
+            self.mirrors.failed(failed)?;
+            match self.reopen(self.mirrors.current()) {
+                Ok(()) => return Ok(()),
+                Err(again @ (FetchError::Transient { .. } | FetchError::Permanent(_))) => {
+                    (error, wrong_bytes) = (again, false);
+                }
+                Err(over) => return Err(over),
+            }
+        }
+    }
+
+    /// Looks whether the mirror is slow, and turns to another one.
+    ///
+    /// # Errors
+    /// As [`Stream::go_on`].
+    pub(super) fn mind_the_pace(&mut self) -> Result<(), FetchError> {
+        if !self.mirrors.are_many() {
+            return Ok(());
+        }
+        let others = |slow: &Slow| {
+            let usable = self.mirrors.usable().into_iter();
+            slow.better(self.mirror, usable.filter(|&mirror| self.goes_on_at(mirror) == self.at))
+        };
+        let Some((to, why)) = self.slow.is_slow().then(|| others(&self.slow)).flatten() else {
+            return Ok(());
+        };
+        let why = format!("{}: {why}", self.source.location);
+        self.slow.leaves(self.mirror, to);
+        self.mirrors.leave(why, to, self.at)?;
+        match self.reopen(to) {
+            Err(error @ (FetchError::Transient { .. } | FetchError::Permanent(_))) => {
+                self.go_on(error, false)
+            }
+            done => done,
+        }
+    }
+
+    /// From which byte on a mirror will be asked: from where this stands, or it has to be the first.
+    fn goes_on_at(&self, mirror: usize) -> u64 {
+        let same = mirror == self.mirror && self.source.version.strong().is_some();
+        let may_mix = self.terms.digest && self.mirrors.may_mix();
+        let goes_on = self.mirrors.may_know_ranges(mirror) && (same || may_mix);
+        if self.terms.chunks.is_some() || goes_on { self.at } else { 0 }
+    }
+
+    /// Opens a mirror where this stands.
+    fn reopen(&mut self, mirror: usize) -> Result<(), FetchError> {
+        let location = self.mirrors.location(mirror);
+        if self.goes_on_at(mirror) != self.at {
+            let text = format!("{location}: nothing says that its bytes are still the same: starting over");
+            return Err(FetchError::StartOver(text));
+        }
+        let version = self.source.version.clone();
+        let unchanged = (mirror == self.mirror).then_some(&version);
+        let start = if self.mirrors.may_know_ranges(mirror) { self.at } else { 0 };
+        let at = At { start, unchanged };
+        let opened = self.fetcher.open_at(location, &at, self.mirrors.timing(), self.mirrors.on());
+        match opened {
+            Err(FetchError::StartOver(why)) => {
+                self.mirrors.knows_no_ranges(mirror);
+                match self.terms.chunks {
+                    // It is asked for everything, and what is there already passed over.
+                    Some(_) if start > 0 => self.reopen(mirror),
+                    Some(_) => Err(FetchError::Permanent(why)),
+                    None => Err(FetchError::StartOver(why)),
+                }
+            }
+            opened => self.take(opened?, mirror),
+        }
+    }
+
+    /// Reads on in this answer, if it fits.
+    fn take(&mut self, mut source: Source<'static>, mirror: usize) -> Result<(), FetchError> {
+        let location = &source.location;
+        let wanted = self.terms.chunks.as_ref().map(|list| list.total()).or(self.terms.size);
+        if let (Some(wanted), Some(has)) = (wanted, source.length)
+            && wanted != has
+        {
+            return Err(FetchError::Permanent(format!(
+                "{location}: has {has} bytes, the catalog says {wanted}"
+            )));
+        }
+        self.flow.stand_before(&source.flow);
+        if self.terms.chunks.is_some() {
+            pass_over(&mut source, self.at)?;
+        } else if self.at > 0 {
+            if let Err(why) = self.fits(&source, mirror) {
+                let text = format!("{location}: {why}");
+                if source.start == 0 {
+                    self.mirrors.keep(source);
+                }
+                return Err(FetchError::StartOver(text));
+            }
+        } else {
+            self.length = source.length;
+        }
+        self.flow.set_place(&source.location);
+        (self.source, self.mirror, self.since) = (source, mirror, self.at);
+        Ok(())
+    }
+
+    /// Whether these bytes are the rest of those that came.
+    fn fits(&self, source: &Source<'_>, mirror: usize) -> Result<(), String> {
+        let changed = mirror == self.mirror && self.source.version.differs(&source.version);
+        if changed {
+            return Err("it was changed in between: starting over".into());
+        }
+        if source.start != self.at {
+            self.mirrors.knows_no_ranges(mirror);
+            return Err(format!("asked for byte {} on, it sends everything: starting over", self.at));
+        }
+        if let (Some(had), Some(has)) = (self.length, source.length)
+            && had != has
+        {
+            return Err(format!("it has {has} bytes, those before were of {had}: starting over"));
+        }
+        if mirror != self.mirror || self.source.version.strong().is_none() {
+            self.mirrors.mix();
+        }
+        Ok(())
+    }
+}
+
+/// Reads what is there already.
+fn pass_over(source: &mut Source<'_>, until: u64) -> Result<(), FetchError> {
+    let mut left = until.saturating_sub(source.start);
+    let mut buffer = if left > 0 { vec![0; PASSED_OVER] } else { Vec::new() };
+    while left > 0 {
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        match source.reader.read(&mut buffer[..most]) {
+            Ok(0) => {
+                let text = format!("{}: the body ended before byte {until}", source.location);
+                return Err(FetchError::Permanent(text));
+            }
+            Ok(n) => left -= n as u64,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => {
+                let text = format!("{}: {e}", source.location);
+                return Err(source.flow.failure().unwrap_or(FetchError::Permanent(text)));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if let Some(error) = self.flow.broken() {
+            return Err(error);
+        }
+        loop {
+            let done = match self.once(buf) {
+                Ok(n) => self.mind_the_pace().map(|()| Some(n)),
+                Err(failure) => self.go_on(failure, false).map(|()| None),
+            };
+            match done {
+                Ok(None) => {}
+                Ok(Some(n)) => {
+                    self.flow.passed(n);
+                    return Ok(n);
+                }
+                Err(over) => return Err(self.flow.fail(over, ErrorKind::Other)),
+            }
+        }
+    }
+}
