@@ -45,6 +45,12 @@ impl Version {
         }
     }
 
+    /// Whether an answer to `If-Range` says that this is still the version: a tag has to stand in it (RFC 9110, section
+    /// 15.3.7), a time of change need not.
+    pub(super) fn is_confirmed_by(&self, answer: &Self) -> bool {
+        self.strong().is_some() && !self.differs(answer) && (self.etag.is_none() || answer.etag == self.etag)
+    }
+
     /// Whether both name something, and not the same.
     pub(super) fn differs(&self, other: &Self) -> bool {
         let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
@@ -117,6 +123,11 @@ mod tests {
         let a = version(Some("W/\"a\""), None, None);
         assert!(a.differs(&version(Some("W/\"b\""), None, None)));
         assert!(!a.differs(&version(None, Some("x"), Some("y"))) && !a.differs(&a));
+        let strong = version(Some("\"a\""), None, None);
+        assert!(strong.is_confirmed_by(&strong) && !a.is_confirmed_by(&a));
+        assert!(!strong.is_confirmed_by(&version(None, None, None)), "a tag has to be there");
+        let (then, next) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT");
+        assert!(version(None, Some(then), Some(next)).is_confirmed_by(&version(None, None, None)));
         assert!(version(None, Some("x"), None).differs(&version(None, Some("z"), None)));
     }
 

@@ -257,9 +257,15 @@ impl<'a> Stream<'a> {
         {
             return Err(format!("it has {has} bytes, those before were of {had}: starting over"));
         }
-        if mirror != self.mirror || self.source.version.strong().is_none() {
-            self.mirrors.mix();
+        // Nothing is left to come: no bytes that could be others'.
+        let is_over = source.length == Some(self.at);
+        if is_over || mirror == self.mirror && self.source.version.is_confirmed_by(&source.version) {
+            return Ok(());
         }
+        if !(self.terms.digest && self.mirrors.may_mix()) {
+            return Err("it does not say that it is still the same: starting over".into());
+        }
+        self.mirrors.mix();
         Ok(())
     }
 }

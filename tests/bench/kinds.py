@@ -4,6 +4,7 @@ Every pipeline is a line of bash that leaves the tree in $ROOT. Running them is 
 """
 
 import collections
+import hashlib
 import os
 import sys
 
@@ -21,6 +22,7 @@ KINDS = {
     ),
     "zst": Kind("tar.zst", {"curl \\| zstd -dc \\| tar -xp": ("zstd -dc | tar -xp", 0.65)}, 0.50),
     "zst-pack": Kind("pack.tar.zst", {"curl \\| zstd -dc \\| tar -xp": ("zstd -dc | tar -xp", 0.60)}, 0.45),
+    "zst-chunks": Kind("pack.tar.zst", {"curl \\| zstd -dc \\| tar -xp": ("zstd -dc | tar -xp", 0.60)}, 0.45),
     "xz-blocks": Kind("blocks.tar.xz", {"curl \\| xz -dc -T2 \\| tar -xp": ("xz -dc -T2 | tar -xp", 0.90)}, 0.80),
     "xz-one": Kind("tar.xz", {"curl \\| xz -dc \\| tar -xp": ("xz -dc | tar -xp", 0.95)}, 0.88),
 }
@@ -31,6 +33,7 @@ TITLES = {
     "gz": ".tar.gz",
     "zst": ".tar.zst, one frame",
     "zst-pack": ".tar.zst by `bootjack pack`",
+    "zst-chunks": "the same with its chunk list",
     "xz-blocks": ".tar.xz, many blocks",
     "xz-one": ".tar.xz, one block",
 }
@@ -47,7 +50,12 @@ def ours(base, roots, size, kind, bootjack):
     """The words of our command, without the directory."""
     name = archive(size, kind)
     with open(os.path.join(roots, f"{name}.sha256"), encoding="ascii") as file:
-        return [bootjack, "unpack", f"{base}/{name}", "--sha256", file.read().strip()]
+        words = [bootjack, "unpack", f"{base}/{name}", "--sha256", file.read().strip()]
+    if kind == "zst-chunks":
+        # Both, as `pack` prints them.
+        with open(os.path.join(roots, f"{name}.chunks"), "rb") as file:
+            words += ["--chunks", hashlib.sha256(file.read()).hexdigest()]
+    return words
 
 
 def theirs(base, size, kind):

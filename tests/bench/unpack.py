@@ -2,7 +2,7 @@
 """Measures `bootjack unpack` on this host against the pipelines people use: time, one core, memory, system calls.
 
 usage: unpack.py RUNS WORK BOOTJACK     (needs root: owners, device nodes, mounts, a memory cgroup)
-WORK/roots is what roots.sh makes. The environment chooses: BENCH_ONLY (formats: tar gz zst zst-pack xz-blocks xz-one),
+WORK/roots is what roots.sh makes. The environment chooses: BENCH_ONLY (formats: tar gz zst zst-pack zst-chunks xz-blocks xz-one),
 BENCH_SIZE (small big), BENCH_PARTS (time one-core memory calls); BENCH_HUGE is the tmpfs's huge=.
 What is measured, and how, is kinds.py's, rounds.py's, memory.py's and calls.py's.
 """

@@ -67,6 +67,14 @@ impl Lying {
         let (_, list) = ChunkList::of(chunks);
         Self { archive, list, tag }
     }
+
+    /// The same, not compressed.
+    fn plain(&self) -> Self {
+        let archive = zstd::decode_all(&self.archive[..]).unwrap();
+        let chunks = archive.chunks(30_000).map(|chunk| (chunk.len() as u64, Sha256::of(chunk)));
+        let (_, list) = ChunkList::of(chunks);
+        Self { archive, list, tag: self.tag }
+    }
 }
 
 /// Everything that a tree is made of.
@@ -289,16 +297,19 @@ enum End {
 /// What every run needs, made once.
 struct Lab {
     dir: tempfile::TempDir,
-    lying: std::sync::Arc<[Lying; 2]>,
+    /// Compressed, with a checksum in each frame; and plain, where a wrong byte is seen by nobody but a digest.
+    lying: [std::sync::Arc<[Lying; 2]>; 2],
     trees: [Tree; 2],
 }
 
 impl Lab {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let lying = [Lying::of(dir.path(), 1, "one"), Lying::of(dir.path(), 2, "two")];
+        let packed = [Lying::of(dir.path(), 1, "one"), Lying::of(dir.path(), 2, "two")];
+        let plain = [0, 1].map(|version: usize| packed[version].plain());
+        let lying = [packed, plain].map(std::sync::Arc::new);
         let trees = [1, 2].map(|salt| tree(&dir.path().join(format!("source-{salt}"))));
-        Self { dir, lying: std::sync::Arc::new(lying), trees }
+        Self { dir, lying, trees }
     }
 
     /// As a boot has it.
@@ -316,12 +327,12 @@ impl Lab {
     /// One fetch, with all that goes wrong in it.
     fn run(&self, seed: u64) -> Result<(End, u32), String> {
         let mut dice = Dice(seed);
-        let held = dice.roll(4);
+        let (held, lying) = (dice.roll(4), &self.lying[dice.roll(2) as usize]);
         let servers: Vec<Faulty> = (0..=dice.roll(3))
-            .map(|_| Faulty::start(self.lying.clone(), &Dice(dice.roll(u64::MAX)), held > 0))
+            .map(|_| Faulty::start(lying.clone(), &Dice(dice.roll(u64::MAX)), held > 0))
             .collect();
         let locations = servers.iter().map(|server| at(&server.url("/root.tar.zst"))).collect();
-        let right = &self.lying[0];
+        let right = &lying[0];
         let sha256 = (held == 1 || held == 2).then(|| Sha256::of(&right.archive));
         let chunks = (held >= 2).then(|| Sha256::of(right.list.as_bytes()));
         let size = (dice.roll(2) == 0 && held > 0).then_some(right.archive.len() as u64);

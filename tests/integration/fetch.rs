@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bootjack::fetch::{
-    Attempt, Config, Event, Exhausted, FetchError, Fetcher, Location, Source, Timing, drive,
+    Attempt, Config, Event, Exhausted, FetchError, Fetcher, Location, Pin, Source, Timing, drive,
 };
-use rcgen::{CertificateParams, Issuer, KeyPair};
+use rcgen::{CertificateParams, Issuer, KeyPair, PublicKeyData as _};
+use sha2::Digest as _;
 
 use crate::odd_server::{Odd, answer, head, silence};
 
@@ -365,16 +368,23 @@ fn a_content_encoding_is_not_undone() {
 pub struct Authority {
     _dir: tempfile::TempDir,
     pem: PathBuf,
+    /// Of the server's key.
+    pub pin: Pin,
     pub server: rustls::ServerConfig,
 }
 
 pub fn authority(years: std::ops::Range<i32>) -> Authority {
+    authority_for(&["127.0.0.1", "localhost"], years)
+}
+
+fn authority_for(names: &[&str], years: std::ops::Range<i32>) -> Authority {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(vec![]).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let ca_certificate = ca.self_signed(&ca_key).unwrap();
     let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
+    let mut params =
+        CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
     params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
     params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
     let certificate = params.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
@@ -391,7 +401,54 @@ pub fn authority(years: std::ops::Range<i32>) -> Authority {
                 rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
             )
             .unwrap();
-    Authority { _dir: dir, pem, server }
+    let digest = sha2::Sha256::digest(key.subject_public_key_info());
+    let pin = format!("sha256/{}", BASE64_STANDARD.encode(digest)).parse().unwrap();
+    Authority { _dir: dir, pem, pin, server }
+}
+
+#[test]
+fn a_pinned_key_stands_for_its_owner_and_another_one_is_refused_with_both() {
+    // Long expired, of an authority that nobody knows, and asked for by a name that is not in it.
+    let mine = authority_for(&["boot.lab"], 2000..2001);
+    let server = Odd::serve_tls(mine.server.clone(), |_, stream| answer(stream, "200 OK", &[], b"safe"));
+    let url = server.url("/x");
+    let open = |unverified_tls, pins: &[Pin]| {
+        let fetcher = Fetcher::new(&Config { unverified_tls, ..Config::default() }).unwrap().pinned(pins);
+        let mut source = fetcher.open(&at(&url), &patient(), &go_on)?;
+        Ok(std::io::read_to_string(&mut source.reader).unwrap())
+    };
+    let other = authority(2020..4000).pin;
+    assert_eq!(open(false, std::slice::from_ref(&mine.pin)).unwrap(), "safe");
+    assert_eq!(open(false, &[other.clone(), mine.pin.clone()]).unwrap(), "safe");
+    // A pin counts where nobody has to convince otherwise, too.
+    for unverified_tls in [false, true] {
+        let text = permanent(open(unverified_tls, std::slice::from_ref(&other)).unwrap_err());
+        let why = format!("the server's key is {}, the pin is {other}", mine.pin);
+        assert!(text.contains(": TLS with ") && text.ends_with(&why), "{text}");
+    }
+    assert!(
+        permanent(open(false, &[]).unwrap_err()).contains("the server's certificate is not valid after 2001")
+    );
+}
+
+#[test]
+fn a_refusal_says_whether_it_was_the_name_the_issuer_or_the_time() {
+    let said = |authority: &Authority, known: bool| {
+        let server = Odd::serve_tls(authority.server.clone(), |_, stream| answer(stream, "200 OK", &[], b""));
+        let ca = if known { vec![authority.pem.clone()] } else { vec![] };
+        permanent(over_tls(ca, true, &server.url("/x")).unwrap_err())
+    };
+    let (good, old, other) =
+        (authority(2020..4000), authority(2000..2001), authority_for(&["boot.lab"], 2020..4000));
+    let issuer = said(&good, false);
+    assert!(
+        issuer.contains("UnknownIssuer: no authority known here has issued it: name its own with --ca"),
+        "{issuer}"
+    );
+    let name = said(&other, true);
+    assert!(name.contains("not valid for name") && name.contains("boot.lab"), "{name}");
+    let time = said(&old, true);
+    assert!(time.contains("the server's certificate is not valid after 2001-01-01"), "{time}");
 }
 
 fn over_tls(ca: Vec<PathBuf>, ca_only: bool, url: &str) -> Result<String, FetchError> {

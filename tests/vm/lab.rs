@@ -203,6 +203,44 @@ impl Root {
     }
 }
 
+/// A root archive with its chunk list, in a directory of its own: `root.tar.zst`, for a mirror.
+pub struct Packed {
+    dir: tempfile::TempDir,
+    pub sha256: String,
+    pub chunks: String,
+    /// Bytes of the archive.
+    pub size: u64,
+}
+
+impl Packed {
+    /// The busybox root with so many bytes that cannot be compressed, in chunks of a MiB.
+    pub fn with_ballast(random: u64) -> Self {
+        let (dir, work) =
+            (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let tree = work.path().join("tree");
+        let run = |command: &mut Command| {
+            let done = command.output().expect("bootjack runs");
+            assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+            done.stdout
+        };
+        run(Command::new(bootjack()).arg("unpack").args([&made("lab/busybox.tar.zst"), &tree]));
+        let from = std::fs::File::open("/dev/urandom").expect("a source of bytes");
+        let mut to = std::fs::File::create(tree.join("random")).expect("a file");
+        std::io::copy(&mut from.take(random), &mut to).expect("ballast");
+        let mut pack = Command::new(bootjack());
+        pack.arg("pack").arg(&tree).arg("-o").arg(dir.path().join("root.tar.zst"));
+        let said = run(pack.args(["--level", "1", "--frame-size", "1", "--json"]));
+        let about: serde_json::Value = serde_json::from_slice(&said).expect("what pack --json says");
+        let text = |key: &str| about[key].as_str().unwrap_or_else(|| panic!("{key} in {about}")).to_owned();
+        let size = about["size"].as_u64().expect("a size");
+        Self { sha256: text("sha256"), chunks: text("chunks"), size, dir }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
 /// Puts this kernel on the server; the artifact as the catalog has it, its place beside the catalog.
 pub fn kernel_artifact(server: &Server, name: &str, kernel: Kernel) -> String {
     let bytes = std::fs::read(kernel.image()).expect("a kernel");
