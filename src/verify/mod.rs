@@ -2,6 +2,7 @@
 //! what was made of it, wrapped in [`Verified`]. Where the expected digest comes from is the catalog's business.
 
 pub mod digest;
+pub mod signature;
 
 use std::io::Read;
 
