@@ -11,6 +11,12 @@ const BUILT: i64 = match i64::from_str_radix(env!("BOOTJACK_BUILD_EPOCH"), 10) {
     Err(_) => panic!("BOOTJACK_BUILD_EPOCH is not a number"),
 };
 
+/// Seconds since 1970: as the clock says, and never before this binary was built, whatever became of the clock.
+pub fn now() -> u64 {
+    let clock = u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0);
+    clock.max(BUILT.unsigned_abs())
+}
+
 /// What was done to the clock (seconds since 1970).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockSet {
