@@ -21,6 +21,7 @@ mod proxy;
 mod refused;
 mod screens;
 mod serve;
+mod signed;
 mod tftp;
 mod trees;
 mod vm;
