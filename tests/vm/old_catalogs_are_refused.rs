@@ -51,4 +51,10 @@ fn a_rolled_back_and_an_expired_catalog_are_refused_even_in_1970() {
     }
     vm.expect("Newest");
     vm.expect(&format!("signed by {}", ours.id()));
+    vm.type_keys("s");
+    vm.expect("# ");
+    vm.type_keys("tr -d ' \\n' </run/bootjack/report.json; echo en''ded\r");
+    vm.expect("ended");
+    let reported = format!("\"trust\":\"signed\",\"signed_by\":[\"{}\"],\"serial\":8", ours.id());
+    assert!(vm.log().contains(&reported), "{}", vm.log());
 }

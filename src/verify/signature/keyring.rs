@@ -55,7 +55,7 @@ impl Keyring {
         };
         let mut ring = Self { keys: Vec::new(), threshold: Some(1), faults: Vec::new() };
         let mut files = found.unwrap_or_else(|e| {
-            ring.faults.push(format!("{}: {e}", from.display()));
+            ring.faults.push(format!("signature keys: {}: {e}", from.display()));
             Vec::new()
         });
         files.sort_by_key(fs::DirEntry::file_name);
