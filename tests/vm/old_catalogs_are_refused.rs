@@ -53,8 +53,8 @@ fn a_rolled_back_and_an_expired_catalog_are_refused_even_in_1970() {
     vm.expect(&format!("signed by {}", ours.id()));
     vm.type_keys("s");
     vm.expect("# ");
-    vm.type_keys("tr -d ' \\n' </run/bootjack/report.json; echo en''ded\r");
-    vm.expect("ended");
+    vm.type_keys("tr -d ' \\n' </run/bootjack/report.json; echo that was a''ll\r");
+    vm.expect("that was all");
     let reported = format!("\"trust\":\"signed\",\"signed_by\":[\"{}\"],\"serial\":8", ours.id());
     assert!(vm.log().contains(&reported), "{}", vm.log());
 }
