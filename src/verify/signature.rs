@@ -125,9 +125,10 @@ fn signatures(file: &[u8]) -> Vec<Result<(KeyId, Signature), ()>> {
     all
 }
 
+/// As minisign has it (`PRIX64`), without zeros in front: one of sixteen keys is a digit shorter.
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016X}", self.0)
+        write!(f, "{:X}", self.0)
     }
 }
 

@@ -40,6 +40,7 @@ fn a_key_is_called_as_minisign_calls_it() {
     for text in [A, B, C] {
         assert_eq!(key(text).id().to_string(), id(text));
     }
+    assert_eq!(KeyId(0x0ba6_2753_e0e8_367f).to_string(), "BA62753E0E8367F");
 }
 
 #[test]
