@@ -12,7 +12,7 @@ packages() {
     build) echo "a C compiler for the static binary: gcc libc6-dev musl-tools" ;;
     lint) echo "a check of the shell scripts: shellcheck" ;;
     loopback)
-        peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl"
+        peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl minisign"
         servers="python3-pyftpdlib atftpd tinyproxy-bin"
         more="erofs-utils f2fs-tools fdisk lvm2 mdadm cryptsetup-bin attr acl libcap2-bin iproute2 util-linux"
         echo "peers to compare with in tests: $peers $more $makers $servers"
@@ -20,7 +20,7 @@ packages() {
     vm)
         servers="python3-pyftpdlib nfs-ganesha nfs-ganesha-vfs rpcbind iproute2 lvm2 mdadm cryptsetup-bin erofs-utils"
         daemon=$(virtiofsd)
-        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils $makers $servers $daemon"
+        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils minisign $makers $servers $daemon"
         ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench)

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::verify::signature::KEYS;
+
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Machine {
@@ -20,6 +22,8 @@ pub struct Machine {
     pub efi: bool,
     /// Bytes of an initrd made of what this one has: program, shell, catalog, certificates.
     pub own_initrd: u64,
+    /// Whether this initrd has signature keys: then nothing runs that nobody vouches for.
+    pub has_keys: bool,
     /// Why the running kernel loads no other one; absent: it may.
     pub no_kexec: Option<String>,
 }
@@ -40,6 +44,7 @@ impl Machine {
             uuid: dmi("product_uuid"),
             efi: std::path::Path::new("/sys/firmware/efi").is_dir(),
             own_initrd: own_initrd(),
+            has_keys: has_keys(),
             no_kexec: no_kexec(),
         }
     }
@@ -96,6 +101,11 @@ fn tree(directory: &std::path::Path) -> u64 {
         Err(_) => 0,
     };
     entries.filter_map(Result::ok).map(size).sum()
+}
+
+/// A place that cannot be looked at counts as one with keys.
+fn has_keys() -> bool {
+    std::path::Path::new(KEYS).try_exists().unwrap_or(true)
 }
 
 /// kexec_load_disabled of proc_sys_kernel(5); without CONFIG_KEXEC_CORE there is no `kexec_loaded` (kernel/ksysfs.c).

@@ -3,6 +3,7 @@
 
 mod carry;
 mod root_word;
+mod vouched;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::volumes::Tag;
 use carry::KERNEL;
 pub use carry::{Cargo, Numbers, Way, fits, way};
 pub use root_word::ROOT_WORD_ID;
+pub use vouched::unvouched;
 
 /// Everything that is decided before the first byte is fetched.
 #[derive(Clone, Debug, PartialEq)]
@@ -234,8 +236,12 @@ impl Plan {
 /// Decides what booting `entry` on `machine` means, before anything is fetched.
 ///
 /// # Errors
-/// [`Refusal`] with the numbers when the memory cannot hold it.
+/// [`Refusal`] with the numbers when the memory cannot hold it; or with the parts that have no digest, where the initrd
+/// has signature keys.
 pub fn plan(entry: &Entry, machine: &Machine) -> Result<Plan, Refusal> {
+    if machine.has_keys {
+        vouched::demand(entry)?;
+    }
     let step = match &entry.boot {
         Boot::SwitchRoot(root) => Step::SwitchRoot(Box::new(root_plan(root, machine)?)),
         Boot::Shared(shared) => Step::Shared(Box::new(shared_plan(shared))),

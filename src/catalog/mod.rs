@@ -1,6 +1,7 @@
 //! The catalog as meant: what can be booted, and how. Parsing never touches a file or the network; whether this
 //! machine can boot an entry is `plan`'s to say.
 
+mod age;
 mod artifact;
 mod entries;
 mod entry;
@@ -21,6 +22,7 @@ use crate::fetch::{Location, Pin};
 use crate::verify::{Sha256, Trust};
 use crate::volumes::Tag;
 
+pub use age::expired;
 pub use places::{Mirror, Placed, artifacts};
 pub use problem::{Problem, Severity};
 pub use quantity::{duration, root_size};
@@ -29,6 +31,10 @@ pub use written::{Parsed, RefusedEntry, TEXT_LIMIT, decode, parse, parse_bytes};
 /// A catalog, version 1, with the entries that stand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catalog {
+    /// `serial`: of two catalogs the one with the lower number is older.
+    pub serial: Option<u64>,
+    /// `expires`: seconds since 1970 at which it ceases to count.
+    pub expires: Option<u64>,
     /// `menu.title`, "bootjack" if absent.
     pub title: String,
     /// `menu.timeout`; absent: wait for a person.
@@ -62,6 +68,8 @@ impl Catalog {
     /// What there is when nobody wrote one: no entries, and a person who may want a shell.
     pub fn empty() -> Self {
         Self {
+            serial: None,
+            expires: None,
             title: "bootjack".into(),
             timeout: None,
             default: None,

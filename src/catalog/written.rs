@@ -6,11 +6,11 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::Catalog;
 use super::entries::{Entries, Name};
 use super::menu::{self, Menu};
 use super::problem::{Page, Problem, Severity, quoted};
 use super::table::Table;
+use super::{Catalog, age};
 use crate::fetch::Location;
 
 /// What a catalog became.
@@ -56,9 +56,10 @@ const TOO_LONG: &str = "the catalog is longer than 4 MiB";
 /// The versions this bootjack reads.
 const VERSION: u64 = 1;
 
-const TOP_KEYS: &[&str] = &["version", "menu", "defaults", "entry"];
-const TOP_KEYS_LATER: &[&str] =
-    &["include", "network", "hooks", "files", "report", "serial", "expires", "when"];
+/// Those that are values; the others are tables.
+const TOP_VALUES: &[&str] = &["version", "serial", "expires"];
+const TOP_TABLES: &[&str] = &["menu", "defaults", "entry"];
+const TOP_KEYS_LATER: &[&str] = &["include", "network", "hooks", "files", "report", "when"];
 
 /// The text in the bytes of a catalog.
 ///
@@ -121,12 +122,14 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
     let document = document(page)?;
     let top = Table::top(page, document.get_ref());
     version(&top)?;
-    top.only(TOP_KEYS, &[], TOP_KEYS_LATER);
+    top.only(&[TOP_VALUES, TOP_TABLES].concat(), &[], TOP_KEYS_LATER);
     let menu = Menu::read(&top, base);
     let base = menu.base.as_ref().unwrap_or(base);
     let defaults = menu::defaults(&top, base);
     let entries = Entries::read(&top, base, &defaults);
     let catalog = Catalog {
+        serial: top.integer("serial").map(|(serial, _)| serial),
+        expires: age::expires(&top).map(|(at, _)| at),
         default: entries.default_entry(page, &menu),
         on_failure: entries.on_failure(page, menu.on_failure.as_ref()),
         title: menu.title.unwrap_or_else(|| "bootjack".into()),
@@ -141,7 +144,7 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
 
 /// The TOML tree. After an error of syntax the rest is guesswork and is not looked at; a key that is there twice leaves
 /// the tree as it is.
-fn document<'a>(page: &Page<'a>) -> Option<Spanned<DeTable<'a>>> {
+pub(super) fn document<'a>(page: &Page<'a>) -> Option<Spanned<DeTable<'a>>> {
     let (document, errors) = DeTable::parse_recoverable(page.text());
     let mut whole = true;
     let mut last_line = None;
@@ -216,6 +219,8 @@ mod tests {
         let catalog = meant(&format!("version = 1\n{}", shell("a")));
         let a = Entry { id: "a".into(), title: "T".into(), help: None, group: None, boot: Boot::Shell };
         let expected = Catalog {
+            serial: None,
+            expires: None,
             title: "bootjack".into(),
             timeout: None,
             default: Some(0),
@@ -233,6 +238,7 @@ mod tests {
     fn the_example_means_what_it_says() {
         let catalog = meant(EXAMPLE);
         assert_eq!(catalog.title, "Rack 12, row B");
+        assert_eq!((catalog.serial, catalog.expires), (Some(2026112901), Some(2_082_758_400)));
         assert_eq!(catalog.timeout, Some(Duration::from_secs(10)));
         assert_eq!(catalog.default, Some(0));
         assert_eq!(catalog.on_failure, Action::Entry("local-disk".into()));
@@ -422,7 +428,7 @@ mod tests {
     #[test]
     fn every_key_is_documented_and_every_documented_key_is_known() {
         let tables: [(&str, &[&str]); 6] = [
-            ("", &["version"]),
+            ("", TOP_VALUES),
             ("menu.", menu::MENU_KEYS),
             ("defaults.", menu::DEFAULTS_KEYS),
             ("entry.", entry::KEYS),
@@ -441,7 +447,8 @@ mod tests {
 
     #[test]
     fn the_example_has_every_key() {
-        let tables = [menu::MENU_KEYS, menu::DEFAULTS_KEYS, entry::KEYS, artifact::KEYS, run::KEYS];
+        let tables =
+            [TOP_VALUES, menu::MENU_KEYS, menu::DEFAULTS_KEYS, entry::KEYS, artifact::KEYS, run::KEYS];
         for key in tables.concat() {
             let written = EXAMPLE.contains(&format!("{key} ")) || EXAMPLE.contains(&format!("[entry.{key}]"));
             assert!(written, "{key}");

@@ -7,10 +7,14 @@ use std::process::ExitCode;
 
 use super::ca::CaArgs;
 use super::catalog_file::CatalogFile;
+use super::keys::KeyArgs;
 use super::output;
 use crate::catalog::{self, Catalog, Parsed, Problem};
+use crate::early;
 use crate::fetch::Fetcher;
 use crate::load::{Failure, Phase};
+use crate::plan::unvouched;
+use crate::verify::signature::{Keyring, Signed};
 
 /// Show every problem of a catalog, each with its place and a way out
 #[derive(clap::Args, Default)]
@@ -28,7 +32,19 @@ pub struct CheckArgs {
     #[arg(long)]
     pub online: bool,
     #[command(flatten)]
+    pub keys: KeyArgs,
+    #[command(flatten)]
     pub ca: CaArgs,
+}
+
+/// A catalog, and what is to be said of it.
+#[derive(Debug)]
+struct Found {
+    parsed: Parsed,
+    /// With `--key`.
+    signed: Option<Signed>,
+    /// Entries that nobody vouches for, and what of them, a line each; with `--key`.
+    unvouched: Vec<String>,
 }
 
 /// What is said of one catalog.
@@ -36,6 +52,12 @@ pub struct CheckArgs {
 struct Checked<'a> {
     file: &'a str,
     ok: bool,
+    /// Keys that signed it; absent without `--key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_by: Option<Vec<String>>,
+    /// Parts that have no digest, by entry; absent without `--key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unvouched: Option<&'a [String]>,
     /// Entries that stand; absent if the file as a whole is refused.
     entries: Option<usize>,
     problems: &'a [Problem],
@@ -47,10 +69,11 @@ struct Checked<'a> {
 /// [`Failure`] if a catalog cannot be read; the others are checked first.
 pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let fetcher = args.ca.fetcher()?;
+    let keyring = args.keys.keyring().map_err(|e| Failure::new(Phase::Verify, "keys", e))?;
     let mut parsed = Vec::new();
     let mut unread = None;
     for name in &args.catalogs {
-        match checked(name, args, &fetcher) {
+        match checked(name, args, keyring.as_ref(), &fetcher) {
             Ok(one) => parsed.push(one),
             Err(failure) if unread.is_none() => unread = Some(failure),
             Err(failure) => eprintln!("bootjack: {failure}"),
@@ -60,31 +83,54 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
     output::print(Phase::Catalog, &text)?;
     match unread {
         Some(failure) => Err(failure),
-        None => Ok(ExitCode::from(u8::from(parsed.iter().any(Parsed::has_errors)))),
+        None => Ok(ExitCode::from(u8::from(parsed.iter().any(|found| found.errors() > 0)))),
     }
 }
 
-fn checked(name: &str, args: &CheckArgs, fetcher: &Fetcher) -> Result<Parsed, Failure> {
+fn checked(
+    name: &str,
+    args: &CheckArgs,
+    keyring: Option<&Keyring>,
+    fetcher: &Fetcher,
+) -> Result<Found, Failure> {
     let file = CatalogFile::read(name, fetcher)?;
+    // As in a boot: nothing of what is not signed is parsed.
+    let signed = keyring.map(|keyring| file.signed(keyring, fetcher)).transpose()?;
     let mut parsed = file.parsed();
+    parsed.problems.extend(file.text().and_then(|text| catalog::expired(text, early::now())));
     if args.online {
         parsed.problems.extend(online::problems(&file, fetcher));
-        parsed.problems.sort_by_key(|p| (p.line, p.column));
     }
-    Ok(parsed)
+    parsed.problems.sort_by_key(|p| (p.line, p.column));
+    let entries = parsed.catalog.iter().filter(|_| signed.is_some()).flat_map(|catalog| &catalog.entries);
+    let unvouched = entries.map(|entry| (&entry.id, unvouched(entry))).filter(|(_, parts)| !parts.is_empty());
+    let unvouched = unvouched.map(|(id, parts)| format!("{id}: {}", parts.join(", "))).collect();
+    Ok(Found { parsed, signed, unvouched })
+}
+
+impl Found {
+    fn errors(&self) -> usize {
+        let wrong = |problem: &&Problem| problem.severity == catalog::Severity::Error;
+        self.parsed.problems.iter().filter(wrong).count() + self.unvouched.len()
+    }
 }
 
 /// The problems, and one line that sums up.
-fn shown(parsed: &Parsed) -> String {
+fn shown(found: &Found) -> String {
+    let Found { parsed, signed, unvouched } = found;
     let mut text = parsed.render();
     if !text.is_empty() {
         text.push_str("\n\n");
     }
+    for entry in unvouched {
+        text += &format!("{}: error: no sha256, refused where there are keys: {entry}\n", parsed.origin);
+    }
     let entries = parsed.catalog.as_ref().map(entries);
-    text + &match (parsed.has_errors(), entries) {
-        (false, Some(entries)) => format!("{}: ok, {entries}\n", parsed.origin),
-        (true, Some(entries)) => format!("{}: {}; {entries} stand\n", parsed.origin, wrong(parsed)),
-        (_, None) => format!("{}: refused as a whole: {}\n", parsed.origin, wrong(parsed)),
+    let by = signed.as_ref().map(|signed| format!(", {signed}")).unwrap_or_default();
+    text + &match (found.errors(), entries) {
+        (0, Some(entries)) => format!("{}: ok, {entries}{by}\n", parsed.origin),
+        (n, Some(entries)) => format!("{}: {}; {entries} stand{by}\n", parsed.origin, wrong(n)),
+        (n, None) => format!("{}: refused as a whole: {}{by}\n", parsed.origin, wrong(n)),
     }
 }
 
@@ -95,19 +141,21 @@ fn entries(catalog: &Catalog) -> String {
     }
 }
 
-fn wrong(parsed: &Parsed) -> String {
-    match parsed.problems.iter().filter(|p| p.severity == catalog::Severity::Error).count() {
+fn wrong(errors: usize) -> String {
+    match errors {
         1 => "1 error".to_owned(),
         n => format!("{n} errors"),
     }
 }
 
-fn json(all: &[Parsed]) -> Result<String, Failure> {
+fn json(all: &[Found]) -> Result<String, Failure> {
     let checked: Vec<Checked> = all
         .iter()
-        .map(|parsed| Checked {
+        .map(|found @ Found { parsed, signed, unvouched }| Checked {
             file: &parsed.origin,
-            ok: !parsed.has_errors(),
+            ok: found.errors() == 0,
+            signed_by: signed.as_ref().map(|signed| signed.by.iter().map(ToString::to_string).collect()),
+            unvouched: signed.as_ref().map(|_| &unvouched[..]),
             entries: parsed.catalog.as_ref().map(|c| c.entries.len()),
             problems: &parsed.problems,
         })
@@ -121,9 +169,9 @@ mod tests {
     use super::*;
     use crate::fetch::Location;
 
-    fn read(path: &str) -> Result<Parsed, Failure> {
+    fn read(path: &str) -> Result<Found, Failure> {
         let args = CheckArgs::default();
-        checked(path, &args, &args.ca.fetcher()?)
+        checked(path, &args, None, &args.ca.fetcher()?)
     }
 
     fn file(text: &[u8]) -> (tempfile::TempDir, String) {
@@ -175,7 +223,8 @@ mod tests {
         let block = |begin: &str| docs.split_once(begin).unwrap().1.split_once("```").unwrap().0;
         let text = block("```toml\n").replace("switch-root", "switchroot");
         let parsed = catalog::parse(&text, &Location::File("catalog.toml".into()), "catalog.toml");
-        assert_eq!(shown(&parsed), block("$ bootjack check catalog.toml\n"));
+        let found = Found { parsed, signed: None, unvouched: vec![] };
+        assert_eq!(shown(&found), block("$ bootjack check catalog.toml\n"));
     }
 
     #[test]

@@ -15,13 +15,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::keys::KeyArgs;
 use super::output;
 use crate::archive::newc::{Content, Tree};
 use crate::catalog;
+use crate::early;
 use crate::fetch::Location;
 use crate::handover::kernel;
 use crate::load::{Failure, Phase};
-use crate::plan::mib;
+use crate::plan::{mib, unvouched};
 use crate::verify::{Hashing, Sha256};
 use bundle::{Bundle, With};
 use modules::Kernel;
@@ -55,7 +57,7 @@ pub struct InitrdArgs {
     drivers: Vec<String>,
     /// Only the modules, for the catalog key `modules`.
     #[arg(long, requires = "modules", conflicts_with_all =
-        ["catalog", "ca", "ca_only", "busybox", "with", "include", "microcode", "binary"])]
+        ["catalog", "ca", "ca_only", "key", "busybox", "with", "include", "microcode", "binary"])]
     modules_only: bool,
     /// A catalog to boot from when the kernel command line names none.
     #[arg(long, value_name = "FILE")]
@@ -66,6 +68,8 @@ pub struct InitrdArgs {
     /// Trust the authorities of --ca alone, not the public ones.
     #[arg(long, requires = "ca")]
     ca_only: bool,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// A static busybox, for the shell.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true,
           default_missing_value = "/bin/busybox")]
@@ -171,8 +175,9 @@ fn add_system(args: &InitrdArgs, tree: &mut Tree) -> Result<()> {
     }
     add_programs(&args.with, tree)?;
     if let Some(catalog) = &args.catalog {
-        tree.file("etc/bootjack/catalog.toml", 0o644, Content::Bytes(checked(catalog)?))?;
+        tree.file("etc/bootjack/catalog.toml", 0o644, Content::Bytes(checked(catalog, &args.keys)?))?;
     }
+    args.keys.add(tree)?;
     for path in &args.ca {
         let pem = read(path)?;
         let begins = b"-----BEGIN CERTIFICATE-----";
@@ -223,14 +228,29 @@ fn add_program(path: &Path, place: &str, tree: &mut Tree) -> Result<()> {
 }
 
 /// The catalog, if `bootjack check` has nothing against it: in the machine it is too late to mend it.
-fn checked(path: &Path) -> Result<Vec<u8>> {
+fn checked(path: &Path, keys: &KeyArgs) -> Result<Vec<u8>> {
     let bytes = read(path)?;
     let base = Location::parse("initramfs:/etc/bootjack/catalog.toml")?;
     let name = path.display().to_string();
-    let problems = catalog::parse_bytes(&bytes, &base, &name).problems;
+    let parsed = catalog::parse_bytes(&bytes, &base, &name);
+    let mut problems = parsed.problems;
+    problems.extend(catalog::decode(&bytes).ok().and_then(|text| catalog::expired(text, early::now())));
     problems.iter().for_each(|problem| eprintln!("{}", problem.render(&name)));
     let errors = problems.iter().filter(|p| p.severity == catalog::Severity::Error).count();
     ensure!(errors == 0, "{name} has errors: {errors}");
+    if let (Some(catalog), Some(_)) = (parsed.catalog, keys.keyring()?) {
+        for entry in &catalog.entries {
+            let parts = unvouched(entry).join(", ");
+            ensure!(
+                parts.is_empty(),
+                "{name}: entry {:?} cannot boot with --key: no sha256 for {parts}",
+                entry.id
+            );
+        }
+        if catalog.serial.is_none() {
+            eprintln!("{name}: warning: no serial: whoever kept an older signed catalog can bring it back");
+        }
+    }
     Ok(bytes)
 }
 

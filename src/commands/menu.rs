@@ -65,9 +65,10 @@ pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is previewed here boots on another machine: whether this kernel loads another one says nothing of that.
+/// What is previewed here boots on another machine: whether this kernel loads another one, and which keys lie here, says
+/// nothing of that.
 fn elsewhere(machine: Machine) -> Machine {
-    Machine { no_kexec: None, ..machine }
+    Machine { no_kexec: None, has_keys: false, ..machine }
 }
 
 /// The first complaint; `check` says all.

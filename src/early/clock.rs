@@ -11,6 +11,15 @@ const BUILT: i64 = match i64::from_str_radix(env!("BOOTJACK_BUILD_EPOCH"), 10) {
     Err(_) => panic!("BOOTJACK_BUILD_EPOCH is not a number"),
 };
 
+/// Seconds since 1970: as the clock says, and never before this binary was built, whatever became of the clock.
+pub fn now() -> u64 {
+    not_before(clock_gettime(ClockId::Realtime).tv_sec, BUILT)
+}
+
+fn not_before(clock: i64, built: i64) -> u64 {
+    u64::try_from(clock.max(built)).unwrap_or(0)
+}
+
 /// What was done to the clock (seconds since 1970).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockSet {
@@ -51,6 +60,13 @@ mod tests {
         assert_eq!(floor(0, 1_700_000_000), Some(ClockSet { from: 0, to: 1_700_000_000 }));
         assert_eq!(floor(1_700_000_000, 1_700_000_000), None);
         assert_eq!(floor(1_900_000_000, 1_700_000_000), None);
+    }
+
+    #[test]
+    fn no_time_is_earlier_than_the_build() {
+        assert_eq!(not_before(0, 1_700_000_000), 1_700_000_000);
+        assert_eq!(not_before(-1, 1_700_000_000), 1_700_000_000);
+        assert_eq!(not_before(1_900_000_000, 1_700_000_000), 1_900_000_000);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::mount::{MountFlags, mount};
 
-pub use clock::{ClockSet, clock_floor};
+pub use clock::{ClockSet, clock_floor, now};
 pub use console::Quiet;
 pub use log::{LOG_FILE, log_tail, log_to};
 pub use watchdog::Watchdog;

@@ -3,6 +3,7 @@
 
 pub mod chunks;
 pub mod digest;
+pub mod signature;
 
 use std::fmt;
 use std::io::Read;

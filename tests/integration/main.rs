@@ -23,6 +23,7 @@ mod refused;
 mod resume;
 mod screens;
 mod serve;
+mod signed;
 mod tftp;
 mod trees;
 mod vm;

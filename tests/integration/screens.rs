@@ -115,6 +115,8 @@ pub fn catalog() -> Catalog {
     let huge =
         artifact(&["http://10.0.2.2:8080/images/ci.tar.zst"], sha("ci"), Some(900 * MIB), Some(3100 * MIB));
     Catalog {
+        serial: None,
+        expires: None,
         title: "Rack 12".into(),
         timeout: Some(Duration::from_secs(10)),
         default: Some(0),
@@ -152,7 +154,8 @@ pub fn model() -> MenuModel {
     MenuModel {
         title: catalog.title.clone(),
         header: vec!["node7".into(), "10.0.2.15".into(), "14:03 UTC".into()],
-        source: "catalog http://10.0.2.2:8080/catalog.toml, not signed".into(),
+        source: "http://10.0.2.2:8080/catalog.toml".into(),
+        trust: "plain http".into(),
         rows: rows(&catalog, plans, vec![]),
         default: catalog.default,
         timeout: catalog.timeout,
@@ -169,7 +172,7 @@ pub fn troubled() -> MenuModel {
     let complaint = "catalog.toml:31:1: error: unknown key 'sha265'\n   31 | sha265 = \"ab\"\n      | ^^^^^^\nhint: did you mean 'sha256'?";
     let broken = Broken { title: "bios".into(), complaints: complaint.lines().map(Into::into).collect() };
     model.rows = rows(&catalog, plans, vec![broken]);
-    model.source = "built-in catalog".into();
+    (model.source, model.trust) = ("built-in catalog".into(), "built-in".into());
     model.notices = vec![
         "the catalog at http://10.0.2.2:8080/catalog.toml could not be read: connecting to 10.0.2.2:8080: connection refused; this is the built-in one".into(),
         "entry 'bios' is refused: catalog.toml:31:1: unknown key 'sha265'".into(),
@@ -303,6 +306,19 @@ fn entries_without_a_group_do_not_look_like_those_of_the_group_above() {
         let at = lines.iter().position(|l| l.contains("  4  Memory test")).unwrap();
         assert!(lines[at - 1].is_empty() || !picture.contains(" Maintenance"), "{picture}");
     }
+}
+
+#[test]
+fn who_signed_the_catalog_stands_under_the_head_and_in_it_where_there_is_no_room_under_it() {
+    let by = |trust: &str| Menu::new(MenuModel { trust: trust.into(), ..model() });
+    shows("menu-signed", &by("signed by E7620F1842B4E81F"));
+    shows("menu-signed-by-two", &by("signed by E7620F1842B4E81F, 0123456789ABCDEF (2 of 3)"));
+    for (width, height) in SIZES {
+        let picture = picture(&by("signed by E7620F1842B4E81F"), &Look::MONO, *width, *height);
+        assert!(picture.contains("signed by E7620F1842B4E81F"), "{picture}");
+    }
+    let low = picture(&by("signed by E7620F1842B4E81F, 0123456789ABCDEF (2 of 3)"), &Look::MONO, 40, 12);
+    assert!(low.contains("signed by ") && low.contains(" (2 of 3)\n"), "{low}");
 }
 
 #[test]

@@ -11,13 +11,13 @@ use super::second::Outlook;
 use super::waiting::Waited;
 use super::words::Word;
 use super::worker::Story;
-use crate::catalog::{Boot, Kexec};
+use crate::catalog::{Boot, Entry, Kexec};
 use crate::cmdline::BreakAt;
 use crate::handover::Handover;
 use crate::handover::run::Outcome;
 use crate::load::{self, Came, Failure, LoadError, Loader, Phase};
 use crate::machine::Machine;
-use crate::plan::{self, KexecPlan, ModulesFrom, Plan, ROOT_WORD_ID, RunPlan, SHARED_TRUST, Step};
+use crate::plan::{self, KexecPlan, ModulesFrom, Plan, ROOT_WORD_ID, Refusal, RunPlan, SHARED_TRUST, Step};
 use crate::volumes;
 
 impl Story {
@@ -28,7 +28,7 @@ impl Story {
         let mut machine = Machine::probe();
         let handoff = self.handoff.as_ref().filter(|handoff| handoff.is_of(entry));
         machine.memory_available += handoff.map_or(0, Handoff::carried);
-        let mut plan = match plan::plan(entry, &machine) {
+        let mut plan = match self.planned(entry, &machine) {
             Ok(plan) => plan,
             Err(refusal) => {
                 let failure = Failure::because(Phase::Plan, &entry.id, refusal.cause);
@@ -73,6 +73,15 @@ impl Story {
             },
             Step::Run(run) => self.run(&plan, run, attempt),
         }
+    }
+
+    /// The plan, if nothing is beside it that nobody vouches for.
+    fn planned(&self, entry: &Entry, machine: &Machine) -> Result<Plan, Refusal> {
+        let plan = plan::plan(entry, machine)?;
+        if plan.makes_a_root() {
+            self.params.demand(machine)?;
+        }
+        Ok(plan)
     }
 
     /// Whether the first stage put modules for the root into this initrd.

@@ -16,6 +16,7 @@ mod second;
 mod source;
 mod storage;
 mod supervisor;
+mod trust;
 mod waiting;
 mod words;
 mod worker;

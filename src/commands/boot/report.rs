@@ -296,7 +296,15 @@ impl Report {
     /// The catalog that is chosen from.
     pub fn catalog(&mut self, offer: &Offer) {
         let location = offer.location().map_or_else(|| "built-in".into(), |location| location.to_string());
-        self.catalog = offer.sha256.clone().map(|sha256| Catalog { location, sha256 });
+        let sha256 = offer.sha256.clone();
+        let serial = offer.catalog().and_then(|catalog| catalog.serial);
+        self.catalog = offer.trust.as_ref().zip(sha256).map(|(trust, sha256)| Catalog {
+            location,
+            sha256,
+            trust: trust.word().into(),
+            signed_by: trust.signed_by(),
+            serial,
+        });
     }
 
     /// How the root gets into the second stage.

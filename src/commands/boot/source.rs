@@ -12,20 +12,21 @@ use std::time::Duration;
 
 use super::LOG;
 use super::course::Wanted;
+use super::trust::{BUILT_IN, Trust, Way, demand_fresh};
 use super::waiting::{self, Waited};
 use super::words::Word;
 use super::worker::Story;
 use crate::catalog::{self, Catalog, Parsed};
+use crate::commands::signed;
 use crate::early;
-use crate::fetch::{Event, Fetcher, Location, Retrying};
+use crate::fetch::{Event, Fetcher, Location, OnEvent, Retrying, date};
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::net::Network;
 use crate::tui::menu::MenuModel;
 use crate::tui::network::Awaited;
 use crate::verify::Sha256;
-
-const BUILT_IN: &str = "/etc/bootjack/catalog.toml";
+use crate::verify::signature::{Keyring, SIGNATURES_LIMIT, Signed};
 
 /// Silent time after which a catalog counts as not to be had.
 const RETRY_FOR: Duration = Duration::from_secs(60);
@@ -42,6 +43,8 @@ pub enum Origin {
 pub struct Offer {
     pub parsed: Parsed,
     pub origin: Origin,
+    /// Why it is believed; absent: there is none.
+    pub trust: Option<Trust>,
     /// Over its bytes, for the report; absent: nobody wrote one.
     pub sha256: Option<Sha256>,
     /// What the operator has to know beside the catalog's own faults.
@@ -82,33 +85,34 @@ pub fn get(
     let why = match asked {
         Ok(offer) => return Ok(offer.with(&story.notices)),
         Err(why) if !or_built_in || !Path::new(BUILT_IN).exists() => return Err(why),
-        Err(NoOffer::Failed(failure)) => format!("This is the built-in catalog: {failure}"),
+        Err(NoOffer::Failed(failure)) => {
+            let hint = failure.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            format!("This is the built-in catalog: {failure}{hint}")
+        }
         Err(NoOffer::Left) => "This is the built-in catalog: the other was not waited for.".into(),
     };
     log::warn!("{why}");
     let offer = built_in().map_err(NoOffer::Failed)?;
-    Ok(Offer { notices: vec![why], ..offer }.with(&story.notices))
+    let notices = [vec![why], offer.notices.clone()].concat();
+    Ok(Offer { notices, ..offer }.with(&story.notices))
 }
 
 fn built_in() -> Result<Offer, Failure> {
     let origin = Location::Initramfs(BUILT_IN.into());
     match fs::read(BUILT_IN) {
-        Ok(bytes) => understood(parse(&bytes, &origin)?, Sha256::of(&bytes), Origin::BuiltIn),
+        Ok(bytes) => {
+            let offer = understood(&bytes, &origin, Origin::BuiltIn, Trust::BuiltIn)?;
+            let past = offer.catalog().and_then(|c| c.expires).filter(|until| *until <= early::now());
+            let said = |until| format!("The built-in catalog expired at {}.", date::readable(until));
+            Ok(Offer { notices: past.map(said).into_iter().collect(), ..offer })
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let empty = catalog::parse("", &origin, BUILT_IN);
             let parsed = Parsed { catalog: Some(Catalog::empty()), problems: Vec::new(), ..empty };
             let notices = vec!["No catalog: neither bootjack.catalog= nor one in the initrd.".into()];
-            Ok(Offer { parsed, origin: Origin::Nothing, sha256: None, notices })
+            Ok(Offer { parsed, origin: Origin::Nothing, trust: None, sha256: None, notices })
         }
         Err(e) => Err(Failure::new(Phase::Catalog, BUILT_IN, e)),
-    }
-}
-
-fn parse(bytes: &[u8], base: &Location) -> Result<Parsed, Failure> {
-    let name = base.to_string();
-    match catalog::decode(bytes) {
-        Ok(text) => Ok(catalog::parse(text, base, &name)),
-        Err(problem) => Err(Failure::because(Phase::Catalog, &name, problem.render(&name))),
     }
 }
 
@@ -139,15 +143,19 @@ fn fetch(
         go_on()
     };
     let (fetcher, network) = (story.fetcher.clone(), Arc::clone(&story.network));
+    let keyring = story.keyring.clone();
     let (done, finished) = channel();
     let fetched = std::thread::scope(|scope| {
         let fetch = || {
             if location.is_remote() {
                 waiting::for_address(&network, patience, &go_on, &location.to_string())?;
             }
-            let (from, budget) = (std::slice::from_ref(location), waiting::budget(RETRY_FOR, patience));
-            let read = fetcher.read_all(from, budget, catalog::TEXT_LIMIT as u64 + 1, &on);
-            read.map_err(|e| not_fetched(location, &e))
+            let reading =
+                Reading { fetcher: &fetcher, budget: waiting::budget(RETRY_FOR, patience), on: &on };
+            let (bytes, from) =
+                reading.read(location, catalog::TEXT_LIMIT).map_err(|e| not_fetched(location, &e))?;
+            let signed = keyring.as_ref().map(|ring| reading.signed(ring, location, &bytes)).transpose()?;
+            Ok((bytes, from, signed))
         };
         let work = move || drop(done.send(fetch()));
         if let Err(e) = std::thread::Builder::new().name("catalog".into()).spawn_scoped(scope, work) {
@@ -160,9 +168,38 @@ fn fetch(
             Waited::Left => Err(NoOffer::Left),
         }
     });
-    let (bytes, from) = fetched?;
-    let parsed = parse(&bytes, &from).map_err(NoOffer::Failed)?;
-    understood(parsed, Sha256::of(&bytes), Origin::Fetched(from)).map_err(NoOffer::Failed)
+    let (bytes, from, signed) = fetched?;
+    let way = || Trust::Way(Way::of(location, &from, story.fetcher.unverified_tls().is_some()));
+    let trust = signed.map_or_else(way, Trust::Signed);
+    let offer = understood(&bytes, &from, Origin::Fetched(from.clone()), trust).map_err(NoOffer::Failed)?;
+    let fresh = offer
+        .catalog()
+        .map(|catalog| demand_fresh(catalog, &from.to_string(), story.keyring.is_some(), early::now()));
+    fresh.transpose().map_err(NoOffer::Failed)?;
+    Ok(offer)
+}
+
+/// How the parts of a catalog are fetched.
+struct Reading<'a> {
+    fetcher: &'a Fetcher,
+    budget: Duration,
+    on: OnEvent<'a>,
+}
+
+impl Reading<'_> {
+    /// What lies there, and where that was in the end. One byte too many is told by whoever knows the limit.
+    fn read(&self, from: &Location, limit: usize) -> Result<(Vec<u8>, Location), String> {
+        let read = self.fetcher.read_all(std::slice::from_ref(from), self.budget, limit as u64 + 1, self.on);
+        read.map_err(|e| e.to_string())
+    }
+
+    /// Who signed the catalog that came from `location`. Its signatures lie beside the place that was asked for, wherever
+    /// that redirects to.
+    fn signed(&self, keyring: &Keyring, location: &Location, bytes: &[u8]) -> Result<Signed, Failure> {
+        let signatures = signed::place_of(location).ok_or_else(|| signed::NO_PLACE.to_owned());
+        let signatures = signatures.and_then(|place| Ok(self.read(&place, SIGNATURES_LIMIT)?.0));
+        signed::demand(keyring, &location.to_string(), bytes, signatures)
+    }
 }
 
 fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
@@ -173,10 +210,13 @@ fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
 }
 
 /// The entries that stand; a file in which none can be found is a failure with every complaint.
-fn understood(mut parsed: Parsed, sha256: Sha256, origin: Origin) -> Result<Offer, Failure> {
+fn understood(bytes: &[u8], base: &Location, origin: Origin, trust: Trust) -> Result<Offer, Failure> {
+    let mut parsed = catalog::parse_bytes(bytes, base, &base.to_string());
     if let Some(catalog) = &mut parsed.catalog {
         catalog.order_mirrors(Machine::probe().number());
-        return Ok(Offer { parsed, origin, sha256: Some(sha256), notices: Vec::new() });
+        log::info!("catalog: {base}: {trust}");
+        let (trust, sha256) = (Some(trust), Some(Sha256::of(bytes)));
+        return Ok(Offer { parsed, origin, trust, sha256, notices: Vec::new() });
     }
     let complaints = parsed.render();
     Err(Failure {
@@ -221,6 +261,7 @@ impl Story {
         MenuModel {
             header: self.header(),
             source: offer.origin.to_string(),
+            trust: offer.trust.as_ref().map(ToString::to_string).unwrap_or_default(),
             notices: [offer.notices.clone(), model.notices].concat(),
             log: early::log_tail(Path::new(LOG), 400),
             ..model

@@ -19,6 +19,7 @@ use super::course::{Attempt, Course, End, Ended, Hands, Start, Wanted};
 use super::handoff::Handoff;
 use super::report::{self, Part};
 use super::source::{self, NoOffer, Offer};
+use super::trust;
 use super::words::{Legacy, Word};
 use crate::cmdline::{BreakAt, Params};
 use crate::commands::rescue;
@@ -29,6 +30,7 @@ use crate::load::{Failure, HANDOFF, Phase};
 use crate::net::{self, Mac, Network};
 use crate::tui::menu::MenuModel;
 use crate::tui::{Answered, Consoles, Screen};
+use crate::verify::signature::Keyring;
 use crate::volumes;
 
 /// What the story carries with it.
@@ -40,6 +42,8 @@ pub struct Story {
     /// The interface the firmware booted from.
     pub bootif: Option<Mac>,
     pub fetcher: Fetcher,
+    /// The keys of the initrd, if it has any: then a catalog that is fetched has to be signed.
+    pub keyring: Option<Keyring>,
     pub consoles: Consoles,
     /// What a person should know of the beginning: words that mean nothing, certificates that could not be read.
     pub notices: Vec<String>,
@@ -129,6 +133,7 @@ impl Story {
         let quiet = lower_kernel();
         let consoles = open_consoles(&params, &mut notices);
         let fetcher = make_fetcher(&params, &mut notices)?;
+        let keyring = trust::keys(&mut notices);
         notices.iter().for_each(|notice| log::warn!("{notice}"));
         let network = Arc::new(network);
         Ok(Self {
@@ -137,6 +142,7 @@ impl Story {
             needs_network,
             bootif,
             fetcher,
+            keyring,
             consoles,
             notices,
             handoff,

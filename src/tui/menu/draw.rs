@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{Fact, Menu, Mood, Outcome};
+use super::{Fact, Menu, MenuModel, Mood, Outcome};
 use crate::tui::countdown::Shown;
 use crate::tui::keys::{self, Command};
 use crate::tui::page::{self, Head};
@@ -24,6 +24,9 @@ const LOCATIONS: &[&str] = &["from", "or from", "root", "kernel", "initrd", "mod
 /// From this width on the facts stand beside the list.
 const WIDE: u16 = 120;
 
+/// From this height on there is room for the place of the catalog; below it, why that is believed goes to the head.
+const WITH_SOURCE: u16 = 16;
+
 /// A line of the list.
 enum Item<'a> {
     Group(&'a str),
@@ -36,7 +39,12 @@ enum Item<'a> {
 
 pub fn draw(menu: &Menu, frame: &mut Frame, look: &Look) {
     let model = &menu.model;
-    let head = Head { title: model.title.clone(), facts: model.header.clone() };
+    let mut head = Head { title: model.title.clone(), facts: model.header.clone() };
+    if frame.area().height < WITH_SOURCE && !model.trust.is_empty() {
+        // Cut rather than left out, and with it everything else.
+        let room = usize::from(frame.area().width).saturating_sub(text::width(&head.title) + 4);
+        head.facts.insert(0, text::clip_middle(&model.trust, room));
+    }
     let legend = legend(menu, look, frame.area().width);
     let under = under_head(menu, look, frame.area());
     let mut area = page::frame_with(frame, look, &head, under, legend);
@@ -58,7 +66,7 @@ fn legend(menu: &Menu, look: &Look, cells: u16) -> Line<'static> {
     line
 }
 
-/// Where the catalog came from, and the first notice; where there is room for one of them only, the notice.
+/// Where the catalog came from and why it is believed, and the first notice; where there is room for one of them only, the notice.
 fn under_head(menu: &Menu, look: &Look, area: Rect) -> Vec<[Span<'static>; 2]> {
     let model = &menu.model;
     let mut lines = Vec::new();
@@ -69,11 +77,25 @@ fn under_head(menu: &Menu, look: &Look, area: Rect) -> Vec<[Span<'static>; 2]> {
         };
         lines.push([Span::styled(format!(" ! {first}"), look.warn()), Span::styled(more, look.key())]);
     }
-    if area.height >= 16 && !model.source.is_empty() {
-        let source = text::clip_middle(&model.source, usize::from(area.width.saturating_sub(2)));
-        lines.insert(0, [Span::raw(format!(" {source}")), Span::raw("")]);
+    if area.height >= WITH_SOURCE && !model.source.is_empty() {
+        lines.splice(0..0, source(model, usize::from(area.width)));
     }
     lines
+}
+
+/// In one line, or in two where both have no room in one. The place may say it all, as that of the built-in catalog does.
+fn source(model: &MenuModel, cells: usize) -> Vec<[Span<'static>; 2]> {
+    let (source, trust) = (&model.source, &model.trust);
+    let line = |said: &str| {
+        [Span::raw(format!(" {}", text::clip_middle(said, cells.saturating_sub(2)))), Span::raw("")]
+    };
+    if source.starts_with(trust) {
+        vec![line(source)]
+    } else if text::width(source) + text::width(trust) + 4 <= cells {
+        vec![[Span::raw(format!(" {source}")), Span::raw(trust.clone())]]
+    } else {
+        vec![line(source), line(trust)]
+    }
 }
 
 /// List and facts side by side, or one above the other. How much each gets depends on the catalog and the console,

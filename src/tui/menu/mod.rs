@@ -24,8 +24,10 @@ pub struct MenuModel {
     pub title: String,
     /// Host, address, time, as they are to be read; the last go first where there is no room.
     pub header: Vec<String>,
-    /// Where the catalog came from, and whether it is to be trusted.
+    /// Where the catalog came from.
     pub source: String,
+    /// Why it is believed: by whom it is signed, or how it came.
+    pub trust: String,
     pub rows: Vec<Row>,
     /// Catalog index of the default entry.
     pub default: Option<usize>,

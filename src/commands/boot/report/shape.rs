@@ -45,6 +45,12 @@ pub struct Catalog {
     /// `built-in`, or where it was finally fetched from, without a password.
     pub location: String,
     pub sha256: Sha256,
+    /// Why it is believed: `built-in`, `signed`, or the way it came.
+    pub trust: String,
+    /// The keys that signed it, as minisign shows them.
+    pub signed_by: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u64>,
 }
 
 /// The entry that is booted.

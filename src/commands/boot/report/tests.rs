@@ -20,7 +20,13 @@ fn full() -> Report {
         efi: false,
         memory_total: 2,
     };
-    report.catalog = Some(Catalog { location: "built-in".into(), sha256: digest() });
+    report.catalog = Some(Catalog {
+        location: "built-in".into(),
+        sha256: digest(),
+        trust: "built-in".into(),
+        signed_by: vec!["E7620F1842B4E81F".into()],
+        serial: Some(7),
+    });
     let lease = json!({"interface": "eth0", "mac": "52:54:00:12:34:56", "address": "10.0.2.15", "prefix": 24,
         "gateway": "10.0.2.2", "nameservers": ["10.0.2.3"], "server": "10.0.2.2", "hostname": "a"});
     let stage = report.stage("6.1.0", "boot-1", Some("console=ttyS0"));

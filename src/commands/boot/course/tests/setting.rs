@@ -161,6 +161,8 @@ fn catalog(chance: &mut Chance) -> Catalog {
     let any = chance.below(entries.len() as u64) as usize;
     let default = chance.of(&[any, any, any, kexec]);
     Catalog {
+        serial: None,
+        expires: None,
         title: "Any".into(),
         timeout: (!chance.one_in(3)).then(|| Duration::from_secs(chance.of(&[0, 3, 10, 60, 900]))),
         default: (!chance.one_in(8)).then_some(default),

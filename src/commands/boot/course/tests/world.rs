@@ -408,7 +408,7 @@ impl Hands for World {
 }
 
 fn offer(catalog: &Catalog, origin: Origin) -> Offer {
-    Offer { parsed: parsed(catalog), origin, sha256: None, notices: vec![] }
+    Offer { parsed: parsed(catalog), origin, trust: None, sha256: None, notices: vec![] }
 }
 
 /// The least that an address may take with nobody there.
