@@ -78,7 +78,7 @@ pub(super) fn read(table: &Table, role: Role, base: &Location) -> Option<Artifac
     let mirrors = mirrors.filter(|m| !m.is_empty())?;
     let pins = pins(table, &mirrors);
     let locations = mirrors.iter().map(|m| m.location.clone()).collect();
-    table.page.place(Placed { size, mirrors });
+    table.page.place(Placed { size, chunks: chunks.clone(), pins: pins.clone(), mirrors });
     Some(Artifact { locations, trust: trust?, chunks, pins, size, unpacked, entries })
 }
 

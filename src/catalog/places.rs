@@ -5,13 +5,18 @@ use std::ops::Range;
 
 use super::problem::{Page, Problem, Severity};
 use super::written;
-use crate::fetch::Location;
+use crate::fetch::{Location, Pin};
+use crate::verify::Sha256;
 
 /// An artifact as far as its servers can be asked about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
     /// Exact bytes as fetched, where the catalog says so.
     pub size: Option<u64>,
+    /// Digest of its chunk list.
+    pub chunks: Option<Sha256>,
+    /// Keys of its servers.
+    pub pins: Vec<Pin>,
     /// In the order they are tried.
     pub mirrors: Vec<Mirror>,
 }

@@ -1,10 +1,6 @@
 //! A catalog and its signatures: where they lie, and whether enough of them are good, before a byte of the catalog is
 //! parsed. How one is checked is `verify::signature`'s; fetching is the caller's.
 
-use std::path::{Path, PathBuf};
-
-use url::Url;
-
 use crate::fetch::Location;
 use crate::load::{Failure, Phase};
 use crate::verify::signature::{Keyring, NotSigned, Signed};
@@ -17,32 +13,7 @@ const SUFFIX: &str = ".minisig";
 
 /// Where the signatures of a catalog lie: beside it. A device that is the catalog as a whole has no such place.
 pub fn place_of(catalog: &Location) -> Option<Location> {
-    Some(match catalog {
-        Location::Http(url) => Location::Http(of_url(url)),
-        Location::Ftp(url) => Location::Ftp(of_url(url)),
-        Location::Tftp(url) => Location::Tftp(of_url(url)),
-        Location::File(path) => Location::File(of_path(path)),
-        Location::Initramfs(path) => Location::Initramfs(of_path(path)),
-        Location::Volume { file: None, .. } => return None,
-        Location::Volume { volume, file: Some(file) } => {
-            Location::Volume { volume: volume.clone(), file: Some(of_path(file)) }
-        }
-        Location::Nfs { export, file } => Location::Nfs { export: export.clone(), file: of_path(file) },
-        Location::Virtiofs { tag, file } => Location::Virtiofs { tag: tag.clone(), file: of_path(file) },
-    })
-}
-
-/// A query stays where it is: it belongs to the catalog's server, not to its name.
-fn of_url(url: &Url) -> Url {
-    let mut url = url.clone();
-    url.set_path(&format!("{}{SUFFIX}", url.path()));
-    url
-}
-
-fn of_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(SUFFIX);
-    name.into()
+    catalog.followed_by(SUFFIX)
 }
 
 /// Who signed exactly these bytes, the catalog called `name`; `signatures` is the file beside it, or why there is none.

@@ -8,6 +8,9 @@ use super::{Attempt, Exhausted, Fetcher, Location, OnEvent, drive};
 use crate::verify::chunks::MOST_LIST;
 use crate::verify::{ChunkList, Sha256};
 
+/// What the name of a chunk list ends with.
+const SUFFIX: &str = ".chunks";
+
 impl Fetcher {
     /// The chunk list with this digest, of what lies at these locations.
     ///
@@ -20,7 +23,8 @@ impl Fetcher {
         retry_for: Duration,
         on: OnEvent<'_>,
     ) -> Result<ChunkList, Exhausted<Infallible>> {
-        let lists: Vec<Location> = locations.iter().filter_map(Location::of_chunks).collect();
+        let lists: Vec<Location> =
+            locations.iter().filter_map(|location| location.followed_by(SUFFIX)).collect();
         drive(&lists, retry_for, on, |attempt| {
             let (bytes, from) = self.read_once(attempt, MOST_LIST, on)?;
             let got = Sha256::of(&bytes);

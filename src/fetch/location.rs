@@ -100,9 +100,6 @@ impl LocationError {
     }
 }
 
-/// What the name of a chunk list ends with.
-const CHUNKS: &str = ".chunks";
-
 impl Location {
     /// A location that stands alone: `http://…`, `https://…`, `file:/…`, `initramfs:/…`, or a path.
     ///
@@ -215,17 +212,17 @@ impl Location {
         }
     }
 
-    /// Where the chunk list of what lies here lies: the same with `.chunks` behind its path. Nothing stands beside a device as
-    /// a whole, nor beside what came in parts.
-    pub fn of_chunks(&self) -> Option<Self> {
+    /// The file that lies beside this one and is called as it is, with this behind its name: a chunk list, a signature. A
+    /// query stays where it is. Nothing lies beside a device as a whole.
+    pub fn followed_by(&self, suffix: &str) -> Option<Self> {
         let url = |url: &Url| {
             let mut url = url.clone();
-            url.set_path(&format!("{}{CHUNKS}", url.path()));
+            url.set_path(&format!("{}{suffix}", url.path()));
             url
         };
         let path = |path: &Path| {
             let mut path = path.as_os_str().to_owned();
-            path.push(CHUNKS);
+            path.push(suffix);
             PathBuf::from(path)
         };
         Some(match self {
@@ -467,7 +464,8 @@ mod tests {
 
     #[test]
     fn a_chunk_list_lies_beside_what_it_is_of() {
-        let beside = |text: &str| Location::parse(text).unwrap().of_chunks().map(|list| list.exact());
+        let beside =
+            |text: &str| Location::parse(text).unwrap().followed_by(".chunks").map(|list| list.exact());
         for (text, want) in [
             ("http://u:p@a/r.tar.zst?t=1", Some("http://u:p@a/r.tar.zst.chunks?t=1")),
             ("/srv/r.tar", Some("/srv/r.tar.chunks")),

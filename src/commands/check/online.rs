@@ -15,8 +15,17 @@ use crate::fetch::{FetchError, Fetcher, Location, Timing};
 /// Locations asked at a time: silent ones take 10 s each, and no server minds eight clients.
 const AT_ONCE: usize = 8;
 
-/// The length the server says, if it says one.
-type Answer = Result<Option<u64>, FetchError>;
+/// What a mirror says of an artifact.
+#[derive(Clone)]
+struct Answer {
+    /// The length, if it says one.
+    length: Result<Option<u64>, FetchError>,
+    /// Why its chunk list is of no use, where there has to be one.
+    list: Option<String>,
+}
+
+/// A location, and with what it is asked: the digest of its chunk list, the keys of its server.
+type Wanted<'a> = (&'a Location, &'a Placed);
 
 /// Everything the servers say against the catalog, in the order written.
 pub(super) fn problems(file: &CatalogFile, fetcher: &Fetcher) -> Vec<Problem> {
@@ -24,23 +33,23 @@ pub(super) fn problems(file: &CatalogFile, fetcher: &Fetcher) -> Vec<Problem> {
     let Some(text) = file.text() else { return Vec::new() };
     let artifacts = catalog::artifacts(text, file.base());
     let mut seen = HashSet::new();
-    let all = artifacts.iter().flat_map(|a| &a.mirrors).map(|m| &m.location);
+    let all = artifacts.iter().flat_map(|a| a.mirrors.iter().map(move |m| (&m.location, a)));
     // What comes with an initrd or lies on a machine's disks is nowhere else.
-    let wanted: Vec<&Location> = all.filter(|l| !l.is_of_the_machine() && seen.insert(*l)).collect();
+    let wanted: Vec<Wanted<'_>> = all.filter(|(l, _)| !l.is_of_the_machine() && seen.insert(*l)).collect();
     let answers = ask_all(&wanted, fetcher);
     artifacts.iter().flat_map(|artifact| judge(text, artifact, &answers)).collect()
 }
 
-fn ask_all<'a>(wanted: &[&'a Location], fetcher: &Fetcher) -> HashMap<&'a Location, Answer> {
+fn ask_all<'a>(wanted: &[Wanted<'a>], fetcher: &Fetcher) -> HashMap<&'a Location, Answer> {
     let next = AtomicUsize::new(0);
     let answers = Mutex::new(HashMap::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(wanted.len()) {
             scope.spawn(|| {
-                while let Some(&location) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(&(location, artifact)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // Progress that nobody sees is no reason to stop.
                     let _closed = writeln!(io::stderr(), "asking for {location}");
-                    let answer = ask(location, fetcher);
+                    let answer = ask(location, artifact, fetcher);
                     answers.lock().unwrap_or_else(PoisonError::into_inner).insert(location, answer);
                 }
             });
@@ -49,9 +58,22 @@ fn ask_all<'a>(wanted: &[&'a Location], fetcher: &Fetcher) -> HashMap<&'a Locati
     answers.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn ask(location: &Location, fetcher: &Fetcher) -> Answer {
+fn ask(location: &Location, artifact: &Placed, fetcher: &Fetcher) -> Answer {
     let go_on = |_| ControlFlow::Continue(());
-    fetcher.open(location, &Timing::for_budget(Duration::ZERO), &go_on).map(|source| source.length)
+    let fetcher = fetcher.pinned(&artifact.pins);
+    let opened = fetcher.open(location, &Timing::for_budget(Duration::ZERO), &go_on);
+    let length = opened.map(|source| source.length);
+    let list = artifact.chunks.as_ref().filter(|_| length.is_ok()).and_then(|digest| {
+        let here = std::slice::from_ref(location);
+        match fetcher.chunk_list(here, digest, Duration::ZERO, &go_on) {
+            Ok(list) if artifact.size.is_some_and(|size| size != list.total()) => {
+                Some(format!("{location}: its chunk list is of {} bytes", list.total()))
+            }
+            Ok(_) => None,
+            Err(why) => Some(format!("the chunk list: {why}")),
+        }
+    });
+    Answer { length, list }
 }
 
 /// What is wrong with the mirrors of an artifact. One that does not answer only warns as long as another stands in.
@@ -61,11 +83,13 @@ fn judge(text: &str, artifact: &Placed, answers: &HashMap<&Location, Answer>) ->
         _ => true,
     };
     let answer = |mirror: &Mirror| answers.get(&mirror.location);
-    let another = artifact.mirrors.iter().any(|m| matches!(answer(m), Some(Ok(length)) if fits(length)));
+    let good = |m: &Mirror| answer(m).is_some_and(|a| a.length.as_ref().is_ok_and(fits));
+    let another = artifact.mirrors.iter().any(good);
     let complaint = |mirror: &Mirror| {
         let complain = |severity, message, hint| Some(mirror.problem(text, severity, message, hint));
         let location = &mirror.location;
-        match (answer(mirror)?, artifact.size) {
+        let answer = answer(mirror)?;
+        match (&answer.length, artifact.size) {
             (Err(error), _) if another => {
                 complain(Severity::Warning, error.to_string(), "another mirror has it")
             }
@@ -80,11 +104,15 @@ fn judge(text: &str, artifact: &Placed, answers: &HashMap<&Location, Answer>) ->
                 format!("{location}: the server does not say how many bytes it has"),
                 "\"size\" is compared when it is fetched",
             ),
-            (Ok(_), _) => None,
+            (Ok(_), _) => answer.list.clone().and_then(|why| complain(Severity::Warning, why, NO_LIST)),
         }
     };
     artifact.mirrors.iter().filter_map(complaint).collect()
 }
+
+/// What a boot does without.
+const NO_LIST: &str = "`bootjack pack` made FILE.chunks beside the archive: both lie on the server, or every chunk comes from a \
+                       mirror that has it";
 
 fn way_out(location: &Location, error: &FetchError) -> &'static str {
     match (location, error) {
@@ -111,28 +139,39 @@ mod tests {
         problems.into_iter().map(|p| (p.severity, p.column, p.message)).collect()
     }
 
+    fn has(length: u64) -> Answer {
+        Answer { length: Ok(Some(length)), list: None }
+    }
+
     fn gone() -> Answer {
-        Err(FetchError::Permanent("gone".into()))
+        Answer { length: Err(FetchError::Permanent("gone".into())), list: None }
     }
 
     #[test]
     fn servers_that_agree_are_silent() {
-        assert_eq!(said(Ok(Some(7)), Ok(Some(7))), []);
+        assert_eq!(said(has(7), has(7)), []);
     }
 
     #[test]
     fn a_missing_mirror_warns_as_long_as_another_stands_in() {
-        assert_eq!(said(gone(), Ok(Some(7))), [(Severity::Warning, 17, "gone".into())]);
+        assert_eq!(said(gone(), has(7)), [(Severity::Warning, 17, "gone".into())]);
         let both = said(gone(), gone());
         assert_eq!(both, [(Severity::Error, 17, "gone".into()), (Severity::Error, 31, "gone".into())]);
         // The other one has the wrong file: nothing can be booted.
-        assert_eq!(said(gone(), Ok(Some(8)))[0].0, Severity::Error);
+        assert_eq!(said(gone(), has(8))[0].0, Severity::Error);
     }
 
     #[test]
     fn a_wrong_length_is_an_error_and_an_unknown_one_a_warning() {
         let wrong = (Severity::Error, 31, "http://b/r: has 8 bytes, the catalog says 7".to_owned());
-        assert_eq!(said(Ok(Some(7)), Ok(Some(8))), [wrong]);
-        assert_eq!(said(Ok(None), Ok(Some(7)))[0].0, Severity::Warning);
+        assert_eq!(said(has(7), has(8)), [wrong]);
+        let silent = Answer { length: Ok(None), list: None };
+        assert_eq!(said(silent, has(7))[0].0, Severity::Warning);
+    }
+
+    #[test]
+    fn a_chunk_list_that_is_of_no_use_is_a_warning() {
+        let without = Answer { list: Some("the chunk list: gone".into()), ..has(7) };
+        assert_eq!(said(has(7), without), [(Severity::Warning, 31, "the chunk list: gone".into())]);
     }
 }
