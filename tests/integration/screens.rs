@@ -524,6 +524,39 @@ fn loading_an_image_says_that_nothing_is_unpacked() {
 }
 
 #[test]
+fn what_came_before_a_connection_broke_stays_on_the_screen() {
+    let mut loading = loading();
+    let Boot::SwitchRoot(root) = catalog().entries[0].clone().boot else { panic!("a root") };
+    let [one, two] = [&root.archive.locations[0], &root.archive.locations[1]].map(Clone::clone);
+    loading.report(Report::Opening { artifact: "root".into(), location: one.clone() });
+    loading.report(Report::Started { location: one.clone(), bytes: None });
+    let progress =
+        |fetched: u64| Report::Progress { fetched, unpacked: 4 * fetched, entries: fetched / 4000 };
+    loading.on(seconds(2));
+    loading.report(progress(20_000_000));
+    loading.report(Report::Retrying(Retrying {
+        error: format!(
+            "{one}: reading from 10.0.2.2:80: nothing came for 10 s after 20000000 of 53721901 bytes"
+        ),
+        location: one,
+        attempt: 1,
+        wait: Duration::from_secs(3),
+        budget_left: Duration::from_secs(290),
+        next: two,
+        from: 20_000_000,
+        wrong_bytes: false,
+    }));
+    // Told while it waits, too: that changes nothing.
+    loading.on(seconds(1));
+    loading.report(progress(20_000_000));
+    shows("loading-going-on", &loading);
+    loading.on(seconds(3));
+    loading.report(progress(22_000_000));
+    let screen = picture(&loading, &Look::MONO, 80, 24);
+    assert!(screen.contains("(2 of 2)") && !screen.contains("going on"), "{screen}");
+}
+
+#[test]
 fn loading_shows_how_much_how_fast_and_how_long_yet() {
     let mut loading = loading();
     let first = catalog().entries[0].clone();
