@@ -21,6 +21,7 @@ use crate::fetch::{Event, Fetcher, Location};
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::net::Network;
+use crate::privileges;
 use crate::tui::menu::MenuModel;
 use crate::tui::network::Awaited;
 use crate::verify::Sha256;
@@ -107,7 +108,9 @@ fn built_in() -> Result<Offer, Failure> {
 fn parse(bytes: &[u8], base: &Location) -> Result<Parsed, Failure> {
     let name = base.to_string();
     match catalog::decode(bytes) {
-        Ok(text) => Ok(catalog::parse(text, base, &name)),
+        // A catalog of anybody's, before anything is known of it: by a thread that can do nothing else.
+        Ok(text) => privileges::apart(|| catalog::parse(text, base, &name))
+            .map_err(|e| Failure::new(Phase::Worker, "starting a thread", e)),
         Err(problem) => Err(Failure::because(Phase::Catalog, &name, problem.render(&name))),
     }
 }
