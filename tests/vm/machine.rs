@@ -162,6 +162,13 @@ impl Vm {
         }
     }
 
+    /// Waits until `text` was said so often, from the beginning on.
+    pub fn expect_times(&mut self, text: &str, times: usize) {
+        if let Err(why) = self.wait(|screen| (screen.log.matches(text).count() >= times).then_some(())) {
+            self.give_up(&format!("{why} while waiting for {text:?} to be said {times} times"));
+        }
+    }
+
     /// Waits until `text` is not on the screen any more.
     pub fn expect_gone(&mut self, text: &str) {
         if let Err(why) = self.wait(|screen| (!screen.text().contains(text)).then_some(())) {
