@@ -130,6 +130,9 @@ fn rd_shell_0_gives_no_shell_by_any_way() {
     assert!(!vm.log().contains(SHELL), "there was a shell");
 }
 
+/// What process 1 says on the kernel's console of a worker's death.
+const DIED: &str = "] bootjack: worker: ";
+
 /// Kills every process but the first one, five times, each as soon as it shows something: by a break on the line and the
 /// kernel's own key (Documentation/admin-guide/sysrq.rst).
 fn workers_die(words: &str) -> (Vm, Initrd) {
@@ -143,7 +146,7 @@ fn workers_die(words: &str) -> (Vm, Initrd) {
         vm.monitor("chardev-send-break serial");
         vm.type_keys("i");
         if death < 5 {
-            vm.expect_times("killed by SIGKILL while", death);
+            vm.expect_times(DIED, death, "Failed");
         }
     }
     (vm, initrd)
@@ -163,6 +166,6 @@ fn workers_that_die_at_once_lead_to_a_shell() {
 fn workers_that_die_at_once_lead_to_no_shell_where_it_is_forbidden() {
     let (mut vm, _initrd) = workers_die("rd.shell=0");
     // A minute later there is another one.
-    vm.expect_times("killed by SIGKILL while", 5);
+    vm.expect_times(DIED, 5, "Failed");
     assert!(!vm.log().contains("Press Enter"), "one was offered");
 }
