@@ -115,8 +115,14 @@ bench: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz $(LAB)/debian.tar ## m
 	@lab/need.sh vm bench
 	tests/bench/run
 
+# Not one of CI's: it takes as long as it is given. Versions are those of the program.
+SECONDS := 600
+fuzz: ## feeds a parser with what nobody thought of (TARGET=tar, see fuzz/fuzz_targets; SECONDS=600)
+	@lab/need.sh build fuzz
+	lab/fuzz.sh $(TARGET) $(SECONDS)
+
 clean: ## removes everything made
 	rm -rf target
 
-.PHONY: help build install uninstall test test-unit test-loopback test-vm lint demo lab-vm lab-journeys screens bench clean
+.PHONY: help build install uninstall test test-unit test-loopback test-vm lint demo lab-vm lab-journeys screens bench fuzz clean
 .DELETE_ON_ERROR:

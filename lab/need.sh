@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages a group of make targets needs, and says what and why; silent when all are there.
-# usage: lab/need.sh build|lint|loopback|vm|root|bench...
+# usage: lab/need.sh build|lint|loopback|vm|root|bench|fuzz...
 # What is made with them is the Makefile's and the other scripts'.
 set -eu
 
@@ -22,6 +22,7 @@ packages() {
         daemon=$(virtiofsd)
         echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils minisign $makers $servers $daemon"
         ;;
+    fuzz) echo "libFuzzer, which is C++: g++" ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;
     bench)
         pipes="curl zstd gzip isal xz-utils tar cpio nginx-light strace"

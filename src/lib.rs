@@ -5,7 +5,7 @@
 //!
 //! The staircase: a room imports only from rooms to its left; `tests/layers.rs` holds it.
 //!
-//! `sys < verify volumes < early drivers net fetch archive handover < cmdline catalog machine < plan < load < tui < commands < cli`
+//! `sys < verify volumes privileges secrets < early drivers net fetch archive handover < cmdline catalog machine < plan < load < tui < commands < cli`
 
 pub mod archive;
 pub mod catalog;
@@ -20,6 +20,8 @@ pub mod load;
 pub mod machine;
 pub mod net;
 pub mod plan;
+pub mod privileges;
+pub mod secrets;
 pub mod sys;
 pub mod tui;
 pub mod verify;

@@ -9,6 +9,7 @@ use std::thread::Scope;
 use super::Input;
 use super::intake::BUFFER;
 use super::sniff::HEAD;
+use crate::privileges::Part;
 
 /// Buffers of the source: one is filled while another is decoded, and two make up for bursts.
 const BUFFERS: usize = 4;
@@ -66,10 +67,16 @@ impl Ahead {
         if let Some(mut seen) = seen {
             let (on, behind) = sync_channel(BUFFERS);
             let unseen = std::mem::replace(&mut came, behind);
-            let see = move || see(&unseen, &mut seen, &on);
+            let see = move || {
+                Part::Plain.keep();
+                see(&unseen, &mut seen, &on);
+            };
             std::thread::Builder::new().name("hash".into()).spawn_scoped(scope, see)?;
         }
-        let read = move || read(bytes, &sender, &empties);
+        let read = move || {
+            Part::Read.keep();
+            read(bytes, &sender, &empties);
+        };
         std::thread::Builder::new().name("read".into()).spawn_scoped(scope, read)?;
         let failure = Failure::default();
         let ahead =

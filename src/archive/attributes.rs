@@ -26,6 +26,11 @@ pub(super) const UTIMENS: &str = "setting the time";
 /// setuid, setgid, sticky: given last, because chown(2) takes the first two away.
 pub(super) const SPECIAL: u32 = 0o7000;
 
+/// Memory for what directories get at the end: a quarter of what the tree may take, but at least and at most so much. A
+/// hundred thousand directories with long names, and a million.
+const LEAST_LATER: u64 = 16 << 20;
+const MOST_LATER: u64 = 256 << 20;
+
 /// A directory's attributes that what is made inside it later would change, or would inherit.
 pub(super) struct Later {
     path: Box<[u8]>,
@@ -88,7 +93,19 @@ impl Tree<'_> {
             })?;
         }
         let default_acl = default_acl.into_iter().next().map(|(_, value)| value);
+        self.count_later(&member.name, path, default_acl.as_ref())?;
         self.later.push(Later { path: path.into(), mtime: member.mtime, mode, default_acl, again: existing });
+        Ok(())
+    }
+
+    /// What waits for the end is memory of ours, and one directory may come again and again.
+    fn count_later(&mut self, name: &[u8], path: &[u8], acl: Option<&Vec<u8>>) -> Result<(), UnpackError> {
+        let most = (self.limits.bytes / 4).clamp(LEAST_LATER, MOST_LATER);
+        self.later_bytes += (size_of::<Later>() + path.len() + acl.map_or(0, Vec::len)) as u64;
+        if self.later_bytes > most {
+            let reason = format!("more than {} MiB of names of directories", most >> 20);
+            return Err(UnpackError::member(name, reason));
+        }
         Ok(())
     }
 

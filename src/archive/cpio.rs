@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 
 use rustix::fs::{FileType, makedev};
 
+use super::MOST_ZEROS;
 use super::error::UnpackError;
 use super::intake::{Intake, Slice};
 use super::member::{Kind, Member};
@@ -19,6 +20,10 @@ const HEADER: usize = 6 + 13 * 8;
 const ALIGNMENT: u64 = 4;
 /// PATH_MAX, which counts the NUL: the most of a name or link target the kernel takes.
 const PATH: u32 = 4096;
+/// Bytes of names of files that have several, which are kept to the end of their part: half a million of them.
+const FIRST: usize = 64 << 20;
+/// What a part counts as among bytes that belong to no member: an initrd has a handful of them.
+const PART: u64 = 64 << 10;
 /// Name of the member that ends a part.
 const TRAILER: &[u8] = b"TRAILER!!!";
 
@@ -28,6 +33,10 @@ pub(super) struct Members<'a> {
     compression: Compression,
     /// First name of each thing that has several, in this part.
     first: HashMap<Inode, Vec<u8>>,
+    /// Bytes that these take.
+    first_bytes: usize,
+    /// Bytes so far that belong to no member: trailers, and zeros behind them.
+    beside: u64,
     /// Bytes of the current member's data still to come, and of its padding.
     left: u64,
     padding: u64,
@@ -70,7 +79,8 @@ impl<'a> Members<'a> {
     pub(super) fn new(intake: Intake<'a>, compression: Compression) -> Self {
         let (first, name) = (HashMap::new(), Vec::new());
         let (left, padding, sum, between, awaited) = (0, 0, None, false, false);
-        Self { intake, compression, first, left, padding, sum, name, between, awaited }
+        let (first_bytes, beside) = (0, 0);
+        Self { intake, compression, first, first_bytes, beside, left, padding, sum, name, between, awaited }
     }
 
     pub(super) fn compression(&self) -> Compression {
@@ -99,6 +109,8 @@ impl<'a> Members<'a> {
                 return self.member(&header).map(Some);
             }
             self.first.clear();
+            self.first_bytes = 0;
+            self.pass(PART)?;
             self.name.clear();
             self.between = true;
         }
@@ -157,6 +169,7 @@ impl<'a> Members<'a> {
                 Some(zeros) => zeros,
             };
             self.intake.consume(n)?;
+            self.pass(n as u64)?;
         }
         let offset = self.intake.taken();
         let head = self.intake.peek(sniff::HEAD)?;
@@ -172,6 +185,16 @@ impl<'a> Members<'a> {
         }
         self.between = false;
         Ok(true)
+    }
+
+    /// Counts what belongs to no member.
+    fn pass(&mut self, bytes: u64) -> Result<(), UnpackError> {
+        self.beside = self.beside.saturating_add(bytes);
+        if self.beside > MOST_ZEROS {
+            let reason = "more than 1 GiB of zeros after a trailer, or more than 16384 parts";
+            return Err(UnpackError::archive(reason));
+        }
+        Ok(())
     }
 
     /// Takes a header with its name.
@@ -211,7 +234,7 @@ impl<'a> Members<'a> {
             return Err(UnpackError::member(&self.name, reason));
         }
         let device = makedev(header.node.0, header.node.1);
-        let first = self.first_name(header, what);
+        let first = self.first_name(header, what)?;
         self.awaited = header.links > 1 && first.is_none() && self.left == 0 && what == FileType::RegularFile;
         let kind = match (what, first) {
             (FileType::RegularFile, Some(target)) if self.left > 0 => {
@@ -245,15 +268,20 @@ impl<'a> Members<'a> {
 
     /// The name under which this part has the same thing already. The kernel links neither directories, which count
     /// their children, nor symbolic links.
-    fn first_name(&mut self, header: &Header, what: FileType) -> Option<Vec<u8>> {
+    fn first_name(&mut self, header: &Header, what: FileType) -> Result<Option<Vec<u8>>, UnpackError> {
         if header.links < 2 || matches!(what, FileType::Directory | FileType::Symlink | FileType::Unknown) {
-            return None;
+            return Ok(None);
         }
         match self.first.entry((header.device, header.inode, header.mode & TYPE)) {
-            Entry::Occupied(first) => Some(first.get().clone()),
+            Entry::Occupied(first) => Ok(Some(first.get().clone())),
             Entry::Vacant(place) => {
+                self.first_bytes += size_of::<(Inode, Vec<u8>)>() + self.name.len();
+                if self.first_bytes > FIRST {
+                    let reason = "more than 64 MiB of names of files that have several";
+                    return Err(UnpackError::member(&self.name, reason));
+                }
                 place.insert(self.name.clone());
-                None
+                Ok(None)
             }
         }
     }

@@ -102,6 +102,8 @@ trait Stream<R>: Read + Sized {
     /// Zeros come in multiples of this.
     const PADDING: u64;
     const NAME: &'static str;
+    /// So many may have nothing in them: each takes a new decoder, and a few bytes of a file could be one.
+    const MOST_EMPTY: u32 = 1 << 14;
 
     /// Whether a stream may begin with this byte.
     fn is_mark(byte: u8) -> bool;
@@ -188,6 +190,8 @@ impl<R: BufRead> Read for Xz<R> {
 impl<R: BufRead> Stream<R> for Zstd<R> {
     const PADDING: u64 = 1;
     const NAME: &'static str = "zstd frame";
+    /// One decoder is used for all.
+    const MOST_EMPTY: u32 = u32::MAX;
 
     /// Of a frame, or of one that is passed over (RFC 8878, 3.1).
     fn is_mark(byte: u8) -> bool {
@@ -206,6 +210,8 @@ impl<R: BufRead> Stream<R> for Zstd<R> {
 impl<R: BufRead> Stream<R> for Lz4<R> {
     const PADDING: u64 = 1;
     const NAME: &'static str = "lz4 frame";
+    /// The decoder of one takes no memory before there is a block.
+    const MOST_EMPTY: u32 = u32::MAX;
 
     /// Of a frame, or of one that is passed over (lz4_Frame_format.md, "Skippable Frames").
     fn is_mark(byte: u8) -> bool {
@@ -224,6 +230,9 @@ impl<R: BufRead> Stream<R> for Lz4<R> {
 /// A reader of all streams of a file in turn.
 struct Streams<D, R> {
     at: At<D, R>,
+    /// Whether the stream at hand gave nothing yet, and how many gave nothing at all.
+    is_empty: bool,
+    empty: u32,
     memory: Memory,
 }
 
@@ -235,7 +244,7 @@ enum At<D, R> {
 
 impl<D: Stream<R>, R: BufRead> Streams<D, R> {
     fn of(raw: R) -> Self {
-        Self { at: At::Between(raw), memory: Memory::of_this_machine() }
+        Self { at: At::Between(raw), is_empty: false, empty: 0, memory: Memory::of_this_machine() }
     }
 }
 
@@ -276,10 +285,22 @@ impl<D: Stream<R>, R: BufRead> Read for Streams<D, R> {
         loop {
             match std::mem::replace(&mut self.at, At::End) {
                 At::End => return Ok(0),
-                At::Between(raw) => self.at = At::next(raw, &mut self.memory)?,
+                At::Between(raw) => {
+                    self.at = At::next(raw, &mut self.memory)?;
+                    self.is_empty = true;
+                }
                 At::Inside(mut stream) => match stream.read(buf)? {
-                    0 => self.at = At::Between(stream.end(&mut self.memory)),
+                    0 => {
+                        self.empty += u32::from(self.is_empty);
+                        if self.empty > D::MOST_EMPTY {
+                            let why =
+                                format!("more than {} times a {} with nothing in it", D::MOST_EMPTY, D::NAME);
+                            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                        }
+                        self.at = At::Between(stream.end(&mut self.memory));
+                    }
                     n => {
+                        self.is_empty = false;
                         self.at = At::Inside(stream);
                         return Ok(n);
                     }

@@ -77,7 +77,11 @@ pub(super) fn path(name: &[u8]) -> PathBuf {
 
 /// A name for a message of one line: control characters escaped.
 pub(super) fn shown(name: &Path) -> String {
-    let text = name.to_string_lossy();
+    escaped(&name.to_string_lossy())
+}
+
+/// A reason may quote the archive, too.
+fn escaped(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect()
@@ -91,8 +95,10 @@ impl fmt::Display for UnpackError {
             Self::NoSpace { member, written } => {
                 write!(f, "{}: no space left after {} MiB of file data", shown(member), written >> 20)
             }
-            Self::Damaged { member: Some(member), reason } => write!(f, "{}: {reason}", shown(member)),
-            Self::Damaged { member: None, reason } => f.write_str(reason),
+            Self::Damaged { member: Some(member), reason } => {
+                write!(f, "{}: {}", shown(member), escaped(reason))
+            }
+            Self::Damaged { member: None, reason } => f.write_str(&escaped(reason)),
             Self::Write { member, doing, source } => write!(f, "{}: {doing}: {source}", shown(member)),
         }
     }

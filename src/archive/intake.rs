@@ -17,6 +17,7 @@ use super::members::Members;
 use super::side::{self, JOBS, Next, Side};
 use super::sniff::{Compression, Format, HEAD};
 use super::{Input, Progress};
+use crate::privileges::Part;
 
 /// Bytes of one buffer, and how many there are: large enough that threads wake each other seldom, and as many as the
 /// writers' queue (`writers`) and either side's running ahead need. From 64 KiB to 512 KiB less and less was spent.
@@ -91,7 +92,7 @@ pub(super) fn through<'a, T>(
     })
 }
 
-fn not_started(error: io::Error) -> UnpackError {
+pub(super) fn not_started(error: io::Error) -> UnpackError {
     UnpackError::Read(io::Error::new(error.kind(), format!("starting a thread: {error}")))
 }
 
@@ -143,6 +144,7 @@ fn produce<'scope>(scope: &'scope Scope<'scope, '_>, source: Ahead, room: u64, f
         // Not root: as it comes.
         log::debug!("the decoder goes no sooner than others: {e}");
     }
+    Part::Plain.keep();
     let last = match decode_all(scope, source, room, failure, out) {
         Ok(()) => Piece::End,
         Err(Over::Unheard) => return,

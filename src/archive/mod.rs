@@ -36,6 +36,7 @@ use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
+use crate::privileges::Part;
 pub use error::UnpackError;
 pub use leave_out::{BadPattern, LeaveOut, Pattern};
 pub use pack::{Inspected, PackOptions, Packed, inspect, pack};
@@ -87,6 +88,10 @@ const PAGE: u64 = 4096;
 /// So many zeros may follow an archive, as on a disk that is larger: more is a disk nobody wants to read to its end, or a
 /// server that sends them for ever.
 const MOST_ZEROS: u64 = 1 << 30;
+
+/// Bytes of an archive that belong to no member: labels, headers for all members, extended headers larger than any that
+/// means something. What is compressed may become as many of them as it likes.
+const MOST_BESIDE: u64 = 1 << 30;
 
 /// What an archive is read from.
 pub struct Input<'a> {
@@ -166,6 +171,19 @@ pub fn add<'a>(
     make(input.into(), tree::Onto::Tree, target, limits, progress, writers::worth_having())
 }
 
+/// Reads an archive to its end as [`unpack`] does, with its checks, and makes nothing of it: what it would become.
+/// `progress` as there.
+///
+/// # Errors
+/// As [`unpack`], but for those of writing and of limits: there are none.
+pub fn survey<'a>(
+    input: impl Into<Input<'a>>,
+    progress: &dyn Fn(Progress) -> ControlFlow<()>,
+) -> Result<Progress, UnpackError> {
+    let ticker = intake::Ticker::new(progress);
+    intake::through(input.into(), 0, &ticker, None, |members| outline::survey(members, &ticker))
+}
+
 fn make(
     input: Input<'_>,
     onto: tree::Onto,
@@ -174,16 +192,25 @@ fn make(
     progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
     threads: usize,
 ) -> Result<Unpacked, UnpackError> {
-    let ticker = intake::Ticker::new(progress);
-    intake::through(input, limits.bytes, &ticker, None, |members| {
-        std::thread::scope(|scope| {
-            let writers = writers::Writers::start(scope, threads);
-            let mut tree = tree::Tree::new(onto, target, limits, &ticker, writers)?;
-            while let Some(member) = members.next()? {
-                tree.make(member, members)?;
-            }
-            members.end()?;
-            tree.finish()
+    let unpack = || {
+        // For good: whoever called may have to mount and to start programs after this.
+        Part::Unpack.keep();
+        let ticker = intake::Ticker::new(progress);
+        intake::through(input, limits.bytes, &ticker, None, |members| {
+            std::thread::scope(|scope| {
+                let writers = writers::Writers::start(scope, threads);
+                let mut tree = tree::Tree::new(onto, target, limits, &ticker, writers)?;
+                while let Some(member) = members.next()? {
+                    tree.make(member, members)?;
+                }
+                members.end()?;
+                tree.finish()
+            })
         })
+    };
+    std::thread::scope(|scope| {
+        let started = std::thread::Builder::new().name("unpack".into()).spawn_scoped(scope, unpack);
+        let made = started.map_err(intake::not_started)?.join();
+        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }

@@ -4,18 +4,20 @@
 use tar_core::HEADER_SIZE;
 use tar_core::parse::{self, Parser};
 
-use super::MOST_ZEROS;
 use super::error::UnpackError;
 use super::intake::{Intake, Slice};
 use super::leave_out::LeaveOut;
-use super::member::{Member, Step, understand};
+use super::member::{Kind, Member, Step, understand};
 use super::pax::Records;
 use super::sniff::Compression;
+use super::{MOST_BESIDE, MOST_ZEROS};
 
 /// Extension headers of one member: 64 KiB is the most Linux stores in one attribute; nobody has a hundred of them.
 const METADATA: u32 = 4 << 20;
 /// PATH_MAX without its NUL.
 const PATH: u32 = 4095;
+/// Extended headers of a member up to this are its own: an attribute may have 64 KiB.
+const HEADERS: u64 = 128 << 10;
 /// Pieces of data in one sparse file; more than any disk image has that still fits in memory.
 const SPARSE: usize = 200_000;
 /// First bytes of the file index that pixz appends to the tar bytes (pixz, `PIXZ_INDEX_MAGIC`, little-endian).
@@ -33,6 +35,8 @@ pub(super) struct Members<'a> {
     /// Bytes of the current member's data still to come, and of its padding.
     left: u64,
     padding: u64,
+    /// Bytes so far that belong to no member.
+    beside: u64,
     /// Name of the current member, for messages.
     name: Vec<u8>,
 }
@@ -48,7 +52,8 @@ impl<'a> Members<'a> {
         // `pax` reads these records itself: it knows negative times, and refuses what is malformed.
         parser.set_ignore_pax_errors(true);
         let (global, name) = (Records::default(), Vec::new());
-        Self { intake, compression, parser, leave_out: None, global, left: 0, padding: 0, name }
+        let (left, padding, beside) = (0, 0, 0);
+        Self { intake, compression, parser, leave_out: None, global, left, padding, beside, name }
     }
 
     /// From here on these members are passed over; a copy that is made of the archive lacks them.
@@ -99,6 +104,7 @@ impl<'a> Members<'a> {
                     want = need.max(if want > HEADER_SIZE { 2 * want } else { 0 });
                 }
                 Step::Pass { consumed, data, global } => {
+                    self.pass((consumed as u64).saturating_add(data))?;
                     self.intake.consume(consumed)?;
                     self.data_follows(data);
                     self.skip()?;
@@ -108,6 +114,8 @@ impl<'a> Members<'a> {
                     (need, want) = (HEADER_SIZE, HEADER_SIZE);
                 }
                 Step::Member { consumed, data, member } => {
+                    let passed = if matches!(member.kind, Kind::Directory) { data } else { 0 };
+                    self.pass(passed.saturating_add((consumed as u64).saturating_sub(HEADERS)))?;
                     let out = self.leave_out.is_some_and(|leave_out| leave_out.member(&member));
                     self.intake.pause_copying(out);
                     self.intake.consume(consumed)?;
@@ -193,9 +201,20 @@ impl<'a> Members<'a> {
         Ok(())
     }
 
+    /// Counts bytes that belong to no member, before they are read.
+    fn pass(&mut self, bytes: u64) -> Result<(), UnpackError> {
+        self.beside = self.beside.saturating_add(bytes);
+        if self.beside > MOST_BESIDE {
+            let reason = "more than 1 GiB that belongs to no member: labels and headers without end";
+            return Err(self.wrong(self.intake.taken(), reason));
+        }
+        Ok(())
+    }
+
     fn data_follows(&mut self, size: u64) {
         self.left = size;
-        self.padding = size.next_multiple_of(HEADER_SIZE as u64) - size;
+        // Of a size near the end of all numbers the next multiple is beyond it.
+        self.padding = (HEADER_SIZE as u64 - size % HEADER_SIZE as u64) % HEADER_SIZE as u64;
     }
 
     /// Passes over what is left of the current member.

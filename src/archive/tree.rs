@@ -35,10 +35,12 @@ pub(super) enum Onto {
 /// A tree in the making.
 pub(super) struct Tree<'a> {
     pub(super) parents: Parents,
-    limits: &'a Limits,
+    pub(super) limits: &'a Limits,
     pub(super) ticker: &'a Ticker<'a>,
     pub(super) done: Unpacked,
     pub(super) later: Vec<Later>,
+    /// Bytes that these take.
+    pub(super) later_bytes: u64,
     /// Threads that fill small files; none on one core.
     pub(super) writers: Option<Writers>,
     /// Owner of what this process makes, and the permission bits it cannot give by creating.
@@ -87,6 +89,7 @@ impl<'a> Tree<'a> {
             ticker,
             done: Unpacked::default(),
             later: Vec::new(),
+            later_bytes: 0,
             writers,
             own,
             umask,
@@ -209,12 +212,18 @@ impl<'a> Tree<'a> {
             Err(Errno::EXIST) => {}
             done => return done.map_err(|e| self.failed(&member.name, doing(&member.kind), e)),
         }
+        // Through a directory or a link, or what looked like one, others may have been found.
+        let kind =
+            statat(dir, place.leaf, AtFlags::SYMLINK_NOFOLLOW).map(|s| FileType::from_raw_mode(s.st_mode));
+        let leads_on = !matches!(kind, Ok(FileType::RegularFile));
         let removed = match unlinkat(dir, place.leaf, AtFlags::empty()) {
             Err(Errno::ISDIR) => unlinkat(dir, place.leaf, AtFlags::REMOVEDIR),
             other => other,
         };
         removed.map_err(|e| self.failed(&member.name, "replacing what was there", e))?;
-        self.parents.forget();
+        if leads_on {
+            self.parents.forget();
+        }
         self.at(member, place, doing(&member.kind), make)
     }
 

@@ -14,6 +14,7 @@ use super::attributes::{CHMOD, CHOWN, UTIMENS, times};
 use super::error::UnpackError;
 use super::intake::{BUFFER, Slice, TICK, Ticker};
 use super::pax::Time;
+use crate::privileges::Part;
 
 /// Bytes up to which a file is handed over whole. A larger one is written as it comes.
 pub(super) const WHOLE: u64 = 2 * BUFFER as u64;
@@ -98,7 +99,10 @@ impl Writers {
         let shared = Arc::<Shared>::default();
         let begin = |_| {
             let (batches, shared) = (Arc::clone(&batches), Arc::clone(&shared));
-            let work = move || work(&batches, &shared);
+            let work = move || {
+                Part::Write.keep();
+                work(&batches, &shared);
+            };
             std::thread::Builder::new().name("write".into()).spawn_scoped(scope, work).is_ok()
         };
         let started = (0..threads).map(begin).filter(|started| *started).count();

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use super::places::Placed;
+use crate::secrets::{hidden, starred};
 
 /// Whether a problem stops something from booting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -54,7 +55,7 @@ impl Problem {
         let start = floor(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |n| n + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |n| start + n);
-        let line_text = &text[line_start..line_end];
+        let line_text = &*starred(&text[line_start..line_end]);
         let end = floor(text, span.end).clamp(start, line_end);
         let before = text[line_start..start].chars().count();
         let long = line_text.chars().nth(LINE_SHOWN).is_some();
@@ -64,7 +65,7 @@ impl Problem {
             line,
             column: before + 1,
             width: text[start..end].trim_end().chars().count().max(1),
-            message,
+            message: hidden(&message),
             hint: None,
             source_line: line_text.trim_end_matches('\r').chars().skip(left_out).take(LINE_SHOWN).collect(),
             left_out,

@@ -44,9 +44,9 @@ impl Params {
         self.debug = said("debug").is_some_and(is_on) || said("rd.debug").is_some_and(is_on);
     }
 
-    /// Whether nobody may have a shell: `panic=N`, as initramfs-tools has it, or `bootjack.shell=0`.
+    /// Whether nobody may have a shell: `panic=N`, as initramfs-tools has it, `rd.shell=0`, or `bootjack.shell=0`.
     pub fn forbids_shell(&self) -> bool {
-        self.no_shell || self.panic.is_some()
+        self.no_shell || self.rd_shell == Some(false) || self.panic.is_some()
     }
 
     /// The same once it is known whether a first stage handed the boot on: its `panic=` was then put there for the
@@ -58,7 +58,8 @@ impl Params {
         if !self.forbids_shell() {
             return self;
         }
-        let why = self.panic.map_or("bootjack.shell=0".into(), |seconds| format!("panic={seconds}"));
+        let word = if self.no_shell { "bootjack.shell=0" } else { "rd.shell=0" };
+        let why = self.panic.map_or(word.into(), |seconds| format!("panic={seconds}"));
         let asked = [
             ("bootjack.shell", std::mem::take(&mut self.shell)),
             ("rd.shell", self.rd_shell == Some(true)),
@@ -112,7 +113,7 @@ fn switch(text: &str) -> Result<bool, (&'static str, &'static str)> {
     match text {
         "" | "1" | "yes" | "on" | "true" => Ok(true),
         "0" | "no" | "off" | "false" => Ok(false),
-        _ => Err(("is neither 0 nor 1", "rd.shell=0 offers no shell after a failure")),
+        _ => Err(("is neither 0 nor 1", "rd.shell=0 forbids every shell")),
     }
 }
 
@@ -217,7 +218,7 @@ mod tests {
                     .into(),
             ),
             ("rd.emergency=run", "rd.emergency=run: is neither reboot, poweroff nor halt (rd.emergency=reboot)".into()),
-            ("rd.shell=maybe", "rd.shell=maybe: is neither 0 nor 1 (rd.shell=0 offers no shell after a failure)".into()),
+            ("rd.shell=maybe", "rd.shell=maybe: is neither 0 nor 1 (rd.shell=0 forbids every shell)".into()),
         ] {
             assert_eq!(told(text), [said]);
             let params = Params::parse(text);
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn panic_forbids_every_shell_and_says_so() {
+    fn panic_and_rd_shell_forbid_every_shell_and_say_so() {
         for order in ["panic=5", "panic=-1", "bootjack.shell=0"] {
             let asks = format!("{order} rd.break break=top rd.shell");
             let params = Params::parse(&asks).obeying(false);
@@ -244,6 +245,16 @@ mod tests {
                 ]
             );
         }
+        // There a shell is wanted and not: the last word counts.
+        for asks in
+            ["rd.shell=0 rd.break break=top bootjack.shell", "rd.shell rd.shell=no break bootjack.shell"]
+        {
+            let params = Params::parse(asks).obeying(false);
+            assert!(params.forbids_shell() && !params.shell && params.break_at.is_empty(), "{asks}");
+            assert!(told(asks).iter().all(|told| told.contains("rd.shell=0 forbids every shell")), "{asks}");
+            assert_eq!(told(asks).len(), 2, "{asks}");
+        }
+        assert!(!Params::parse("rd.shell=0 rd.shell").obeying(false).forbids_shell());
         assert_eq!(told("panic=5 bootjack.shell").len(), 1);
         assert!(!Params::parse("panic=5 bootjack.shell").obeying(false).shell);
         let free = Params::parse("panic=0 rd.break bootjack.shell").obeying(false);

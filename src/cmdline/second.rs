@@ -77,7 +77,7 @@ impl Second<'_> {
             }
             _ => words.extend(written_args),
         }
-        Ok(words.join(" "))
+        Ok(words.into_iter().map(closed).collect::<Vec<_>>().join(" "))
     }
 
     /// What stays of the entry's words, and from a bare `--` on, what is init's.
@@ -89,7 +89,13 @@ impl Second<'_> {
         let named = self.root.as_ref().is_some_and(|root| root.init.is_some());
         let kept = kept.filter(|(word, _)| word.name != "console" && !(named && word.name == "init"));
         let text = |(_, raw): &(Word, &str)| (*raw).to_owned();
-        (kept.map(text).collect(), all[end..].iter().map(text).collect())
+        // The second stage is told the password of an entry's own proxy as it is told that of the running kernel's.
+        let public = |piece: &(Word, &str)| {
+            let proxy =
+                (with_root && piece.0.name == "proxy").then(|| Params::parse(piece.1).proxy).flatten();
+            proxy.map_or_else(|| text(piece), |proxy| format!("proxy={}", public(proxy.url)))
+        };
+        (kept.map(public).collect(), all[end..].iter().map(text).collect())
     }
 
     /// The `console=` words: the entry's, or else those of the running kernel; the last is the kernel's own
@@ -227,6 +233,12 @@ impl SecondRoot {
     }
 }
 
+/// A quote that its author did not close ends with the word: else it would keep the words that come after it together, and
+/// the second stage would be asked for no root.
+fn closed(word: String) -> String {
+    if word.matches('"').count() % 2 == 1 { word + "\"" } else { word }
+}
+
 /// Whether a word of an entry's `cmdline` is taken out: it was meant for another loader, or is one of ours, which are
 /// set anew. A plain kernel keeps its `BOOTIF=`.
 fn is_taken_out(word: &Word, with_root: bool) -> bool {
@@ -302,6 +314,23 @@ mod tests {
             sha256: Some("ab".into()),
             size: "80%".into(),
             ..SecondRoot::default()
+        }
+    }
+
+    #[test]
+    fn a_quote_that_nobody_closed_swallows_no_root() {
+        let root = SecondRoot {
+            locations: vec!["http://a/r".into()],
+            size: "80%".into(),
+            init_args: vec!["x".into()],
+            ..SecondRoot::default()
+        };
+        for written in ["quiet a=\"b c ", "\"", "a\"b", "x \"y z"] {
+            let second = Second { written, root: Some(root.clone()), ..Second::default() };
+            let text = second.compose().unwrap();
+            let params = Params::parse(&text);
+            assert!(params.root.is_some_and(|root| root.is_ok()), "{text}");
+            assert_eq!(params.init_args, ["x"], "{text}");
         }
     }
 
@@ -382,6 +411,12 @@ mod tests {
         let running = "proxy=http://ann:s3cret@10.0.0.1:3128";
         let text = Second { running, root: Some(root()), ..Second::default() }.compose().unwrap();
         assert!(text.ends_with(" proxy=http://10.0.0.1:3128/"), "{text}");
+        let written = "proxy=ann:s3cret@10.0.0.1:3128 quiet";
+        let text = Second { written, root: Some(root()), ..Second::default() }.compose().unwrap();
+        assert!(text.starts_with("proxy=http://10.0.0.1:3128/ quiet "), "{text}");
+        // Another kernel's own words are its own.
+        let text = Second { written, ..Second::default() }.compose().unwrap();
+        assert_eq!(text, written);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! kernel/params.c), and finding the word that was meant. What the words mean is not known here.
 
 use super::{CmdlineProblem, example};
+use crate::secrets::hidden;
 
 /// `name` or `name=value`, without quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,9 @@ impl Word {
     pub(super) fn problem(&self, cause: impl Into<String>) -> CmdlineProblem {
         let harmless = |c: char| if c.is_control() { '?' } else { c };
         let hint = example::of(&self.name).map(|example| format!("such as {example}"));
-        CmdlineProblem { word: self.text().chars().map(harmless).collect(), cause: cause.into(), hint }
+        let word = hidden(&self.text().chars().map(harmless).collect::<String>());
+        let cause = hidden(&cause.into().chars().map(harmless).collect::<String>());
+        CmdlineProblem { word, cause, hint }
     }
 }
 

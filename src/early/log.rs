@@ -3,11 +3,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::fs::{FlockOperation, flock};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::secrets::hidden;
 
 /// Where a boot keeps its log.
 pub const LOG_FILE: &str = "/run/bootjack/log";
@@ -69,7 +72,8 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let text = record.args().to_string();
+        // Whatever was said of a word or a URL of somebody's: many may read this.
+        let text = hidden(&record.args().to_string());
         for line in text.lines() {
             // A log that cannot be written has nowhere to say so.
             if let Some(mut kmsg) = self.kmsg.as_ref() {
@@ -129,7 +133,7 @@ fn stamped(level: Level, line: &str) -> String {
 }
 
 fn append(path: &Path, line: &str, most: u64) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     // Of the processes that share it, one at a time: nobody writes between reading and shortening. It ends with the file.
     flock(&file, FlockOperation::LockExclusive)?;
     file.write_all(line.as_bytes())?;

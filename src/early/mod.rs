@@ -73,7 +73,8 @@ pub fn steps() -> Vec<Step> {
         Step::Node { path: "/dev/fuse", mode: 0o666, major: 10, minor: 229 },
         Step::Node { path: "/dev/kvm", mode: 0o660, major: 10, minor: 232 },
         Step::Node { path: "/dev/loop-control", mode: 0o660, major: 10, minor: 237 },
-        Step::Dir { path: "/run/bootjack", mode: 0o755 },
+        // Logs and reports of a boot are the administrator's, here and in the new system.
+        Step::Dir { path: "/run/bootjack", mode: 0o700 },
         // Whom the kernel asks for the modules of a file system it is to mount (kernel/module/kmod.c); gone with the initrd.
         Step::Dir { path: "/sbin", mode: 0o755 },
         Step::Link { path: "/sbin/modprobe", to: "/init" },

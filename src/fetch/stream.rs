@@ -180,15 +180,26 @@ impl<'a> Stream<'a> {
 
     /// From which byte on a mirror will be asked: from where this stands, or it has to be the first.
     fn goes_on_at(&self, mirror: usize) -> u64 {
+        if self.has_to_be_looked_for(mirror) {
+            return 0;
+        }
         let same = mirror == self.mirror && self.source.version.strong().is_some();
         let may_mix = self.terms.digest && self.mirrors.may_mix();
         let goes_on = self.mirrors.may_know_ranges(mirror) && (same || may_mix);
         if self.terms.chunks.is_some() || goes_on { self.at } else { 0 }
     }
 
+    /// Disks are looked for and put together, by programs that may do more than a thread that reads (`privileges`).
+    fn has_to_be_looked_for(&self, mirror: usize) -> bool {
+        matches!(self.mirrors.location(mirror), Location::Volume { .. })
+    }
+
     /// Opens a mirror where this stands.
     fn reopen(&mut self, mirror: usize) -> Result<(), FetchError> {
         let location = self.mirrors.location(mirror);
+        if self.has_to_be_looked_for(mirror) {
+            return Err(FetchError::StartOver(format!("{location}: a disk is read from its first byte on")));
+        }
         if self.goes_on_at(mirror) != self.at {
             let text = format!("{location}: nothing says that its bytes are still the same: starting over");
             return Err(FetchError::StartOver(text));

@@ -1,6 +1,8 @@
 //! [`Failure`]: what went wrong, for the failure screen, the log, the report and a terminal alike. Whether another
 //! mirror can help is decided before there is one.
 
+use crate::secrets::hidden;
+
 /// Where in the story something happened; the first word of every failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -40,18 +42,18 @@ impl Failure {
         let error: anyhow::Error = error.into();
         let mut cause: Vec<String> = Vec::new();
         for link in error.chain() {
-            let text = link.to_string();
+            let text = hidden(&link.to_string());
             // Many libraries repeat their source in their own text.
             if !cause.last().is_some_and(|last| last.contains(&text)) {
                 cause.push(text);
             }
         }
-        Self { phase, thing: thing.into(), cause, hint: None }
+        Self { phase, thing: hidden(&thing.into()), cause, hint: None }
     }
 
     /// A failure in words of our own.
     pub fn because(phase: Phase, thing: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { phase, thing: thing.into(), cause: vec![cause.into()], hint: None }
+        Self { phase, thing: hidden(&thing.into()), cause: vec![hidden(&cause.into())], hint: None }
     }
 
     /// The same with a way out.

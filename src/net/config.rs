@@ -133,6 +133,8 @@ impl Problem {
     fn new(key: &str, value: &str, cause: String) -> Self {
         let harmless = |c: char| if c.is_control() { '?' } else { c };
         let word = format!("{key}={value}").chars().map(harmless).collect();
+        // It repeats a part of the value.
+        let cause: String = cause.chars().map(harmless).collect();
         let hint = if cause.ends_with(LATER) { None } else { Some(format!("such as {}", example(key))) };
         Self { word, cause, hint }
     }

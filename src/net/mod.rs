@@ -30,6 +30,8 @@ use state::Shared;
 pub use state::{Nic, NicState};
 use up::Order;
 
+use crate::privileges::Part;
+
 /// How often a waiting caller is asked whether it still wants to wait.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -55,7 +57,10 @@ impl Network {
         let (ready, started) = sync_channel(1);
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("network".into());
-        thread.spawn(move || up::run(config, &theirs, taken, &ready))?;
+        thread.spawn(move || {
+            Part::Network.keep();
+            up::run(config, &theirs, taken, &ready);
+        })?;
         started.recv().map_err(|_| io::Error::other("the network thread died at its start"))??;
         Ok(Self { shared, orders })
     }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
@@ -148,7 +149,7 @@ fn block_devices() -> BTreeSet<String> {
 pub(super) fn remember(words: &[&str]) {
     let write = || -> io::Result<()> {
         if let Some(directory) = Path::new(ASSEMBLED).parent() {
-            fs::create_dir_all(directory)?;
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
         writeln!(File::options().append(true).create(true).open(ASSEMBLED)?, "{}", words.join("\t"))
     };

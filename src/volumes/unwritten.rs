@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -80,7 +80,7 @@ fn note(held: &BTreeMap<PathBuf, u32>) -> io::Result<()> {
             _ => Ok(()),
         };
     }
-    fs::create_dir_all("/run/bootjack")?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create("/run/bootjack")?;
     let lines: Vec<String> = held.keys().map(|path| format!("{}\n", path.display())).collect();
     fs::write(HELD_LIST, lines.concat())
 }

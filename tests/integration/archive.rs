@@ -144,7 +144,7 @@ fn modes_do_not_depend_on_the_umask() {
 }
 
 /// One member; a file's data is as long as `size`.
-fn member(kind: EntryType, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
+pub fn member(kind: EntryType, name: &str, link: &str, data: &[u8]) -> Vec<u8> {
     let mut entry = EntryBuilder::new_gnu();
     entry.path(name).mode(0o644).unwrap().uid(0).unwrap().gid(0).unwrap().mtime(1).unwrap();
     entry.size(data.len() as u64).unwrap().entry_type(kind);
@@ -161,15 +161,15 @@ pub fn file(name: &str, data: &[u8]) -> Vec<u8> {
     member(EntryType::Regular, name, "", data)
 }
 
-fn symlink(name: &str, target: &str) -> Vec<u8> {
+pub fn symlink(name: &str, target: &str) -> Vec<u8> {
     member(EntryType::Symlink, name, target, b"")
 }
 
-fn hard_link(name: &str, target: &str) -> Vec<u8> {
+pub fn hard_link(name: &str, target: &str) -> Vec<u8> {
     member(EntryType::Link, name, target, b"")
 }
 
-fn directory(name: &str) -> Vec<u8> {
+pub fn directory(name: &str) -> Vec<u8> {
     member(EntryType::Directory, name, "", b"")
 }
 
@@ -512,7 +512,7 @@ fn what_follows_the_archive_is_refused_unless_it_is_zeros() {
 }
 
 /// A pax header for the member that follows.
-fn pax(flag: EntryType, records: &[(&str, &[u8])]) -> Vec<u8> {
+pub fn pax(flag: EntryType, records: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = PaxBuilder::new();
     for (key, value) in records {
         builder.add(key, value);

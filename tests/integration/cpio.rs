@@ -47,7 +47,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn linked(name: &str, mode: u32, inode: u32, links: u32, data: &[u8]) -> Vec<u8> {
+pub fn linked(name: &str, mode: u32, inode: u32, links: u32, data: &[u8]) -> Vec<u8> {
     let member = Builder::new(name).mode(mode).ino(inode).nlink(links).mtime(1);
     let mut member = member.write(Vec::new(), data.len() as u32);
     member.write_all(data).unwrap();
@@ -63,7 +63,7 @@ fn directory(name: &str, mode: u32) -> Vec<u8> {
 }
 
 /// A part with its trailer.
-fn part(members: &[Vec<u8>]) -> Vec<u8> {
+pub fn part(members: &[Vec<u8>]) -> Vec<u8> {
     trailer(members.concat()).unwrap()
 }
 

@@ -162,6 +162,18 @@ impl Vm {
         }
     }
 
+    /// Waits until `text` was said so often, from the beginning on, and `then` after the last time. Of what a screen draws,
+    /// `then` is one word: between words it moves the cursor.
+    pub fn expect_times(&mut self, text: &str, times: usize, then: &str) {
+        let found = self.wait(|screen| {
+            let last = screen.log.match_indices(text).nth(times - 1)?.0;
+            screen.log[last..].contains(then).then_some(())
+        });
+        if let Err(why) = found {
+            self.give_up(&format!("{why} while waiting for {text:?} to be said {times} times, and {then:?}"));
+        }
+    }
+
     /// Waits until `text` is not on the screen any more.
     pub fn expect_gone(&mut self, text: &str) {
         if let Err(why) = self.wait(|screen| (!screen.text().contains(text)).then_some(())) {

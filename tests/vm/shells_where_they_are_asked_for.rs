@@ -1,9 +1,9 @@
 //! Where a shell interrupts a boot, what the operator leaves of the root is looked at again; where shells are forbidden
 //! there is none, and a failure ends as the line says.
 
-use crate::lab::{Initrd, Kernel, Root};
-use crate::machine::{ENTER, Options, Vm};
-use crate::server::Server;
+use crate::lab::{Initrd, Kernel, Root, job, menu_of};
+use crate::machine::{ENTER, ESC, Options, TWO_KERNELS, Vm};
+use crate::server::{Answer, Server};
 
 #[test]
 fn a_root_broken_in_a_shell_is_a_failure_and_the_next_one_boots() {
@@ -75,4 +75,97 @@ fn a_failure_without_a_shell_ends_as_rd_emergency_says() {
     assert!(!vm.screen().contains("s shell"), "{}", vm.screen());
     vm.wait_exit();
     assert!(vm.log().contains("reboot: Power down"));
+}
+
+/// What a shell of ours says first.
+const SHELL: &str = "bootjack: shell on";
+
+#[test]
+fn rd_shell_0_gives_no_shell_by_any_way() {
+    let server = Server::new();
+    let root = Root::busybox();
+    server.put("root", &[Answer::Good(root.bytes.clone())]);
+    let work = job("work", &root.artifact("root"), "exit 3", "on_failure = \"hold\"");
+    let shell = "[[entry]]\nid = \"shell\"\ntitle = \"Entry shell\"\nboot = \"shell\"\n";
+    let text = menu_of("", &format!("{shell}{work}"), &root.artifact("gone"));
+    let (initrd, words) = server.menu(Kernel::Cloud, &text);
+    // Before everything, before the menu, before the root and before init.
+    let words = format!("{words} rd.break=cmdline bootjack.shell break=mount,init rd.shell=0");
+    let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
+    vm.expect("Entry shell");
+    let without = |vm: &mut Vm, what: &str| {
+        let screen = vm.screen();
+        assert!(!screen.contains("s shell"), "{what} offers one:\n{screen}");
+        // Typed all the same. What is typed next is looked for, so that this was taken in before.
+        vm.type_keys("s");
+    };
+    without(&mut vm, "the menu");
+    vm.type_keys("!");
+    vm.expect("rd.shell=0 forbids every shell");
+    vm.type_keys(ESC);
+    vm.expect("Entry shell");
+    vm.type_keys("n");
+    vm.expect("virtio");
+    without(&mut vm, "the network's screen");
+    vm.type_keys(ESC);
+    vm.expect("Entry shell");
+    vm.type_keys("1\r");
+    vm.expect("shells are forbidden");
+    vm.expect("What now?");
+    without(&mut vm, "the failure of a shell");
+    vm.type_keys("m");
+    vm.expect("Entry shell");
+    vm.type_keys("2\r");
+    vm.expect("exit status 3");
+    vm.expect("What now?");
+    without(&mut vm, "a failed job");
+    vm.type_keys("m");
+    vm.expect("Entry shell");
+    vm.type_keys("3\r");
+    vm.expect("404");
+    vm.expect("What now?");
+    without(&mut vm, "a failed root");
+    vm.type_keys("bb");
+    vm.wait_exit();
+    assert!(!vm.log().contains(SHELL), "there was a shell");
+}
+
+/// What process 1 says on the kernel's console of a worker's death.
+const DIED: &str = "] bootjack: worker: ";
+
+/// Kills every process but the first one, five times, each as soon as it shows something: by a break on the line and the
+/// kernel's own key (Documentation/admin-guide/sysrq.rst).
+fn workers_die(words: &str) -> (Vm, Initrd) {
+    let initrd = Initrd::new(Kernel::Cloud, &["--drivers", "net"]);
+    let words = format!("sysrq_always_enabled ip=off {words}");
+    let options =
+        Options { initrd: &initrd.path(), append: &words, patience: TWO_KERNELS, ..Options::default() };
+    let mut vm = Vm::boot(&options);
+    vm.expect("No catalog");
+    for death in 1..=5 {
+        vm.monitor("chardev-send-break serial");
+        vm.type_keys("i");
+        if death < 5 {
+            vm.expect_times(DIED, death, "Failed");
+        }
+    }
+    (vm, initrd)
+}
+
+#[test]
+fn workers_that_die_at_once_lead_to_a_shell() {
+    let (mut vm, _initrd) = workers_die("quiet");
+    vm.expect("Press Enter within a minute for a shell");
+    vm.type_keys("\r");
+    vm.expect("# ");
+    vm.type_keys("echo here: $PPID\r");
+    vm.expect("here: ");
+}
+
+#[test]
+fn workers_that_die_at_once_lead_to_no_shell_where_it_is_forbidden() {
+    let (mut vm, _initrd) = workers_die("rd.shell=0");
+    // A minute later there is another one.
+    vm.expect_times(DIED, 5, "Failed");
+    assert!(!vm.log().contains("Press Enter"), "one was offered");
 }

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -54,7 +55,7 @@ impl Worker {
         let mut command = Command::new("/proc/self/exe");
         command.args(["boot", "--worker"]).stdin(Stdio::null()).stdout(Stdio::piped());
         // What a dying worker still says belongs to its log.
-        match File::options().append(true).create(true).open(LOG) {
+        match File::options().append(true).create(true).mode(0o600).open(LOG) {
             Ok(log) => command.stderr(log),
             Err(_) => command.stderr(Stdio::inherit()),
         };

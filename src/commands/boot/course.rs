@@ -210,7 +210,8 @@ impl Course {
         let (id, policy) = (boot.entry.id.clone(), boot.policy.clone());
         self.go_for(hands, &id, &policy);
         if matches!(boot.entry.boot, Kind::Shell) && self.params.forbids_shell() {
-            let why = "shells are forbidden: panic= or bootjack.shell=0 on the kernel command line";
+            let why =
+                "shells are forbidden: panic=, rd.shell=0 or bootjack.shell=0 on the kernel command line";
             let failure = Failure::because(Phase::Plan, &id, why);
             return ControlFlow::Continue(self.fail_of(Some(id), failure, None, policy));
         }

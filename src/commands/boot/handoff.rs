@@ -83,12 +83,20 @@ impl Handoff {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
-        let handoff: Self = serde_json::from_slice(&bytes)?;
+        Self::parse(&bytes).map(Some)
+    }
+
+    /// What a first stage wrote.
+    ///
+    /// # Errors
+    /// It cannot be understood, or is another version's.
+    pub fn parse(bytes: &[u8]) -> io::Result<Self> {
+        let handoff: Self = serde_json::from_slice(bytes)?;
         if handoff.version != VERSION {
             let why = format!("version {} of a first stage, this one knows {VERSION}", handoff.version);
             return Err(io::Error::other(why));
         }
-        Ok(Some(handoff))
+        Ok(handoff)
     }
 
     /// Whether this is the root that was handed on, and not another entry of that name.

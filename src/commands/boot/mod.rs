@@ -7,7 +7,8 @@ pub(super) mod beginning;
 mod breaks;
 mod child;
 mod course;
-mod handoff;
+#[doc(hidden)]
+pub mod handoff;
 mod job;
 mod kernel;
 mod loading;

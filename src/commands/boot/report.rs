@@ -6,6 +6,7 @@ mod shape;
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use super::kernel::{boot_id, uptime};
 use super::source::Offer;
 use crate::load::{Came, Failure, Fetched, ModulesOfRoot};
 use crate::plan::{Plan, Way};
+use crate::secrets::hidden;
 use crate::verify::Trust;
 pub use shape::{
     Artifact, Catalog, Entry, Failed, Handover, Job, Leased, Lost, Machine, Modules, Part, Span, Stage, Try,
@@ -109,7 +111,7 @@ impl Report {
             self.stages.push(Stage {
                 kernel: kernel.to_owned(),
                 boot_id: boot_id.to_owned(),
-                cmdline: cmdline.map(harmless),
+                cmdline: cmdline.map(hidden),
                 ..Stage::default()
             });
         }
@@ -154,7 +156,7 @@ impl Report {
 
     pub fn warn(&mut self, warning: &str) {
         let stage = self.running();
-        let warning = harmless(warning);
+        let warning = hidden(warning);
         if !stage.warnings.contains(&warning) {
             stage.left_out += pushed(&mut stage.warnings, warning);
         }
@@ -176,10 +178,10 @@ impl Report {
     /// A job is over. Of its log the last lines are kept.
     pub fn job(&mut self, job: Job) {
         let from = job.log.len().saturating_sub(LOG_LINES);
-        let log = job.log[from..].iter().map(|line| harmless(line)).collect();
-        let command = job.command.iter().map(|word| harmless(word)).collect();
+        let log = job.log[from..].iter().map(|line| hidden(line)).collect();
+        let command = job.command.iter().map(|word| hidden(word)).collect();
         let (started, seconds) = (rounded(job.started), rounded(job.seconds));
-        let end = harmless(&job.end);
+        let end = hidden(&job.end);
         pushed(&mut self.jobs, Job { log, command, started, seconds, end, ..job });
     }
 
@@ -197,7 +199,7 @@ impl Report {
 
     fn write_to(&self, path: &Path) -> io::Result<()> {
         let part = path.with_extension("part");
-        let mut file = fs::File::create(&part)?;
+        let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
         serde_json::to_writer_pretty(&mut file, self)?;
         file.write_all(b"\n")?;
         fs::rename(&part, path)
@@ -255,23 +257,6 @@ fn pushed<T>(list: &mut Vec<T>, item: T) -> u32 {
 /// Milliseconds: what is beyond is noise.
 fn rounded(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
-}
-
-/// A text without the passwords of the URLs in it: `http://user:***@host/`, as locations show themselves.
-fn harmless(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut shown = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        shown += "://";
-        let end = part.find(|c: char| c.is_whitespace() || "/?#\"<>".contains(c)).unwrap_or(part.len());
-        let (authority, rest) = part.split_at(end);
-        match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
-            Some((user, host)) => shown += &format!("{user}:***@{host}"),
-            None => shown += authority,
-        }
-        shown += rest;
-    }
-    shown
 }
 
 impl Report {

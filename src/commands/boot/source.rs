@@ -23,6 +23,7 @@ use crate::fetch::{Event, Fetcher, Location, OnEvent, Retrying, date};
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::net::Network;
+use crate::privileges;
 use crate::tui::menu::MenuModel;
 use crate::tui::network::Awaited;
 use crate::verify::Sha256;
@@ -211,7 +212,10 @@ fn not_fetched(location: &Location, error: &impl fmt::Display) -> Failure {
 
 /// The entries that stand; a file in which none can be found is a failure with every complaint.
 fn understood(bytes: &[u8], base: &Location, origin: Origin, trust: Trust) -> Result<Offer, Failure> {
-    let mut parsed = catalog::parse_bytes(bytes, base, &base.to_string());
+    let name = base.to_string();
+    // A catalog of anybody's, before anything is known of it: by a thread that can do nothing else.
+    let mut parsed = privileges::apart(|| catalog::parse_bytes(bytes, base, &name))
+        .map_err(|e| Failure::new(Phase::Worker, "starting a thread", e))?;
     if let Some(catalog) = &mut parsed.catalog {
         catalog.order_mirrors(Machine::probe().number());
         log::info!("catalog: {base}: {trust}");

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -90,7 +91,9 @@ impl Word {
 impl Legacy {
     /// Leaves it to the next worker.
     pub fn write(&self) -> io::Result<()> {
-        fs::write(LEGACY, serde_json::to_vec(self)?)
+        let mut options = fs::File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(LEGACY)?.write_all(&serde_json::to_vec(self)?)
     }
 
     /// What the last worker left; nothing for the first.

@@ -28,6 +28,7 @@ use crate::fetch::{Fetcher, Proxy};
 use crate::handover::{Handover, Order};
 use crate::load::{Failure, HANDOFF, Phase};
 use crate::net::{self, Mac, Network};
+use crate::privileges;
 use crate::tui::menu::MenuModel;
 use crate::tui::{Answered, Consoles, Screen};
 use crate::verify::signature::Keyring;
@@ -71,6 +72,7 @@ pub fn run() -> Result<ExitCode, Failure> {
     if let Err(e) = text {
         log::error!("/proc/cmdline: {e}");
     }
+    privileges::Part::Worker.keep();
     std::panic::set_hook(Box::new(|panic| log::error!("the worker panics: {panic}")));
     let mut story = Story::begin(params).inspect_err(|failure| Word::Failed(failure.clone()).say())?;
     let second = story.handoff.as_ref().map(Handoff::second);
@@ -173,7 +175,11 @@ impl Story {
     /// As of [`Story::shell`].
     pub fn shell_about(&mut self, console: Option<usize>, about: &str) -> Result<(), Failure> {
         if self.params.forbids_shell() {
-            return Err(Failure::because(Phase::Worker, "shell", "panic= or bootjack.shell=0 forbids it"));
+            return Err(Failure::because(
+                Phase::Worker,
+                "shell",
+                "panic=, rd.shell=0 or bootjack.shell=0 forbids it",
+            ));
         }
         let Some(tty) = self.consoles.path(console.unwrap_or(0)).map(Path::to_owned) else {
             return Err(Failure::because(Phase::Worker, "shell", "there is no console for it"));

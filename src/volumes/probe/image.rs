@@ -58,6 +58,11 @@ pub fn text(field: &[u8]) -> Option<String> {
     named(&String::from_utf8_lossy(field))
 }
 
+/// The same of an identifier that is written as text: letters, digits and marks, or none.
+pub fn id(field: &[u8]) -> Option<String> {
+    text(field).filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
 /// The same in UTF-16, little-endian or big-endian.
 pub fn utf16(field: &[u8], big: bool) -> Option<String> {
     let unit = |pair: &[u8]| match big {

@@ -51,10 +51,10 @@ fn merged(plain: &[u8], joliet: &[u8]) -> Option<String> {
     utf16(&joliet.iter().copied().chain(rest).collect::<Vec<u8>>(), true)
 }
 
-/// `2026112117010200` and a time zone become `2026-11-21-17-01-02-00`; all zeros are no date.
+/// `2026112117010200` and a time zone become `2026-11-21-17-01-02-00`; all zeros are no date, nor is what is no number.
 fn date(field: &[u8]) -> Option<String> {
     let (digits, zone) = (field.get(..16)?, *field.get(16)?);
-    if digits.iter().all(|b| *b == b'0') && zone == 0 {
+    if !digits.iter().all(u8::is_ascii_digit) || (digits.iter().all(|b| *b == b'0') && zone == 0) {
         return None;
     }
     let digits = String::from_utf8_lossy(digits).into_owned();

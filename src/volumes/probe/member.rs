@@ -2,7 +2,7 @@
 //! groups, encrypted containers, swap, NTFS.
 
 use super::Content;
-use super::image::{Image, number, text, uuid};
+use super::image::{Image, id, number, text, uuid};
 
 /// `struct mdp_superblock_1` and `mdp_superblock_s`, include/uapi/linux/raid/md_p.h. Versions 1.1 and 1.2 lie in front, 1.0
 /// and 0.90 behind the file system, which then begins at byte 0 as if there were no array.
@@ -39,7 +39,7 @@ const RAID: &str = "linux_raid_member";
 pub fn lvm(image: &Image) -> Option<Content> {
     let block = (0..4).filter_map(|sector| image.at(sector * 512, 512));
     let mut labels = block.filter(|b| b.starts_with(b"LABELONE") && b[24..].starts_with(b"LVM2 001"));
-    let id = text(&labels.next()?[32..64]).unwrap_or_default();
+    let id = id(&labels.next()?[32..64]).unwrap_or_default();
     let parts = [0..6, 6..10, 10..14, 14..18, 18..22, 22..26, 26..32];
     let parts: Option<Vec<&str>> = parts.into_iter().map(|part| id.get(part)).collect();
     Some(Content { uuid: parts.map(|parts| parts.join("-")), ..Content::of("LVM2_member") })
@@ -52,7 +52,7 @@ pub fn luks(image: &Image) -> Option<Content> {
         return None;
     }
     let label = if block[7] == 2 { text(&block[24..72]) } else { None };
-    Some(Content { label, uuid: text(&block[168..208]), ..Content::of("crypto_LUKS") })
+    Some(Content { label, uuid: id(&block[168..208]), ..Content::of("crypto_LUKS") })
 }
 
 /// `union swap_header`, include/linux/swap.h: the mark stands at the end of the first page, whose size is the maker's.

@@ -13,7 +13,7 @@ use crate::net::{Lease, Mac};
 use crate::plan::{Plan, RunPlan};
 use crate::verify::{Sha256, Trust};
 
-use super::harmless;
+use crate::secrets::hidden;
 
 /// The machine, as its first stage found it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -152,9 +152,9 @@ impl Failed {
     pub(super) fn of(failure: &Failure, at: f64) -> Self {
         Self {
             phase: failure.phase,
-            thing: harmless(&failure.thing),
-            cause: failure.cause.iter().map(|cause| harmless(cause)).collect(),
-            hint: failure.hint.as_deref().map(harmless),
+            thing: hidden(&failure.thing),
+            cause: failure.cause.iter().map(|cause| hidden(cause)).collect(),
+            hint: failure.hint.as_deref().map(hidden),
             at,
         }
     }
@@ -218,7 +218,7 @@ impl From<&load::Tried> for Try {
         Self {
             at: super::rounded(at.as_secs_f64()),
             location: what.location.to_string(),
-            error: harmless(&what.error),
+            error: hidden(&what.error),
             from: what.from,
             next: what.next.to_string(),
         }

@@ -144,7 +144,9 @@ impl Model {
             emergency: params.emergency.clone().map(Action::from),
             rd_shell: params.rd_shell,
             forbids_shell: setting.orders.iter().any(|order| {
-                order == "bootjack.shell=0" || (order.starts_with("panic=") && order != "panic=0")
+                order == "bootjack.shell=0"
+                    || order == "rd.shell=0"
+                    || (order.starts_with("panic=") && order != "panic=0")
             }),
             timeout: params.timeout,
             longest: Duration::ZERO,
