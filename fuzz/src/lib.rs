@@ -17,6 +17,7 @@ use bootjack::commands::boot::handoff::Handoff;
 use bootjack::commands::boot::report::Report;
 use bootjack::fetch::Location;
 use bootjack::net::{self, Method};
+use bootjack::verify::chunks::{ChunkList, MOST_CHUNK};
 use bootjack::volumes;
 
 /// A target.
@@ -28,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("cpio", cpio),
     ("unpack", unpack),
     ("catalog", catalog),
+    ("chunks", chunks),
     ("cmdline", cmdline),
     ("ip", ip),
     ("handoff", handoff),
@@ -42,6 +44,23 @@ pub fn tar(data: &[u8]) {
 /// A cpio archive, compressed or not, is read to its end.
 pub fn cpio(data: &[u8]) {
     survey(data);
+}
+
+/// A chunk list is read, and what was read is the same when it is written and read again.
+pub fn chunks(data: &[u8]) {
+    let list = match ChunkList::parse(data) {
+        Ok(list) => list,
+        Err(why) => return one_line(&why.to_string()),
+    };
+    let mut next = 0;
+    for chunk in list.chunks() {
+        assert!(chunk.offset == next && (1..=MOST_CHUNK).contains(&chunk.length), "{chunk:?} after {next}");
+        next = chunk.range().end;
+    }
+    assert_eq!(next, list.total());
+    let (_, text) = ChunkList::of(list.chunks().iter().map(|chunk| (chunk.length, chunk.sha256.clone())));
+    let again = ChunkList::parse(text.as_bytes()).expect("what was written is read");
+    assert_eq!(again.chunks(), list.chunks());
 }
 
 /// A small bomb must not keep the others waiting: 100 buffers are 50 MiB of plain bytes.
