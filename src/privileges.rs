@@ -64,7 +64,7 @@ impl Part {
             Self::Read => CapabilitySet::DAC_READ_SEARCH | CapabilitySet::SYS_ADMIN,
             Self::Plain => CapabilitySet::empty(),
             // `trusted.*` and most of `security.*` take the administrator, Smack's labels MAC_ADMIN. The thread that reads is
-            // started from here.
+            // started from here, and the decoder, which everybody waits for, goes sooner than others.
             Self::Unpack => {
                 CapabilitySet::CHOWN
                     | CapabilitySet::DAC_OVERRIDE
@@ -74,6 +74,7 @@ impl Part {
                     | CapabilitySet::MKNOD
                     | CapabilitySet::SETFCAP
                     | CapabilitySet::SYS_ADMIN
+                    | CapabilitySet::SYS_NICE
                     | CapabilitySet::MAC_ADMIN
             }
             Self::Write => CapabilitySet::CHOWN | CapabilitySet::FOWNER | CapabilitySet::FSETID,

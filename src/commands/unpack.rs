@@ -171,10 +171,17 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Fa
         .iter()
         .map(|text| Location::parse(text).map_err(|e| no_location(text, e)))
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(other) = locations.iter().find(|location| !args.pin.is_empty() && !location.is_https()) {
+        let failure = Failure::because(Phase::Fetch, other.to_string(), "--pin is of use to https alone");
+        return Err(failure.hint("with a pin every mirror is https: elsewhere it would vouch for nothing"));
+    }
     only_root(dir)?;
     let (trust, chunks) = (Trust::of(args.sha256.clone(), args.chunks.clone()), args.chunks.clone());
     if trust == Trust::Unverified {
-        eprintln!("bootjack: warning: no --sha256 was given: {} is not verified", locations[0]);
+        eprintln!(
+            "bootjack: warning: neither --sha256 nor --chunks was given: {} is not verified",
+            locations[0]
+        );
     }
     let artifact = Artifact {
         locations,

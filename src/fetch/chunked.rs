@@ -48,7 +48,7 @@ impl<'a> Chunked<'a> {
         self.from = 0;
         loop {
             self.fill(&wanted)?;
-            let Err(wrong) = self.gate.pass(&self.chunk) else { break };
+            let Err(wrong) = self.gate.pass() else { break };
             self.refetch(&wanted, &wrong)?;
         }
         let Blame { put_out, .. } = std::mem::take(&mut self.blame);
@@ -64,6 +64,7 @@ impl<'a> Chunked<'a> {
             let failure = match self.stream.once(&mut self.chunk[have..]) {
                 Ok(0) => self.ended(wanted.offset + have as u64),
                 Ok(n) => {
+                    self.gate.see(&self.chunk[have..have + n]);
                     have += n;
                     self.stream.flow().set_arrived(wanted.offset + have as u64);
                     let here = self.stream.mirror();
@@ -75,6 +76,7 @@ impl<'a> Chunked<'a> {
             };
             if self.blame.unmixable {
                 have = 0;
+                self.gate.forget();
                 self.stream.go_back_to(wanted.offset);
             }
             self.blame.mixed |= have > 0;
@@ -106,7 +108,8 @@ impl<'a> Chunked<'a> {
             return self.stream.go_on(transient(text + ", of bytes from several answers"), true);
         }
         let again = self.blame.got.insert(mirror, got.clone()).as_ref() == Some(got);
-        if again {
+        // What a disk has, it has.
+        if again || self.stream.has_to_be_looked_for(mirror) {
             self.blame.put_out.push(mirror);
             return self.stream.go_on(FetchError::Permanent(text), true);
         }

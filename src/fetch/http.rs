@@ -256,7 +256,7 @@ fn part(response: Response, url: Url, wanted: u64, trace: &Trace) -> Result<Answ
         return Err(over(format!("asked for byte {wanted} on, it sends those from {first} on")));
     }
     let end = last.checked_add(1);
-    if response.content_length().is_some_and(|length| Some(wanted + length) != end) {
+    if response.content_length().is_some_and(|length| wanted.checked_add(length) != end) {
         return Err(over(format!("bytes {first} to {last} are not as many as it sends")));
     }
     Ok(Answer { response, url, start: wanted, end, total })

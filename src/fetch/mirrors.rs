@@ -179,7 +179,7 @@ impl<'a> Mirrors<'a> {
         self.start_over(why)
     }
 
-    /// The mirror that is tried is slow: another one may be better. Whether there is one that was not tried.
+    /// The mirror that is tried is slow: another one may be better.
     ///
     /// # Errors
     /// [`FetchError::Stopped`].
@@ -190,6 +190,15 @@ impl<'a> Mirrors<'a> {
         let event = Retrying { location: self.locations[left].clone(), ..self.event(&state, why, from) };
         drop(state);
         self.said(event)
+    }
+
+    /// The other one is no better: the one that was to be left is read on.
+    ///
+    /// # Errors
+    /// [`FetchError::Stopped`].
+    pub(super) fn stay_with(&self, mirror: usize, why: String, from: u64) -> Result<(), FetchError> {
+        self.take_kept();
+        self.leave(why, mirror, from)
     }
 
     /// The mirror that is tried now goes on being tried.
@@ -214,10 +223,10 @@ impl<'a> Mirrors<'a> {
         }
     }
 
-    /// Mirrors that may be tried.
-    pub(super) fn usable(&self) -> Vec<usize> {
+    /// Mirrors that may be asked now.
+    pub(super) fn ready(&self) -> Vec<usize> {
         let state = self.state();
-        (0..self.locations.len()).filter(|&mirror| !state.retry.is_out(mirror)).collect()
+        (0..self.locations.len()).filter(|&mirror| state.retry.is_ready(mirror)).collect()
     }
 
     /// What these mirrors were put out for is over.

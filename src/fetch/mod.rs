@@ -67,6 +67,8 @@ pub struct Config {
     pub unverified_tls: bool,
     /// What has to be put together before a block device is there.
     pub assembly: Assembly,
+    /// What counts as slow, where there is another mirror.
+    pub pace: Pace,
     /// How long a block device is waited for in all; absent: as long as any other place.
     pub device_wait: Option<Duration>,
 }

@@ -110,9 +110,9 @@ impl Retry {
         }
     }
 
-    /// Whether this mirror is not tried any more.
-    pub fn is_out(&self, mirror: usize) -> bool {
-        self.mirrors.get(mirror).is_none_or(|mirror| mirror.out)
+    /// Whether it may be asked now.
+    pub fn is_ready(&self, mirror: usize) -> bool {
+        self.mirrors.get(mirror).is_some_and(|mirror| !mirror.out && mirror.ready_in.is_zero())
     }
 
     /// A mirror that was out is tried again.

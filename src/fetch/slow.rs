@@ -73,6 +73,11 @@ impl Slow {
         Some((to, format!("slow: {} KiB/s over {over:.0} s; another mirror is tried", self.rate() >> 10)))
     }
 
+    /// The mirror that was turned to is no better: it cannot be read from here on.
+    pub(super) fn is_no_better(&mut self, mirror: usize) {
+        self.left.insert(mirror, 0);
+    }
+
     /// The mirror is left for another one; if that was left before, it is the one to stay with.
     pub(super) fn leaves(&mut self, mirror: usize, to: usize) {
         let rate = self.rate();

@@ -5,12 +5,12 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::chunked::Chunked;
 use super::mirrors::{Failed, Mirrors};
 use super::range::At;
-use super::slow::{Pace, Slow};
+use super::slow::Slow;
 use super::{FetchError, Fetcher, Flow, Location, Source};
 use crate::verify::ChunkList;
 
@@ -26,9 +26,10 @@ pub struct Terms {
     pub size: Option<u64>,
     /// Every chunk is held against its own digest before a byte of it is handed out.
     pub chunks: Option<Arc<ChunkList>>,
-    /// What counts as slow, where there is another mirror.
-    pub pace: Pace,
 }
+
+/// A server may send less than it was asked for, and is asked for the rest; but not byte for byte.
+const LEAST_PART: u64 = 64 << 10;
 
 /// The answer that is read, and where it stands in the whole.
 pub(super) struct Stream<'a> {
@@ -66,7 +67,7 @@ impl<'a> Stream<'a> {
         let flow = Flow::default();
         flow.stand_before(&source.flow);
         let (length, location, version) = (source.length, source.location.clone(), source.version.clone());
-        let (slow, terms, flows) = (Slow::new(terms.pace), terms.clone(), flow.clone());
+        let (slow, terms, flows) = (Slow::new(fetcher.config.pace), terms.clone(), flow.clone());
         let chunks = terms.chunks.clone();
         let stream =
             Self { fetcher, mirrors, terms, source, mirror, at: 0, since: 0, length, flow: flows, slow };
@@ -109,10 +110,10 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// What broke it: nothing more comes of it before [`Stream::go_on`].
     pub(super) fn once(&mut self, buf: &mut [u8]) -> Result<usize, FetchError> {
+        let begun = Instant::now();
         loop {
-            let begun = Instant::now();
             match self.source.reader.read(buf) {
-                Ok(0) if self.is_a_part() && !buf.is_empty() => self.reopen(self.mirror)?,
+                Ok(0) if self.is_a_part() && !buf.is_empty() => self.next_part()?,
                 Ok(n) => {
                     self.at += n as u64;
                     self.slow.note(n, begun.elapsed());
@@ -128,9 +129,24 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// A server may send less than was asked for (RFC 9110, section 15.3.7): it is asked for the rest.
+    /// A server may send less than was asked for (RFC 9110, section 15.3.7).
     fn is_a_part(&self) -> bool {
-        self.at > self.since && self.source.length.is_some_and(|length| self.at < length)
+        self.has_more() && self.at > self.since
+    }
+
+    /// Whether bytes are known to be missing.
+    fn has_more(&self) -> bool {
+        let length = self.source.length.or(self.length).or(self.terms.size);
+        length.is_some_and(|length| self.at < length)
+    }
+
+    fn next_part(&mut self) -> Result<(), FetchError> {
+        let came = self.at - self.since;
+        if came < LEAST_PART {
+            let text = format!("{}: it sends no more than {came} bytes at a time", self.source.location);
+            return Err(FetchError::Transient { text, silent: Duration::ZERO, retry_after: None });
+        }
+        self.reopen(self.mirror, Forced::Yes)
     }
 
     /// Waits for the next try, and opens what it is to read, until there is something to be read.
@@ -142,7 +158,7 @@ impl<'a> Stream<'a> {
             let (from, stopped) = (|mirror| self.goes_on_at(mirror), || self.flow.stopped());
             let failed = Failed { error, reached: self.at, wrong_bytes, from: &from, stopped: &stopped };
             self.mirrors.failed(failed)?;
-            match self.reopen(self.mirrors.current()) {
+            match self.reopen(self.mirrors.current(), Forced::Yes) {
                 Ok(()) => return Ok(()),
                 Err(again @ (FetchError::Transient { .. } | FetchError::Permanent(_))) => {
                     (error, wrong_bytes) = (again, false);
@@ -152,30 +168,37 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Looks whether the mirror is slow, and turns to another one.
+    /// Looks whether the mirror is slow, and turns to another one, if that can be read from here on. Nobody is forced to: what
+    /// cannot is left alone, and this one read on.
     ///
     /// # Errors
-    /// As [`Stream::go_on`].
+    /// [`FetchError::Stopped`].
     pub(super) fn mind_the_pace(&mut self) -> Result<(), FetchError> {
-        if !self.mirrors.are_many() {
+        if !self.mirrors.are_many() || !self.has_more() || !self.slow.is_slow() {
             return Ok(());
         }
-        let others = |slow: &Slow| {
-            let usable = self.mirrors.usable().into_iter();
-            slow.better(self.mirror, usable.filter(|&mirror| self.goes_on_at(mirror) == self.at))
-        };
-        let Some((to, why)) = self.slow.is_slow().then(|| others(&self.slow)).flatten() else {
-            return Ok(());
-        };
+        let here = self.mirror;
+        let ready = self.mirrors.ready().into_iter().filter(|&mirror| self.can_turn_to(mirror));
+        let Some((to, why)) = self.slow.better(here, ready) else { return Ok(()) };
         let why = format!("{}: {why}", self.source.location);
-        self.slow.leaves(self.mirror, to);
+        self.slow.leaves(here, to);
         self.mirrors.leave(why, to, self.at)?;
-        match self.reopen(to) {
-            Err(error @ (FetchError::Transient { .. } | FetchError::Permanent(_))) => {
-                self.go_on(error, false)
+        match self.reopen(to, Forced::No) {
+            Ok(()) => Ok(()),
+            Err(FetchError::Stopped) => Err(FetchError::Stopped),
+            Err(why) => {
+                self.slow.is_no_better(to);
+                self.flow.stand_before(&self.source.flow);
+                self.mirrors.stay_with(here, why.to_string(), self.at)
             }
-            done => done,
         }
+    }
+
+    /// Whether there is hope that nothing is lost by it.
+    fn can_turn_to(&self, mirror: usize) -> bool {
+        let location = self.mirrors.location(mirror);
+        let knows = !matches!(location, Location::Ftp(_) | Location::Tftp(_));
+        knows && self.mirrors.may_know_ranges(mirror) && self.goes_on_at(mirror) == self.at
     }
 
     /// From which byte on a mirror will be asked: from where this stands, or it has to be the first.
@@ -183,19 +206,22 @@ impl<'a> Stream<'a> {
         if self.has_to_be_looked_for(mirror) {
             return 0;
         }
-        let same = mirror == self.mirror && self.source.version.strong().is_some();
-        let may_mix = self.terms.digest && self.mirrors.may_mix();
-        let goes_on = self.mirrors.may_know_ranges(mirror) && (same || may_mix);
+        // A digest finds out whoever calls other bytes by the same name; once it did, no name is believed.
+        let belongs = match self.terms.digest {
+            true => self.mirrors.may_mix(),
+            false => mirror == self.mirror && self.source.version.strong().is_some(),
+        };
+        let goes_on = self.mirrors.may_know_ranges(mirror) && belongs;
         if self.terms.chunks.is_some() || goes_on { self.at } else { 0 }
     }
 
     /// Disks are looked for and put together, by programs that may do more than a thread that reads (`privileges`).
-    fn has_to_be_looked_for(&self, mirror: usize) -> bool {
+    pub(super) fn has_to_be_looked_for(&self, mirror: usize) -> bool {
         matches!(self.mirrors.location(mirror), Location::Volume { .. })
     }
 
     /// Opens a mirror where this stands.
-    fn reopen(&mut self, mirror: usize) -> Result<(), FetchError> {
+    fn reopen(&mut self, mirror: usize, forced: Forced) -> Result<(), FetchError> {
         let location = self.mirrors.location(mirror);
         if self.has_to_be_looked_for(mirror) {
             return Err(FetchError::StartOver(format!("{location}: a disk is read from its first byte on")));
@@ -214,17 +240,17 @@ impl<'a> Stream<'a> {
                 self.mirrors.knows_no_ranges(mirror);
                 match self.terms.chunks {
                     // It is asked for everything, and what is there already passed over.
-                    Some(_) if start > 0 => self.reopen(mirror),
+                    Some(_) if start > 0 && forced == Forced::Yes => self.reopen(mirror, forced),
                     Some(_) => Err(FetchError::Permanent(why)),
                     None => Err(FetchError::StartOver(why)),
                 }
             }
-            opened => self.take(opened?, mirror),
+            opened => self.take(opened?, mirror, forced),
         }
     }
 
     /// Reads on in this answer, if it fits.
-    fn take(&mut self, mut source: Source<'static>, mirror: usize) -> Result<(), FetchError> {
+    fn take(&mut self, mut source: Source<'static>, mirror: usize, forced: Forced) -> Result<(), FetchError> {
         let location = &source.location;
         let wanted = self.terms.chunks.as_ref().map(|list| list.total()).or(self.terms.size);
         if let (Some(wanted), Some(has)) = (wanted, source.length)
@@ -233,6 +259,10 @@ impl<'a> Stream<'a> {
             return Err(FetchError::Permanent(format!(
                 "{location}: has {has} bytes, the catalog says {wanted}"
             )));
+        }
+        if forced == Forced::No && source.start != self.at {
+            let text = format!("{location}: asked for byte {} on, it sends everything", self.at);
+            return Err(FetchError::StartOver(text));
         }
         self.flow.stand_before(&source.flow);
         if self.terms.chunks.is_some() {
@@ -247,6 +277,12 @@ impl<'a> Stream<'a> {
             }
         } else {
             self.length = source.length;
+        }
+        // Not every answer says again what the first one did (RFC 9110, section 15.3.7).
+        let old = &self.source.version;
+        if mirror == self.mirror && source.version.strong().is_none() && old.is_confirmed_by(&source.version)
+        {
+            source.version = old.clone();
         }
         self.flow.set_place(&source.location);
         (self.source, self.mirror, self.since) = (source, mirror, self.at);
@@ -270,15 +306,24 @@ impl<'a> Stream<'a> {
         }
         // Nothing is left to come: no bytes that could be others'.
         let is_over = source.length == Some(self.at);
-        if is_over || mirror == self.mirror && self.source.version.is_confirmed_by(&source.version) {
-            return Ok(());
+        let confirmed = mirror == self.mirror && self.source.version.is_confirmed_by(&source.version);
+        match self.terms.digest {
+            _ if is_over => Ok(()),
+            true => {
+                self.mirrors.mix();
+                Ok(())
+            }
+            false if confirmed => Ok(()),
+            false => Err("it does not say that it is still the same: starting over".into()),
         }
-        if !(self.terms.digest && self.mirrors.may_mix()) {
-            return Err("it does not say that it is still the same: starting over".into());
-        }
-        self.mirrors.mix();
-        Ok(())
     }
+}
+
+/// Whether there is another way: a mirror that broke has to be left, one that is slow need not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Forced {
+    Yes,
+    No,
 }
 
 /// Reads what is there already.

@@ -2,13 +2,16 @@
 //! `fetch`'s.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::once::{self, Once, Verdict};
 use super::{Failure, Fetched, LoadError, Loader, MOST_TRIES, Report, Tried, on_last};
 use crate::catalog::Artifact;
-use crate::fetch::{self, Event, Exhausted, Fetcher, Pace, Terms};
+use crate::fetch::{self, Event, Exhausted, Fetcher, Terms};
 use crate::verify::{ChunkList, Sha256, Trust, Verified};
+
+/// How long a chunk list is tried for where there is a digest over the whole.
+const LIST: Duration = Duration::from_secs(30);
 
 /// Makes something of an opened source, once.
 type Use<'a, T> = dyn FnMut(&Once<'_>, fetch::Source<'_>) -> Result<(Verified<T>, once::Read), fetch::Attempt<Failure>>
@@ -30,6 +33,8 @@ struct Told {
     tries: Vec<Tried>,
     /// Of each mirror, in the artifact's order.
     verdicts: Vec<Verdict>,
+    /// What is left to be spent without a byte, if some of it was spent.
+    left: Option<Duration>,
 }
 
 impl<'a> Tries<'a> {
@@ -51,7 +56,7 @@ impl<'a> Tries<'a> {
         let size = self.artifact.size.or(chunks.as_ref().map(|list| list.total()));
         let artifact = &Artifact { size, ..self.artifact.clone() };
         let digest = artifact.trust != Trust::Unverified;
-        let terms = Terms { digest, size, chunks, pace: Pace::default() };
+        let terms = Terms { digest, size, chunks };
         let on_event = |event| self.heard(event);
         let says = |mirror: usize, verdict| {
             if let Some(last) = self.told().verdicts.get_mut(mirror) {
@@ -59,7 +64,9 @@ impl<'a> Tries<'a> {
             }
         };
         let authentic = terms.chunks.is_some();
-        let done = fetch::drive(&artifact.locations, loader.retry_for, &on_event, |attempt| {
+        // The list had its share of the time.
+        let left = self.told().left.unwrap_or(loader.retry_for);
+        let done = fetch::drive(&artifact.locations, left, &on_event, |attempt| {
             let once = Once { artifact, name, on: loader.on, says: &says, attempt, authentic };
             once.says(Verdict::before(attempt.location()));
             let source = once.open(&self.fetcher, &terms)?;
@@ -81,8 +88,13 @@ impl<'a> Tries<'a> {
     /// archive is verified at its end.
     fn chunk_list(&self, digest: &Sha256) -> Result<Option<Arc<ChunkList>>, LoadError> {
         let locations = &self.artifact.locations;
-        let asked =
-            self.fetcher.chunk_list(locations, digest, self.loader.retry_for, &|event| self.heard(event));
+        let time = self.time_for_a_list();
+        let asked = self.fetcher.chunk_list(locations, digest, time, &|event| self.heard(event));
+        let spent = match (&asked, self.told().left) {
+            (Err(Exhausted::GaveUp { silent, .. }), _) => *silent,
+            (_, left) => time.saturating_sub(left.unwrap_or(time)),
+        };
+        self.told().left = Some(self.loader.retry_for.saturating_sub(spent));
         let why = match asked {
             Ok(list) => {
                 return match self.artifact.size {
@@ -111,6 +123,15 @@ impl<'a> Tries<'a> {
         }
     }
 
+    /// One that can be done without is not waited for as long as the archive itself.
+    fn time_for_a_list(&self) -> Duration {
+        let all = self.loader.retry_for;
+        match &self.artifact.trust {
+            Trust::Sha256(_) => (all / 5).min(LIST),
+            Trust::Chunks(_) | Trust::Unverified => all,
+        }
+    }
+
     fn failure(&self, verdict: Verdict, why: &str) -> Failure {
         Failure::because(verdict.phase, self.name, why).hint(verdict.hint)
     }
@@ -125,6 +146,7 @@ impl<'a> Tries<'a> {
         let Event::Retry(what) = event else { return (self.loader.on)(Report::Tick) };
         let mut told = self.told();
         told.retries = told.retries.max(what.attempt);
+        told.left = Some(what.budget_left);
         if what.wrong_bytes {
             let mirrors = self.artifact.locations.iter().zip(&mut told.verdicts);
             let wrong = mirrors.filter(|(location, _)| **location == what.location);

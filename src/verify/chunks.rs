@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Sha256;
+use super::digest::Taking;
 
 /// What a list begins with.
 const HEAD: &str = "bootjack-chunks 1";
@@ -149,6 +150,8 @@ pub struct WrongChunk {
 pub struct Gate {
     list: Arc<ChunkList>,
     next: usize,
+    /// Of the chunk that is coming.
+    digest: Taking,
     seal: Seal,
 }
 
@@ -156,7 +159,7 @@ impl Gate {
     pub fn new(list: Arc<ChunkList>) -> Self {
         let whole = AtomicBool::new(list.chunks.is_empty());
         let seal = Seal { list: list.sha256.clone(), whole: Arc::new(whole) };
-        Self { list, next: 0, seal }
+        Self { list, next: 0, digest: Taking::default(), seal }
     }
 
     /// The chunk that has to come next; nothing after the last.
@@ -169,12 +172,22 @@ impl Gate {
         (self.next + 1, self.list.chunks.len())
     }
 
-    /// Looks at a chunk that came whole.
+    /// Looks at the next bytes of the chunk that is coming: while they are still in the processor's cache.
+    pub fn see(&mut self, bytes: &[u8]) {
+        self.digest.see(bytes);
+    }
+
+    /// Forgets what was seen of the chunk: it comes anew.
+    pub fn forget(&mut self) {
+        self.digest = Taking::default();
+    }
+
+    /// The chunk was seen whole.
     ///
     /// # Errors
-    /// It is another one: then the gate stays where it is.
-    pub fn pass(&mut self, bytes: &[u8]) -> Result<(), WrongChunk> {
-        let got = Sha256::of(bytes);
+    /// It is another one: then the gate stays where it is, and the chunk has to be seen anew.
+    pub fn pass(&mut self) -> Result<(), WrongChunk> {
+        let got = self.digest.finish();
         match self.expects() {
             Some(chunk) if chunk.sha256 == got => {
                 self.next += 1;
@@ -264,12 +277,18 @@ mod tests {
         let digest = list.sha256().clone();
         let mut gate = Gate::new(Arc::new(list));
         let seal = gate.seal();
-        assert_eq!(gate.pass(b"de").unwrap_err().got, Sha256::of(b"de"));
-        gate.pass(b"abc").unwrap();
-        assert!(gate.pass(b"dE").is_err() && !seal.holds(&digest));
+        let pass = |gate: &mut Gate, pieces: &[&[u8]]| {
+            pieces.iter().for_each(|piece| gate.see(piece));
+            gate.pass()
+        };
+        assert_eq!(pass(&mut gate, &[b"de"]).unwrap_err().got, Sha256::of(b"de"));
+        gate.see(b"half of it");
+        gate.forget();
+        pass(&mut gate, &[b"a", b"bc"]).unwrap();
+        assert!(pass(&mut gate, &[b"dE"]).is_err() && !seal.holds(&digest));
         assert_eq!(gate.number(), (2, 2));
-        gate.pass(b"de").unwrap();
+        pass(&mut gate, &[b"de"]).unwrap();
         assert!(seal.holds(&digest) && !seal.holds(&Sha256::of(b"another list")));
-        assert!(gate.pass(b"").is_err(), "nothing comes after the last");
+        assert!(gate.pass().is_err(), "nothing comes after the last");
     }
 }

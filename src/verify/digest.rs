@@ -81,6 +81,21 @@ impl<'de> serde::Deserialize<'de> for Sha256 {
     }
 }
 
+/// Takes a digest of bytes that come in pieces.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taking(sha2::Sha256);
+
+impl Taking {
+    pub(super) fn see(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of what was seen, and begins anew.
+    pub(super) fn finish(&mut self) -> Sha256 {
+        Sha256(self.0.finalize_reset().into())
+    }
+}
+
 /// Counts and hashes every byte that is read, or written, through it.
 pub struct Hashing<R> {
     inner: R,

@@ -166,7 +166,8 @@ mod tests {
         let read = |seal: Option<&Seal>| through(&b"root"[..], &trust, seal, |r| std::io::read_to_string(r));
         assert!(matches!(read(None), Err(Refused::Unsealed(_))));
         assert!(matches!(read(Some(&gate.seal())), Err(Refused::Unsealed(_))));
-        gate.pass(b"root").unwrap();
+        gate.see(b"root");
+        gate.pass().unwrap();
         assert_eq!(read(Some(&gate.seal())).expect("all have passed").0.get(), "root");
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bootjack::archive::{PackOptions, pack};
 use bootjack::catalog::{Artifact, Boot, Entry, Fstab, Root, RootSize};
-use bootjack::fetch::{Config, Fetcher};
+use bootjack::fetch::{Config, Fetcher, Pace};
 use bootjack::load::{LoadError, Loader, Report, load_root_at};
 use bootjack::machine::Machine;
 use bootjack::plan::{Step, plan};
@@ -224,7 +224,7 @@ impl Answer {
                     length += 1000;
                 }
                 3 => length = length.saturating_sub(self.dice.roll(5000)),
-                4 => range = format!("content-range: bytes {}-{}/{size}\r\n", first + 1, size),
+                4 => range = format!("content-range: bytes {}-{}/{size}\r\n", first + 1, size - 1),
                 5 => range.clear(),
                 _ => {}
             }
@@ -339,7 +339,12 @@ impl Lab {
         let trust = Trust::of(sha256, chunks.clone());
         let artifact =
             Artifact { locations, trust, chunks, pins: vec![], size, unpacked: None, entries: None };
-        let fetcher = Fetcher::new(&Config::default()).unwrap();
+        // Now and then whoever takes a moment counts as slow.
+        let pace = match dice.roll(3) {
+            0 => Pace { least: 64 << 20, over: Duration::from_millis(5) },
+            _ => Pace::default(),
+        };
+        let fetcher = Fetcher::new(&Config { pace, ..Config::default() }).unwrap();
         let on = |_: Report| ControlFlow::Continue(());
         let loader = Loader { fetcher: &fetcher, retry_for: Duration::from_millis(2500), on: &on };
         let at = self.dir.path().join(format!("root-{seed}"));

@@ -4,9 +4,11 @@
 use std::io::{ErrorKind, Read as _};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bootjack::fetch::{Attempt, Config, Event, Exhausted, Fetcher, Location, Pace, Retrying, Terms, drive};
+use bootjack::fetch::{
+    Attempt, Config, Event, Exhausted, Fetcher, Flow, Location, Pace, Retrying, Terms, drive,
+};
 use bootjack::verify::{ChunkList, Sha256};
 
 use crate::fetch::at;
@@ -51,8 +53,12 @@ struct Done {
 }
 
 fn fetch(mirrors: &[&str], terms: &Terms, digest: Option<&[u8]>) -> Done {
+    fetch_by(Pace::default(), mirrors, terms, digest)
+}
+
+fn fetch_by(pace: Pace, mirrors: &[&str], terms: &Terms, digest: Option<&[u8]>) -> Done {
     let mirrors: Vec<Location> = mirrors.iter().map(|url| at(url)).collect();
-    let fetcher = Fetcher::new(&Config::default()).unwrap();
+    let fetcher = Fetcher::new(&Config { pace, ..Config::default() }).unwrap();
     let said = Mutex::new(vec![]);
     let on = |event: Event| {
         if let Event::Retry(what) = event {
@@ -339,6 +345,94 @@ fn bytes_of_several_mirrors_that_do_not_belong_together_come_anew_from_one() {
     assert!(done.said[1].error.contains(why), "{:?}", done.said);
 }
 
+/// What counts as slow here.
+const SLOW: Pace = Pace { least: 100 << 10, over: Duration::from_millis(300) };
+
+/// A server that sends this much and takes its time for it.
+fn trickle(stream: &mut dyn Stream, bytes: &[u8]) {
+    for piece in bytes.chunks(1000) {
+        if stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_slow_mirror_is_read_on_where_no_other_one_can_be_read_from_there() {
+    let all = body(1)[..100_000].to_vec();
+    let elsewhere: [(&str, fn(&Request, &mut dyn Stream, &[u8])); 4] = [
+        ("a server that is gone", |_, stream, _| answer(stream, "404 Not Found", &[], b"")),
+        ("one that is busy", |_, stream, _| answer(stream, "503 Later", &["retry-after: 1"], b"")),
+        ("one without ranges", |_, stream, all| answer(stream, "200 OK", &[], all)),
+        ("one with another version", |request, stream, all| {
+            let range = format!("content-range: bytes {}-{}/{}", first(request), all.len(), all.len() + 1);
+            head(stream, "206 Partial Content", &[&range], Some((all.len() + 1 - first(request)) as u64));
+        }),
+    ];
+    for (what, other) in elsewhere {
+        let copy = all.clone();
+        let slow = Odd::serve(move |request, stream| {
+            let from = first(request);
+            part(stream, request, &copy, &[], from);
+            trickle(stream, &copy[from..]);
+        });
+        let copy = all.clone();
+        let second = Odd::serve(move |request, stream| other(request, stream, &copy));
+        for terms in [Terms::default(), chunks(&all)] {
+            let digest = terms.chunks.is_none().then_some(&all[..]);
+            let done = fetch_by(SLOW, &[&slow.url("/r"), &second.url("/r")], &terms, digest);
+            done.is(&all);
+            assert!(
+                done.said.len() >= 2 && done.said.iter().all(|said| said.from > 0),
+                "{what}: {:?}",
+                done.said
+            );
+        }
+        assert_eq!(slow.seen().len(), 2, "{what}: it is not asked again");
+        assert_eq!(second.seen().len(), 2, "{what}: it is asked once a fetch");
+    }
+}
+
+#[test]
+fn a_server_that_sends_byte_for_byte_is_no_server() {
+    const TAG: &[&str] = &["etag: \"one\""];
+    let (server, _) = breaks_once(300_000, TAG, |request, stream, all| {
+        let from = first(request);
+        let range = format!("content-range: bytes {from}-{from}/{SIZE}");
+        answer(stream, "206 Partial Content", &["etag: \"one\"", &range], &all[from..=from]);
+    });
+    let done = fetch(&[&server.url("/r")], &Terms::default(), None);
+    let why = done.bytes.unwrap_err();
+    assert!(why.contains("it sends no more than 1 bytes at a time"), "{why}");
+    assert!(server.seen().len() < 200, "{} requests", server.seen().len());
+}
+
+#[test]
+fn a_part_whose_whole_nobody_names_again_is_not_the_end() {
+    const TAG: &[&str] = &["etag: \"one\""];
+    let (server, all) = breaks_once(300_000, TAG, |request, stream, all| {
+        let from = first(request);
+        let to = (from + 200_000).min(SIZE);
+        let range = format!("content-range: bytes {from}-{}/*", to - 1);
+        answer(stream, "206 Partial Content", &["etag: \"one\"", &range], &all[from..to]);
+    });
+    fetch(&[&server.url("/r")], &Terms::default(), None).is(&all);
+}
+
+#[test]
+fn a_time_of_change_that_is_not_said_again_still_holds() {
+    const FIRST: &[&str] =
+        &["last-modified: Sun, 06 Nov 1994 08:49:37 GMT", "date: Sun, 06 Nov 1994 09:00:00 GMT"];
+    let (server, all) = breaks_once(300_000, FIRST, |request, stream, all| {
+        let until = if request.number == 1 { 600_000 } else { SIZE };
+        part(stream, request, all, &[], until);
+    });
+    let done = fetch(&[&server.url("/r")], &Terms::default(), None);
+    done.is(&all);
+    assert_eq!(done.from(), [300_000, 600_000]);
+}
+
 #[test]
 fn a_slow_mirror_is_left_for_one_that_is_not_and_nothing_is_lost() {
     let all = body(1);
@@ -355,9 +449,7 @@ fn a_slow_mirror_is_left_for_one_that_is_not_and_nothing_is_lost() {
     });
     let copy = all.clone();
     let quick = Odd::serve(move |request, stream| part(stream, request, &copy, &[], SIZE));
-    let pace = Pace { least: 100 << 10, over: Duration::from_millis(300) };
-    let terms = Terms { pace, ..Terms::default() };
-    let done = fetch(&[&slow.url("/r"), &quick.url("/r")], &terms, Some(&all));
+    let done = fetch_by(SLOW, &[&slow.url("/r"), &quick.url("/r")], &Terms::default(), Some(&all));
     done.is(&all);
     let [what] = &done.said[..] else { panic!("{:?}", done.said) };
     assert!(what.error.contains("slow: 0 KiB/s over 0 s; another mirror is tried"), "{what:?}");
@@ -480,26 +572,54 @@ fn a_mirror_of_another_length_has_other_bytes() {
     assert!(done.said[1].error.ends_with("has 999999 bytes, the catalog says 1000000"), "{:?}", done.said);
 }
 
+/// A read that waits is told to stop from another thread; how long it took to hear that.
+fn stopped_while_reading(
+    read: impl FnOnce(&dyn Fn(Flow)) -> Result<(), String> + Send + 'static,
+) -> Duration {
+    let (told, flow) = std::sync::mpsc::channel();
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let end = read(&move |flow| told.send(flow).unwrap());
+        done.send((Instant::now(), end)).unwrap();
+    });
+    let flow: Flow = flow.recv().unwrap();
+    // It waits by now, or will in a moment: both must be heard.
+    std::thread::sleep(Duration::from_millis(100));
+    let stopped = Instant::now();
+    flow.stop();
+    let (at, end) = ended.recv().unwrap();
+    assert_eq!(end, Err("stopped on request".into()));
+    at.saturating_duration_since(stopped)
+}
+
 #[test]
-fn a_stop_ends_it_while_a_mirror_stalls() {
-    let all = body(1);
-    let server = Odd::serve(move |request, stream| {
-        part(stream, request, &all, &[], 300_000);
-        let _there = stream.flush();
-        silence(stream);
-    });
-    let fetcher = Fetcher::new(&Config::default()).unwrap();
-    let location = [at(&server.url("/r"))];
-    let go_on = |_| ControlFlow::Continue(());
-    let done = drive(&location, Duration::from_secs(60), &go_on, |attempt| {
-        let mut source = attempt.open(&fetcher, &Terms::default())?;
-        let flow = source.flow.clone();
-        let mut bytes = vec![0; 300_000];
-        source.reader.read_exact(&mut bytes).unwrap();
-        flow.stop();
-        let error = source.reader.read(&mut bytes).unwrap_err();
-        assert_eq!(error.to_string(), "stopped on request");
-        Err::<(), _>(Attempt::<String>::fetching(source.flow.failure().unwrap(), flow.bytes()))
-    });
-    assert!(matches!(done, Err(Exhausted::Stopped)), "{done:?}");
+fn a_stop_is_heard_while_a_mirror_stalls_and_while_the_next_try_is_waited_for() {
+    type Then = fn(&mut dyn Stream);
+    for then in [silence as Then, |_| {}] {
+        let took = stopped_while_reading(move |tell| {
+            let all = body(1);
+            let server = Odd::serve(move |request, stream| match request.number {
+                0 => {
+                    part(stream, request, &all, &[], 300_000);
+                    let _there = stream.flush();
+                    then(stream);
+                }
+                // Nobody is asked before a minute has passed.
+                _ => answer(stream, "503 Later", &["retry-after: 60"], b""),
+            });
+            let fetcher = Fetcher::new(&Config::default()).unwrap();
+            let location = [at(&server.url("/r"))];
+            let go_on = |_| ControlFlow::Continue(());
+            let done = drive(&location, Duration::from_secs(600), &go_on, |attempt| {
+                let mut source = attempt.open(&fetcher, &Terms { digest: true, ..Terms::default() })?;
+                let mut bytes = vec![0; 300_000];
+                source.reader.read_exact(&mut bytes).unwrap();
+                tell(source.flow.clone());
+                let error = source.reader.read(&mut bytes).unwrap_err();
+                Err::<(), _>(Attempt::Fatal(error.to_string()))
+            });
+            done.map_err(|why| why.to_string())
+        });
+        assert!(took < Duration::from_millis(250), "{took:?}");
+    }
 }

@@ -25,8 +25,10 @@ fn and_its_own_threads_may_not() {
     let root = Root::busybox();
     server.put("root", &[Answer::Good(root.bytes.clone())]);
     let artifact = root.artifact("root");
-    // Through the shell of the root, which has no other program for it.
-    let script = format!("echo FA''CT job {ASKS}");
+    // Asked for as a file, since a screen that is painted is no text: words joined by `_`, and whoever answers 404 has heard.
+    let words =
+        "busybox grep -e CapEff -e CapBnd -e NoNewPrivs /proc/self/status | busybox tr -s ' \\t\\n' '_'";
+    let script = format!("busybox wget -q -O /dev/null {}$({words}); exit 0", server.url("job_"));
     let work = job("work", &artifact, &script, "on_success = \"menu\"");
     let (initrd, words) = server.menu(Kernel::Cloud, &menu_of("", &work, &artifact));
     let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
@@ -72,7 +74,10 @@ fn and_its_own_threads_may_not() {
     assert!(network.contains("NoNewPrivs: 1"), "{network}");
     vm.type_keys(ENTER);
     vm.expect("work: ended well");
-    assert!(is_all(&vm.fact("job")), "{}", vm.fact("job"));
+    let asked = server.asked();
+    let said =
+        asked.iter().find_map(|path| path.strip_prefix("/job_")).unwrap_or_else(|| panic!("{asked:?}"));
+    assert!(is_all(&said.replace('_', " ")), "{said}");
     vm.expect("Choose an entry");
     vm.type_keys("2\r");
     vm.expect("FACT privileges");

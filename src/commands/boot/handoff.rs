@@ -15,7 +15,7 @@ use crate::net::Lease;
 use crate::verify::{Sha256, Trust};
 
 /// Another version is not understood: both stages are the same program, unless the entry's own initrd holds another.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// All of it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -92,8 +92,8 @@ impl Handoff {
     /// It cannot be understood, or is another version's.
     pub fn parse(bytes: &[u8]) -> io::Result<Self> {
         let handoff: Self = serde_json::from_slice(bytes)?;
-        if handoff.version != VERSION {
-            let why = format!("version {} of a first stage, this one knows {VERSION}", handoff.version);
+        if !(1..=VERSION).contains(&handoff.version) {
+            let why = format!("version {} of a first stage, this one knows up to {VERSION}", handoff.version);
             return Err(io::Error::other(why));
         }
         Ok(handoff)
@@ -158,6 +158,12 @@ impl Handoff {
 }
 
 impl HandedRoot {
+    /// The version that knows what is in here: 1 has nothing but a digest over the whole to hold a root against, and would take
+    /// one without for unverified.
+    pub fn version(&self) -> u32 {
+        if self.pins.is_empty() && (self.sha256.is_some() || self.chunks.is_none()) { 1 } else { VERSION }
+    }
+
     /// The root as it is fetched again, or carried to `carried` with the digest it then has.
     pub fn of(root: &Root, carried: Option<(Location, Option<Sha256>)>) -> Self {
         let (locations, sha256, chunks) = match carried {

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::tcgetattr;
 
-use super::handoff::{HandedRoot, Handoff, VERSION};
+use super::handoff::{HandedRoot, Handoff};
 use super::kernel::uptime;
 use super::report::{Artifact, Part, Report};
 use super::words::Policy;
@@ -45,6 +45,12 @@ impl Outlook {
     /// # Errors
     /// Something that no command line can hold.
     pub fn cmdline(&self, kernel: &Kernel, came: &[Fetched], way: &Way) -> Result<String, Failure> {
+        if self.only_a_pin_vouches(way) {
+            let why = "the root is fetched again, and nobody there knows the pin, which alone vouches for it";
+            let failure = Failure::because(Phase::Plan, &self.entry.id, why);
+            return Err(failure
+                .hint("say sha256 or chunks, or second_stage = true for the initrd that bootjack is in"));
+        }
         let root = self.kexec.root.as_ref().map(|root| {
             let HandedRoot { locations, sha256, chunks, .. } = HandedRoot::of(root, self.carried(came, way));
             SecondRoot {
@@ -76,6 +82,14 @@ impl Outlook {
         })
     }
 
+    /// Whether the root would come over https from whoever convinces an authority: words alone tell of no pin.
+    fn only_a_pin_vouches(&self, way: &Way) -> bool {
+        let Some(root) = &self.kexec.root else { return false };
+        let told = self.kexec.initrd.is_empty() || self.kexec.initrd.iter().any(|initrd| initrd.second_stage);
+        let unverified = root.archive.trust == Trust::Unverified && !root.archive.pins.is_empty();
+        unverified && !told && !matches!(way, Way::Carried(_))
+    }
+
     /// What the second stage is told.
     ///
     /// # Errors
@@ -83,8 +97,9 @@ impl Outlook {
     pub fn handoff(&self, came: &[Fetched], way: &Way) -> Result<Vec<u8>, Failure> {
         let failed = |why: String| Failure::because(Phase::Handover, &self.entry.id, why);
         let root = self.kexec.root.as_ref().ok_or_else(|| failed("a hand-off without a root".into()))?;
+        let handed = self.with_words(HandedRoot::of(root, self.carried(came, way)));
         let handoff = Handoff {
-            version: VERSION,
+            version: handed.version(),
             catalog: self.catalog.clone(),
             id: self.entry.id.clone(),
             title: self.entry.title.clone(),
@@ -93,7 +108,7 @@ impl Outlook {
             attempt: self.attempt,
             lease: self.lease.clone(),
             proxy: self.proxy(),
-            root: self.with_words(HandedRoot::of(root, self.carried(came, way))),
+            root: handed,
             modules: self.kexec.modules.is_some(),
             report: self.reported(came, way).map_err(|e| failed(format!("the report: {e}")))?,
         };
@@ -287,6 +302,24 @@ mod tests {
             };
             assert_eq!(root.archive.trust, wanted);
         }
+    }
+
+    #[test]
+    fn what_only_a_pin_vouches_for_is_not_fetched_by_who_does_not_know_it() {
+        let mut outlook = outlook();
+        let archive = &mut outlook.kexec.root.as_mut().unwrap().archive;
+        archive.trust = Trust::Unverified;
+        archive.pins = vec!["sha256/ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=".parse().unwrap()];
+        let again = Way::Again("no room".into());
+        let told: Handoff = serde_json::from_slice(&outlook.handoff(&[], &again).unwrap()).unwrap();
+        assert_eq!((told.version, told.root.pins.len()), (2, 1));
+        outlook.cmdline(&kernel(), &[], &again).unwrap();
+        let artifact = outlook.kexec.kernel.clone();
+        outlook.kexec.initrd = vec![crate::catalog::Initrd { artifact, second_stage: false }];
+        let failure = outlook.cmdline(&kernel(), &[], &again).unwrap_err();
+        assert!(failure.to_string().contains("nobody there knows the pin"), "{failure}");
+        outlook.kexec.initrd[0].second_stage = true;
+        outlook.cmdline(&kernel(), &[], &again).unwrap();
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::catalog::{self, Mirror, Placed, Problem, Severity};
 use crate::commands::catalog_file::CatalogFile;
-use crate::fetch::{FetchError, Fetcher, Location, Timing};
+use crate::fetch::{FetchError, Fetcher, Location, Pin, Timing};
+use crate::verify::Sha256;
 
 /// Locations asked at a time: silent ones take 10 s each, and no server minds eight clients.
 const AT_ONCE: usize = 8;
@@ -20,12 +21,16 @@ const AT_ONCE: usize = 8;
 struct Answer {
     /// The length, if it says one.
     length: Result<Option<u64>, FetchError>,
-    /// Why its chunk list is of no use, where there has to be one.
-    list: Option<String>,
+    /// How many bytes its chunk list is of, or why that is of no use, where there has to be one.
+    list: Option<Result<u64, String>>,
 }
 
 /// A location, and with what it is asked: the digest of its chunk list, the keys of its server.
-type Wanted<'a> = (&'a Location, &'a Placed);
+type Wanted<'a> = (&'a Location, &'a Option<Sha256>, &'a [Pin]);
+
+fn wanted<'a>(artifact: &'a Placed, location: &'a Location) -> Wanted<'a> {
+    (location, &artifact.chunks, &artifact.pins)
+}
 
 /// Everything the servers say against the catalog, in the order written.
 pub(super) fn problems(file: &CatalogFile, fetcher: &Fetcher) -> Vec<Problem> {
@@ -33,24 +38,24 @@ pub(super) fn problems(file: &CatalogFile, fetcher: &Fetcher) -> Vec<Problem> {
     let Some(text) = file.text() else { return Vec::new() };
     let artifacts = catalog::artifacts(text, file.base());
     let mut seen = HashSet::new();
-    let all = artifacts.iter().flat_map(|a| a.mirrors.iter().map(move |m| (&m.location, a)));
+    let all = artifacts.iter().flat_map(|a| a.mirrors.iter().map(move |m| wanted(a, &m.location)));
     // What comes with an initrd or lies on a machine's disks is nowhere else.
-    let wanted: Vec<Wanted<'_>> = all.filter(|(l, _)| !l.is_of_the_machine() && seen.insert(*l)).collect();
+    let wanted: Vec<Wanted<'_>> = all.filter(|w| !w.0.is_of_the_machine() && seen.insert(*w)).collect();
     let answers = ask_all(&wanted, fetcher);
     artifacts.iter().flat_map(|artifact| judge(text, artifact, &answers)).collect()
 }
 
-fn ask_all<'a>(wanted: &[Wanted<'a>], fetcher: &Fetcher) -> HashMap<&'a Location, Answer> {
+fn ask_all<'a>(wanted: &[Wanted<'a>], fetcher: &Fetcher) -> HashMap<Wanted<'a>, Answer> {
     let next = AtomicUsize::new(0);
     let answers = Mutex::new(HashMap::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(wanted.len()) {
             scope.spawn(|| {
-                while let Some(&(location, artifact)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(&asked) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // Progress that nobody sees is no reason to stop.
-                    let _closed = writeln!(io::stderr(), "asking for {location}");
-                    let answer = ask(location, artifact, fetcher);
-                    answers.lock().unwrap_or_else(PoisonError::into_inner).insert(location, answer);
+                    let _closed = writeln!(io::stderr(), "asking for {}", asked.0);
+                    let answer = ask(asked, fetcher);
+                    answers.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, answer);
                 }
             });
         }
@@ -58,34 +63,29 @@ fn ask_all<'a>(wanted: &[Wanted<'a>], fetcher: &Fetcher) -> HashMap<&'a Location
     answers.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn ask(location: &Location, artifact: &Placed, fetcher: &Fetcher) -> Answer {
+fn ask((location, chunks, pins): Wanted<'_>, fetcher: &Fetcher) -> Answer {
     let go_on = |_| ControlFlow::Continue(());
-    let fetcher = fetcher.pinned(&artifact.pins);
+    let fetcher = fetcher.pinned(pins);
     let opened = fetcher.open(location, &Timing::for_budget(Duration::ZERO), &go_on);
     let length = opened.map(|source| source.length);
-    let list = artifact.chunks.as_ref().filter(|_| length.is_ok()).and_then(|digest| {
+    let list = chunks.as_ref().filter(|_| length.is_ok()).map(|digest| {
         let here = std::slice::from_ref(location);
-        match fetcher.chunk_list(here, digest, Duration::ZERO, &go_on) {
-            Ok(list) if artifact.size.is_some_and(|size| size != list.total()) => {
-                Some(format!("{location}: its chunk list is of {} bytes", list.total()))
-            }
-            Ok(_) => None,
-            Err(why) => Some(format!("the chunk list: {why}")),
-        }
+        let list = fetcher.chunk_list(here, digest, Duration::ZERO, &go_on);
+        list.map(|list| list.total()).map_err(|why| format!("the chunk list: {why}"))
     });
     Answer { length, list }
 }
 
 /// What is wrong with the mirrors of an artifact. One that does not answer only warns as long as another stands in.
-fn judge(text: &str, artifact: &Placed, answers: &HashMap<&Location, Answer>) -> Vec<Problem> {
+fn judge<'a>(text: &str, artifact: &'a Placed, answers: &HashMap<Wanted<'a>, Answer>) -> Vec<Problem> {
     let fits = |length: &Option<u64>| match (*length, artifact.size) {
         (Some(length), Some(size)) => length == size,
         _ => true,
     };
-    let answer = |mirror: &Mirror| answers.get(&mirror.location);
-    let good = |m: &Mirror| answer(m).is_some_and(|a| a.length.as_ref().is_ok_and(fits));
+    let answer = |mirror: &'a Mirror| answers.get(&wanted(artifact, &mirror.location));
+    let good = |m: &'a Mirror| answer(m).is_some_and(|a| a.length.as_ref().is_ok_and(fits));
     let another = artifact.mirrors.iter().any(good);
-    let complaint = |mirror: &Mirror| {
+    let complaint = |mirror: &'a Mirror| {
         let complain = |severity, message, hint| Some(mirror.problem(text, severity, message, hint));
         let location = &mirror.location;
         let answer = answer(mirror)?;
@@ -104,7 +104,15 @@ fn judge(text: &str, artifact: &Placed, answers: &HashMap<&Location, Answer>) ->
                 format!("{location}: the server does not say how many bytes it has"),
                 "\"size\" is compared when it is fetched",
             ),
-            (Ok(_), _) => answer.list.clone().and_then(|why| complain(Severity::Warning, why, NO_LIST)),
+            (Ok(_), size) => match (answer.list.clone()?, size) {
+                (Err(why), _) => complain(Severity::Warning, why, NO_LIST),
+                (Ok(total), Some(size)) if total != size => complain(
+                    Severity::Error,
+                    format!("{location}: its chunk list is of {total} bytes, the catalog says {size}"),
+                    "\"chunks\" and \"size\" are of two archives: `bootjack pack` printed what belongs together",
+                ),
+                _ => None,
+            },
         }
     };
     artifact.mirrors.iter().filter_map(complaint).collect()
@@ -134,7 +142,10 @@ mod tests {
     fn said(a: Answer, b: Answer) -> Vec<(Severity, usize, String)> {
         let artifacts = catalog::artifacts(TEXT, &Location::File("c.toml".into()));
         let locations: Vec<&Location> = artifacts[0].mirrors.iter().map(|m| &m.location).collect();
-        let answers = HashMap::from([(locations[0], a), (locations[1], b)]);
+        let answers = HashMap::from([
+            (wanted(&artifacts[0], locations[0]), a),
+            (wanted(&artifacts[0], locations[1]), b),
+        ]);
         let problems = judge(TEXT, &artifacts[0], &answers);
         problems.into_iter().map(|p| (p.severity, p.column, p.message)).collect()
     }
@@ -171,7 +182,10 @@ mod tests {
 
     #[test]
     fn a_chunk_list_that_is_of_no_use_is_a_warning() {
-        let without = Answer { list: Some("the chunk list: gone".into()), ..has(7) };
+        let without = Answer { list: Some(Err("the chunk list: gone".into())), ..has(7) };
         assert_eq!(said(has(7), without), [(Severity::Warning, 31, "the chunk list: gone".into())]);
+        let other = Answer { list: Some(Ok(8)), ..has(7) };
+        let why = "http://b/r: its chunk list is of 8 bytes, the catalog says 7";
+        assert_eq!(said(has(7), other), [(Severity::Error, 31, why.into())]);
     }
 }
