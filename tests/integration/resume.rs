@@ -360,8 +360,9 @@ fn trickle(stream: &mut dyn Stream, bytes: &[u8]) {
 
 #[test]
 fn a_slow_mirror_is_read_on_where_no_other_one_can_be_read_from_there() {
+    type Answers = fn(&Request, &mut dyn Stream, &[u8]);
     let all = body(1)[..100_000].to_vec();
-    let elsewhere: [(&str, fn(&Request, &mut dyn Stream, &[u8])); 4] = [
+    let elsewhere: [(&str, Answers); 4] = [
         ("a server that is gone", |_, stream, _| answer(stream, "404 Not Found", &[], b"")),
         ("one that is busy", |_, stream, _| answer(stream, "503 Later", &["retry-after: 1"], b"")),
         ("one without ranges", |_, stream, all| answer(stream, "200 OK", &[], all)),
