@@ -131,7 +131,9 @@ impl<'a> Stream<'a> {
 
     /// A server may send less than was asked for (RFC 9110, section 15.3.7).
     fn is_a_part(&self) -> bool {
-        self.has_more() && self.at > self.since
+        // An answer with all of it ends where it ends; one in the middle need not say how much there is.
+        let known = self.since > 0 || self.source.length.is_some();
+        known && self.has_more() && self.at > self.since
     }
 
     /// Whether bytes are known to be missing.

@@ -322,7 +322,11 @@ mod unpack {
         let lab = lab();
         let said = lab.unpack(&[&lab.url()]);
         assert_eq!(said.status, 0, "{}", said.err);
-        assert!(said.err.starts_with("bootjack: warning: no --sha256 was given: "), "{}", said.err);
+        assert!(
+            said.err.starts_with("bootjack: warning: neither --sha256 nor --chunks was given: "),
+            "{}",
+            said.err
+        );
         assert!(said.err.contains("not verified"), "{}", said.err);
         lab.is_whole();
     }
