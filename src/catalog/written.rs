@@ -235,6 +235,22 @@ mod tests {
     }
 
     #[test]
+    fn each_machine_begins_with_its_own_mirror_where_that_is_asked_for() {
+        let first = |order: &str, machine: u64| {
+            let mut catalog = meant(&format!(
+                "version = 1\n[menu]\nmirrors = '{order}'\n[[entry]]\nid = 'a'\ntitle = 'A'\nboot = 'switch-root'\n\
+                 root = {{ url = ['http://a/r', 'http://b/r', 'http://c/r'], sha256 = '{ABC}', unpacked = 1 }}\n"
+            ));
+            catalog.order_mirrors(machine);
+            let Boot::SwitchRoot(root) = &catalog.entries[0].boot else { panic!("a root") };
+            root.archive.locations.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(first("in-order", 1), ["http://a/r", "http://b/r", "http://c/r"]);
+        assert_eq!(first("spread", 1), ["http://b/r", "http://c/r", "http://a/r"]);
+        assert_eq!(first("spread", 5), ["http://c/r", "http://a/r", "http://b/r"]);
+    }
+
+    #[test]
     fn the_example_means_what_it_says() {
         let catalog = meant(EXAMPLE);
         assert_eq!(catalog.title, "Rack 12, row B");
