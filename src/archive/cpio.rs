@@ -9,9 +9,10 @@ use rustix::fs::{FileType, makedev};
 
 use super::MOST_ZEROS;
 use super::error::UnpackError;
-use super::intake::{Intake, Slice};
+use super::intake::Intake;
 use super::member::{Kind, Member};
 use super::pax::{self, Time};
+use super::shared::Slice;
 use super::sniff::{self, Compression, Format};
 
 /// Magic, and 13 numbers of 8 hexadecimal digits.

@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
-use std::ops::{ControlFlow, Deref, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::Scope;
@@ -14,6 +14,7 @@ use super::ahead::{Ahead, Failure};
 use super::decode::{self, Opened, Plain};
 use super::error::UnpackError;
 use super::members::Members;
+use super::shared::{Shared, Slice};
 use super::side::{self, JOBS, Next, Side};
 use super::sniff::{Compression, Format, HEAD};
 use super::{Input, Progress};
@@ -248,47 +249,6 @@ fn fill(plain: &mut dyn Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
         }
     }
     (filled, Ok(()))
-}
-
-/// A buffer of plain bytes that several may read. When the last of them lets go, the decoding thread has it again.
-pub(super) struct Shared {
-    bytes: Vec<u8>,
-    free: Sender<Vec<u8>>,
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
-        if !bytes.is_empty() {
-            // The decoding thread may be at its end already and need none.
-            let _ = self.free.send(bytes);
-        }
-    }
-}
-
-/// Bytes of an archive that were taken and are kept for a while.
-pub(super) enum Slice {
-    Part(Arc<Shared>, Range<usize>),
-    /// They lay across two buffers.
-    Own(Vec<u8>),
-}
-
-impl Slice {
-    /// Whether both are of one buffer.
-    pub(super) fn shares_with(&self, other: &Self) -> bool {
-        matches!((self, other), (Self::Part(this, _), Self::Part(that, _)) if Arc::ptr_eq(this, that))
-    }
-}
-
-impl Deref for Slice {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Part(shared, range) => &shared.bytes[range.clone()],
-            Self::Own(bytes) => bytes,
-        }
-    }
 }
 
 /// The calling thread's end of the queue: bytes that can be looked at before they are taken.

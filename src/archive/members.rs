@@ -1,8 +1,9 @@
 //! The members of an archive, whatever its format: what `tree` makes a tree of.
 
 use super::error::UnpackError;
-use super::intake::{Intake, Slice};
+use super::intake::Intake;
 use super::member::Member;
+use super::shared::Slice;
 use super::sniff::{Compression, Format};
 use super::{cpio, tar};
 

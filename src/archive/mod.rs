@@ -23,6 +23,7 @@ mod outline;
 mod pack;
 mod parents;
 mod pax;
+mod shared;
 mod side;
 mod sniff;
 mod tar;

@@ -5,10 +5,11 @@ use tar_core::HEADER_SIZE;
 use tar_core::parse::{self, Parser};
 
 use super::error::UnpackError;
-use super::intake::{Intake, Slice};
+use super::intake::Intake;
 use super::leave_out::LeaveOut;
 use super::member::{Kind, Member, Step, understand};
 use super::pax::Records;
+use super::shared::Slice;
 use super::sniff::Compression;
 use super::{MOST_BESIDE, MOST_ZEROS};
 

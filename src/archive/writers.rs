@@ -12,8 +12,9 @@ use rustix::io::Errno;
 
 use super::attributes::{CHMOD, CHOWN, UTIMENS, times};
 use super::error::UnpackError;
-use super::intake::{BUFFER, Slice, TICK, Ticker};
+use super::intake::{BUFFER, TICK, Ticker};
 use super::pax::Time;
+use super::shared::Slice;
 use crate::privileges::Part;
 
 /// Bytes up to which a file is handed over whole. A larger one is written as it comes.
