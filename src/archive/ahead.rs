@@ -8,6 +8,7 @@ use std::thread::Scope;
 
 use super::Input;
 use super::intake::BUFFER;
+use super::shared::{Shared, Slice};
 use super::sniff::HEAD;
 use crate::privileges::Part;
 
@@ -25,7 +26,7 @@ enum Came {
 pub(super) struct Ahead {
     came: Receiver<Came>,
     free: Sender<Vec<u8>>,
-    buffer: Vec<u8>,
+    buffer: Arc<Shared>,
     from: usize,
     to: usize,
     ended: bool,
@@ -79,8 +80,8 @@ impl Ahead {
         };
         std::thread::Builder::new().name("read".into()).spawn_scoped(scope, read)?;
         let failure = Failure::default();
-        let ahead =
-            Self { came, free, buffer: Vec::new(), from: 0, to: 0, ended: false, failure: failure.clone() };
+        let buffer = Shared::new(Vec::new(), &free);
+        let ahead = Self { came, free, buffer, from: 0, to: 0, ended: false, failure: failure.clone() };
         Ok((ahead, failure))
     }
 
@@ -90,22 +91,31 @@ impl Ahead {
             // So little comes only before an end, good or bad.
             self.next()?;
         }
-        Ok(&self.buffer[self.from..self.to.min(self.from + HEAD)])
+        Ok(&self.buffer.bytes[self.from..self.to.min(self.from + HEAD)])
     }
 
     /// The next bytes, at least `want` of them unless the source ends before. Nothing is taken.
     pub(super) fn look(&mut self, want: usize) -> io::Result<&[u8]> {
         while self.fill_buf()?.len() < want && !self.ended {
             // The rest of this buffer goes before the next one.
-            let rest = self.buffer[self.from..self.to].to_vec();
-            let used = std::mem::take(&mut self.buffer);
-            self.give(used);
+            let rest = self.buffer.bytes[self.from..self.to].to_vec();
+            self.let_go();
             (self.from, self.to) = (0, 0);
             self.next()?;
-            self.buffer.splice(..0, rest.iter().copied());
+            let mut bytes = self.let_go().into_bytes();
+            bytes.splice(..0, rest.iter().copied());
+            self.buffer = Shared::new(bytes, &self.free);
             self.to += rest.len();
         }
-        Ok(&self.buffer[self.from..self.to])
+        Ok(&self.buffer.bytes[self.from..self.to])
+    }
+
+    /// Takes the next bytes, at most so many, to be kept: the buffer is shared, not copied. Nothing at the end.
+    pub(super) fn take_shared(&mut self, most: usize) -> io::Result<Slice> {
+        let n = self.fill_buf()?.len().min(most);
+        let part = Slice::Part(Arc::clone(&self.buffer), self.from..self.from + n);
+        self.from += n;
+        Ok(part)
     }
 
     /// The next bytes in their buffer, and how many there are, before anything of it was taken. Nothing at the end.
@@ -115,13 +125,20 @@ impl Ahead {
         }
         debug_assert_eq!(self.from, 0);
         let filled = std::mem::take(&mut self.to);
-        Ok(Some((std::mem::take(&mut self.buffer), filled)))
+        Ok(Some((self.let_go().into_bytes(), filled)))
+    }
+
+    /// Has none any more; it goes back when others have let go, too.
+    fn let_go(&mut self) -> Arc<Shared> {
+        std::mem::replace(&mut self.buffer, Shared::new(Vec::new(), &self.free))
     }
 
     /// Waits for what comes next.
     fn next(&mut self) -> io::Result<()> {
         match self.came.recv() {
-            Ok(Came::Bytes(buffer, filled)) => (self.buffer, self.to) = (buffer, filled),
+            Ok(Came::Bytes(buffer, filled)) => {
+                (self.buffer, self.to) = (Shared::new(buffer, &self.free), filled);
+            }
             Ok(Came::End) => self.ended = true,
             Ok(Came::Broken(error)) => {
                 self.ended = true;
@@ -134,6 +151,11 @@ impl Ahead {
         Ok(())
     }
 
+    /// Buffers for who keeps some.
+    pub(super) fn add(&self, buffers: usize) {
+        (0..buffers).for_each(|_| self.give(vec![0; BUFFER]));
+    }
+
     /// One for the thread, in place of one that was taken.
     pub(super) fn give(&self, buffer: Vec<u8>) {
         // It may be at its end already and need none.
@@ -144,14 +166,11 @@ impl Ahead {
 impl BufRead for Ahead {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.from == self.to && !self.ended {
-            let used = std::mem::take(&mut self.buffer);
+            self.let_go();
             (self.from, self.to) = (0, 0);
-            if !used.is_empty() {
-                self.give(used);
-            }
             self.next()?;
         }
-        Ok(&self.buffer[self.from..self.to])
+        Ok(&self.buffer.bytes[self.from..self.to])
     }
 
     fn consume(&mut self, n: usize) {

@@ -10,7 +10,7 @@ use super::memory::Memory;
 
 /// The largest window, and its logarithm: what `zstd --long=31` makes and the format's reference decoder takes.
 const WINDOW: u64 = 1 << WINDOW_LOG;
-const WINDOW_LOG: u32 = 31;
+pub(super) const WINDOW_LOG: u32 = 31;
 
 /// The longest header of a frame: mark, descriptor, window, dictionary, size (RFC 8878, 3.1.1.1).
 pub(super) const HEADER: usize = 4 + 1 + 1 + 4 + 8;

@@ -164,7 +164,7 @@ fn decode_all<'scope>(
 ) -> Result<(), Over> {
     let threads = side::worth_having(room);
     if threads > 1 && side::is_for_us(&mut source).map_err(|e| failure.explain(e, Compression::None))? {
-        let side = Side::start(scope, threads).map_err(not_started)?;
+        let side = Side::start(scope, threads, &source).map_err(not_started)?;
         return side_by_side(&side, source, failure, out);
     }
     let Opened { format, compression, bytes } = decode::open(source, failure)?;
@@ -277,7 +277,7 @@ impl<'a> Intake<'a> {
         ticker: &'a Ticker<'a>,
         copy: Option<&'a mut dyn Write>,
     ) -> Self {
-        let buffer = Arc::new(Shared { bytes: Vec::new(), free: free.clone() });
+        let buffer = Shared::new(Vec::new(), &free);
         Self {
             pieces,
             free,
@@ -391,7 +391,7 @@ impl<'a> Intake<'a> {
         if self.ended {
             return Ok(false);
         }
-        self.buffer = Arc::new(Shared { bytes: Vec::new(), free: self.free.clone() });
+        self.buffer = Shared::new(Vec::new(), &self.free);
         (self.from, self.to) = (0, 0);
         let (buffer, filled) = match self.receive()? {
             Piece::Data(buffer, filled) => (buffer, filled),
@@ -402,7 +402,7 @@ impl<'a> Intake<'a> {
                 return Ok(false);
             }
         };
-        self.buffer = Arc::new(Shared { bytes: buffer, free: self.free.clone() });
+        self.buffer = Shared::new(buffer, &self.free);
         self.to = filled;
         self.ticker.tick()?;
         Ok(true)

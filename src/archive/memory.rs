@@ -9,8 +9,8 @@ const LEAST_WINDOW: u64 = 128 << 20;
 /// `xz -6 -T0`. With all else the process has it stays below 160 MiB. A file that needs more is decoded by one thread.
 const XZ_THREADS: u64 = 128 << 20;
 
-/// So much has to be left beside the tree for frames of zstd to be decoded side by side: their buffers are 16 MiB and
-/// what is compressed in them (`side`).
+/// So much has to be left beside the tree for frames of zstd to be decoded side by side: their buffers are 16 MiB,
+/// and 6 hold what is compressed (`side`).
 const SIDE_BY_SIDE: u64 = 128 << 20;
 
 /// What one archive's decoders may take, and what they leave for each other.
