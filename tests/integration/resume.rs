@@ -624,3 +624,48 @@ fn a_stop_is_heard_while_a_mirror_stalls_and_while_the_next_try_is_waited_for() 
         assert!(took < Duration::from_millis(250), "{took:?}");
     }
 }
+
+#[test]
+fn a_stop_is_heard_while_what_is_there_already_is_passed_over() {
+    let took = stopped_while_reading(move |tell| {
+        let all = body(1);
+        let (copy, terms) = (all.clone(), chunks(&all));
+        let server = Odd::serve(move |request, stream| match request.number {
+            0 => part(stream, request, &copy, &[], 330_000),
+            // All of it once more, up to what is not even new.
+            _ => {
+                head(stream, "200 OK", &[], Some(SIZE as u64));
+                let _there = stream.write_all(&copy[..200_000]).and_then(|()| stream.flush());
+                silence(stream);
+            }
+        });
+        let fetcher = Fetcher::new(&Config::default()).unwrap();
+        let go_on = |_| ControlFlow::Continue(());
+        let done = drive(&[at(&server.url("/r"))], Duration::from_secs(600), &go_on, |attempt| {
+            let mut source = attempt.open(&fetcher, &terms)?;
+            let mut bytes = vec![0; 300_000];
+            source.reader.read_exact(&mut bytes).unwrap();
+            tell(source.flow.clone());
+            let error = source.reader.read(&mut bytes).unwrap_err();
+            Err::<(), _>(Attempt::Fatal(error.to_string()))
+        });
+        done.map_err(|why| why.to_string())
+    });
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+#[test]
+fn a_stop_is_heard_while_a_chunk_list_stalls() {
+    let server = Odd::serve(|_, stream| {
+        head(stream, "200 OK", &[], Some(5_000));
+        let _there = stream.write_all(b"bootjack-chunks 1\n").and_then(|()| stream.flush());
+        silence(stream);
+    });
+    let fetcher = Fetcher::new(&Config::default()).unwrap();
+    // Once it was asked for, the first question is answered with a stop.
+    let on = |_| if server.seen().is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+    let begun = Instant::now();
+    let end = fetcher.chunk_list(&[at(&server.url("/r"))], &Sha256::of(b""), Duration::from_secs(600), &on);
+    assert!(matches!(end, Err(Exhausted::Stopped)), "{end:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
