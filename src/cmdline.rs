@@ -25,6 +25,24 @@ pub use second::{Second, SecondRoot, consoles_of};
 use words::Word;
 pub use words::nearest;
 
+/// Which terminals show the menu.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConsoleWord {
+    /// They come beside the kernel's own, not in place of them.
+    pub beside: bool,
+    /// None: the kernel's own.
+    pub terminals: Vec<Terminal>,
+}
+
+/// A terminal by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// Of the device, without `/dev/`.
+    pub name: String,
+    /// In baud; else it stays as it is.
+    pub speed: Option<u32>,
+}
+
 /// What the kernel command line asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
@@ -38,8 +56,8 @@ pub struct Params {
     pub retry_for: Option<Duration>,
     /// `bootjack.on_failure=`, in place of the catalog's.
     pub on_failure: Option<OnFailure>,
-    /// `bootjack.console=`: device names without `/dev/`.
-    pub consoles: Vec<String>,
+    /// `bootjack.console=`.
+    pub consoles: ConsoleWord,
     /// `bootjack.shell`: a shell before the menu.
     pub shell: bool,
     /// `bootjack.shell=0`: no shell at all.
@@ -285,7 +303,13 @@ mod tests {
             timeout: Some(Duration::from_secs(5)),
             retry_for: Some(Duration::from_secs(120)),
             on_failure: Some(OnFailure::PowerOff),
-            consoles: vec!["tty0".into(), "ttyS0".into()],
+            consoles: ConsoleWord {
+                beside: true,
+                terminals: vec![
+                    Terminal { name: "tty0".into(), speed: None },
+                    Terminal { name: "ttyS0".into(), speed: Some(115_200) },
+                ],
+            },
             shell: true,
             watchdog: Some(60),
             ca: vec!["/a.pem".into(), "/b.pem".into()],
@@ -322,7 +346,7 @@ mod tests {
                 "bootjack.timeout=soon: is no whole number of seconds",
                 "bootjack.retry_for=5: is no duration: a whole number and s, m or h, such as 90s or 10m",
                 "bootjack.on_failure=menu: is neither reboot, poweroff, hold nor an entry's id",
-                "bootjack.console=ttyS0,115200: \"115200\" is no console: speeds belong to console=",
+                "bootjack.console=ttyS0,115200: \"115200\" is no console: a speed is written ttyS0:115200",
                 "bootjack.watchdog=0: is no timeout: whole seconds, from 1 to 86400",
                 "bootjack.ca=a.pem: \"a.pem\" is not an absolute path",
                 "bootjack.shell=yes: takes no value, or 0 for no shell at all",

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{OnFailure, Size};
+use super::{ConsoleWord, OnFailure, Size, Terminal};
 
 /// As in a catalog: what is beyond a year is a slip.
 const LONGEST: u64 = 366 * 24 * 3600;
@@ -106,18 +106,31 @@ pub(super) fn paths(text: &str) -> Result<Vec<PathBuf>, String> {
     text.split(',').map(path).collect()
 }
 
-/// Terminals with commas between them: `tty0,ttyS0`, with or without `/dev/`.
-pub(super) fn consoles(text: &str) -> Result<Vec<String>, String> {
-    let console = |name: &str| {
+/// Terminals with commas between them: `tty0,ttyS0:115200`, with or without `/dev/`, and a `+` before them where they come
+/// beside the kernel's.
+pub(super) fn consoles(text: &str) -> Result<ConsoleWord, String> {
+    let terminal = |text: &str| {
+        let (name, speed) = match text.split_once(':') {
+            Some((name, speed)) => (name, Some(baud(speed)?)),
+            None => (text, None),
+        };
         let bare = name.strip_prefix("/dev/").unwrap_or(name);
         let device = bare.starts_with(|c: char| c.is_ascii_alphabetic());
         if device && bare.chars().all(|c| c.is_ascii_alphanumeric()) {
-            Ok(bare.to_owned())
+            Ok(Terminal { name: bare.to_owned(), speed })
         } else {
-            Err(format!("{name:?} is no console: speeds belong to console="))
+            Err(format!("{name:?} is no console: a speed is written ttyS0:115200"))
         }
     };
-    text.split(',').map(console).collect()
+    let names = text.strip_prefix('+').unwrap_or(text);
+    let terminals = names.split(',').map(terminal).collect::<Result<_, _>>()?;
+    Ok(ConsoleWord { beside: names.len() < text.len(), terminals })
+}
+
+/// As stty(1) has them, and whatever else a chip may do.
+fn baud(text: &str) -> Result<u32, String> {
+    let speed = text.parse().ok().filter(|speed| (50..=4_000_000).contains(speed));
+    speed.filter(|_| text.bytes().all(|b| b.is_ascii_digit())).ok_or(format!("{text:?} is no speed in baud"))
 }
 
 /// Digits only; too many of them count as the largest number.

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::fs::{FlockOperation, flock};
@@ -56,6 +57,19 @@ pub fn log_tail(path: &Path, lines: usize) -> Vec<String> {
     all[all.len().saturating_sub(lines)..].iter().map(ToString::to_string).collect()
 }
 
+/// Warnings and errors of this process that nobody has looked at.
+static NEW_WARNINGS: AtomicU32 = AtomicU32::new(0);
+
+/// How many warnings and errors were logged since somebody looked.
+pub fn new_warnings() -> u32 {
+    NEW_WARNINGS.load(Ordering::Relaxed)
+}
+
+/// Somebody looks at the log.
+pub fn warnings_were_seen() {
+    NEW_WARNINGS.store(0, Ordering::Relaxed);
+}
+
 struct Logger {
     kmsg: Option<File>,
     file: Option<PathBuf>,
@@ -71,6 +85,9 @@ impl Log for Logger {
     fn log(&self, record: &Record) {
         if !self.enabled(record.metadata()) {
             return;
+        }
+        if record.level() <= Level::Warn {
+            NEW_WARNINGS.fetch_add(1, Ordering::Relaxed);
         }
         // Whatever was said of a word or a URL of somebody's: many may read this.
         let text = hidden(&record.args().to_string());
@@ -166,6 +183,20 @@ mod tests {
             records.iter().map(|r| r.strip_prefix("<4>bootjack: ").unwrap().trim_end()).collect();
         assert_eq!(joined, line);
         assert_eq!(super::records(Level::Info, ""), ["<6>bootjack: \n"]);
+    }
+
+    #[test]
+    fn warnings_count_until_somebody_looks() {
+        let logger = Logger { kmsg: None, file: None, level: LevelFilter::Debug };
+        let log = |level, text: &str| {
+            let args = format_args!("{text}");
+            logger.log(&Record::builder().target("bootjack").level(level).args(args).build());
+        };
+        // Other tests log, too.
+        warnings_were_seen();
+        let before = new_warnings();
+        [Level::Warn, Level::Error, Level::Info].into_iter().for_each(|level| log(level, "x"));
+        assert!(new_warnings() >= before + 2);
     }
 
     #[test]

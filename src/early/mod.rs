@@ -17,7 +17,7 @@ use rustix::mount::{MountFlags, mount};
 
 pub use clock::{ClockSet, clock_floor, now};
 pub use console::Quiet;
-pub use log::{LOG_FILE, log_tail, log_to};
+pub use log::{LOG_FILE, log_tail, log_to, new_warnings, warnings_were_seen};
 pub use watchdog::Watchdog;
 
 /// One thing to be done before anything else; paths are absolute.

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,9 @@ use rustix::termios::{
 
 use super::keys::{Input, Parser};
 use super::paint::{self, Paint};
+use super::theme::Around;
 use super::{Look, Screen};
+use crate::sys;
 
 /// A terminal that does not say its size has this one, as all do that ever were.
 const USUAL_SIZE: Size = Size { width: 80, height: 24 };
@@ -41,12 +43,16 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// The last bytes for a terminal that takes none are given up after this.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
+/// Bytes that a line may still have to send before the next frame is made: at 9600 baud a fifteenth of a second.
+const AS_GOOD_AS_SENT: u32 = 64;
+
 pub struct Console {
     file: File,
     saved: Termios,
     terminal: Terminal<Paint>,
     /// Painted and not yet taken by the terminal.
     pending: Vec<u8>,
+    late: bool,
     parser: Parser,
     given_up_at: Option<Instant>,
     heard: Option<Instant>,
@@ -58,11 +64,14 @@ pub struct Console {
 }
 
 impl Console {
-    /// Opens a terminal device and makes it ours.
-    pub fn open(path: &Path, look: Look, near: bool) -> io::Result<Self> {
+    /// Opens a terminal device and makes it ours. A `speed` (baud) stays when it is given back: the cable's other end has it.
+    pub fn open(path: &Path, speed: Option<u32>, look: Look, near: bool) -> io::Result<Self> {
         let flags = OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags.bits() as i32).open(path)?;
-        let saved = termios::tcgetattr(&file)?;
+        let mut saved = termios::tcgetattr(&file)?;
+        if let Some(speed) = speed {
+            saved.set_speed(speed)?;
+        }
         let told = told_size(&file);
         let size_known = near && told.is_some();
         let size = told.unwrap_or(USUAL_SIZE);
@@ -73,6 +82,7 @@ impl Console {
             saved,
             terminal,
             pending: Vec::new(),
+            late: false,
             parser: Parser::default(),
             given_up_at: None,
             heard: None,
@@ -107,9 +117,20 @@ impl Console {
         (width, height)
     }
 
-    /// Whether the terminal has taken all that was painted.
+    /// Whether all that was painted is out. The kernel takes some KiB at once, which a line at 9600 baud sends for seconds:
+    /// a frame behind them would show what was.
     pub fn is_drained(&self) -> bool {
+        self.pending.is_empty() && sys::unsent(&self.file).unwrap_or(0) <= AS_GOOD_AS_SENT
+    }
+
+    /// Whether the terminal has taken all that was painted.
+    pub fn is_taken(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// Whether there was something to paint while the last picture was still on its way.
+    pub fn is_late(&self) -> bool {
+        self.late
     }
 
     /// The next frame is a whole one, and the size is asked for again.
@@ -118,11 +139,12 @@ impl Console {
     }
 
     /// Paints the screen as it is now, unless the last picture is still on its way.
-    pub fn draw<S: Screen>(&mut self, screen: &S, now: Instant) {
-        if !self.is_drained() {
+    pub fn draw<S: Screen>(&mut self, screen: &S, around: Around, now: Instant) {
+        self.late = !self.is_drained();
+        if self.late {
             return;
         }
-        let look = self.terminal.backend().look;
+        let look = Look { around, ..self.terminal.backend().look };
         if std::mem::take(&mut self.repaint) {
             self.terminal.backend_mut().ask_size = !self.size_known;
             if !self.size_known {
@@ -230,7 +252,7 @@ impl Console {
         }
         self.pending.extend_from_slice(paint::GIVE_BACK);
         let until = Instant::now() + LAST_WORDS;
-        while self.flush().is_ok() && !self.is_drained() {
+        while self.flush().is_ok() && !self.is_taken() {
             let left = until.saturating_duration_since(Instant::now());
             let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
@@ -238,7 +260,7 @@ impl Console {
                 break;
             }
         }
-        if !self.is_drained() {
+        if !self.is_taken() {
             // Nobody takes them; left in the kernel they would hold up the closing for half a minute.
             let _ = termios::tcflush(&self.file, QueueSelector::OFlush);
             self.pending.clear();
@@ -263,22 +285,6 @@ fn told_size(file: &File) -> Option<Size> {
     let told = termios::tcgetwinsize(file).ok()?;
     let sane = (20..=1000).contains(&told.ws_col) && (6..=500).contains(&told.ws_row);
     sane.then_some(Size { width: told.ws_col, height: told.ws_row })
-}
-
-/// The VT in the foreground for `/dev/tty0` (console(4)); any other path stands for itself.
-pub fn resolve(path: &Path) -> PathBuf {
-    if path != Path::new("/dev/tty0") {
-        return path.to_owned();
-    }
-    std::fs::read_to_string("/sys/class/tty/tty0/active")
-        .map(|name| Path::new("/dev").join(name.trim()))
-        .unwrap_or_else(|_| path.to_owned())
-}
-
-/// Whether a path is a virtual terminal of this machine.
-pub fn is_vt(path: &Path) -> bool {
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-    name.strip_prefix("tty").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Terminals to give back when this process panics: `panic = "abort"` runs no destructor.

@@ -2,17 +2,23 @@
 //! counts, and none can hold up another or the boot. The clock is here, so that no screen needs one.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 
-use super::console::{Console, is_vt, resolve};
+use super::attach::{Ask, Door, Guest, Told};
+use super::console::Console;
 use super::keys::{self, Command};
+use super::port::Port;
+use super::slot::Slot;
+use super::theme::Around;
 use super::{Event, Look, Screen};
+use crate::early;
 
 /// How often a screen hears that time went by: often enough for a gauge, seldom enough for a slow machine.
 const TICK: Duration = Duration::from_millis(250);
@@ -24,19 +30,18 @@ const FEED: Duration = Duration::from_millis(50);
 /// unattended boot goes on after this.
 const FIRST_FRAME: Duration = Duration::from_secs(3);
 
+/// A guest's key for leaving, as telnet's.
+const LEAVE: KeyEvent = KeyEvent::new(KeyCode::Char(']'), KeyModifiers::CONTROL);
+
 /// The terminals that show what is asked.
 pub struct Consoles {
     slots: Vec<Slot>,
     /// A key was pressed, whether it was an answer or not.
     touched: bool,
-}
-
-struct Slot {
-    path: PathBuf,
-    /// Opened by path again after it was given back: the end of a shell hangs up its terminal.
-    console: Option<Console>,
-    look: Look,
-    near: bool,
+    /// Seconds since 1970, where the head of each screen is to say the time.
+    clock: Option<fn() -> u64>,
+    /// Where others come in from terminals of their own.
+    door: Option<Door>,
 }
 
 /// An answer, and the console it came from; absent: from the time or the feed.
@@ -48,27 +53,25 @@ pub struct Answered<A> {
 
 impl Consoles {
     /// Opens terminals; those that cannot be are returned with their errors and are no reason to stop. None at all
-    /// is fine: questions are then answered by time alone. `tty0` is the foreground VT; a device named twice is
-    /// used once.
-    pub fn open(paths: &[PathBuf]) -> (Self, Vec<(PathBuf, io::Error)>) {
+    /// is fine: questions are then answered by time alone. A port that is named twice, by whatever names, is used once.
+    pub fn open(ports: &[Port]) -> (Self, Vec<(PathBuf, io::Error)>) {
         let look = Look::ASCII.from_env();
-        let mut consoles = Self { slots: Vec::new(), touched: false };
-        let mut failed = Vec::new();
-        for path in paths {
-            let resolved = resolve(path);
-            let near = is_vt(&resolved);
-            let same = |s: &Slot| device(&s.path).is_some_and(|d| Some(d) == device(&resolved));
-            if consoles.slots.iter().any(same) {
+        let (mut consoles, mut failed) = (Self::of(Vec::new()), Vec::new());
+        for port in ports {
+            let device = port.device();
+            if consoles.slots.iter().any(|slot| slot.is(&device)) {
                 continue;
             }
-            match Console::open(&resolved, look, near) {
-                Ok(console) => {
-                    consoles.slots.push(Slot { path: resolved, console: Some(console), look, near });
-                }
-                Err(e) => failed.push((path.clone(), e)),
+            match Slot::open(port, look) {
+                Ok(slot) => consoles.slots.push(slot),
+                Err(e) => failed.push((port.path.clone(), e)),
             }
         }
         (consoles, failed)
+    }
+
+    fn of(slots: Vec<Slot>) -> Self {
+        Self { slots, touched: false, clock: None, door: None }
     }
 
     /// The terminal this process was started in.
@@ -77,14 +80,37 @@ impl Consoles {
     /// There is none, or it cannot be opened.
     pub fn stdio() -> io::Result<Self> {
         let (path, look) = (PathBuf::from("/dev/tty"), Look::for_terminal());
-        let console = Console::open(&path, look, true)?;
-        let slot = Slot { path, console: Some(console), look, near: true };
-        Ok(Self { slots: vec![slot], touched: false })
+        Ok(Self::of(vec![Slot::open_device(Port::from(path.clone()), path, look, true)?]))
     }
 
-    /// Path of the console with this index, as in [`Answered`].
+    /// Lets others in, from terminals of their own.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn admit_at(&mut self, socket: &Path) -> io::Result<()> {
+        self.door = Some(Door::open(socket)?);
+        Ok(())
+    }
+
+    /// From now on the head of each screen says how many watch, what time it is by this clock (seconds since 1970), and
+    /// how many warnings in the log are new.
+    pub fn tell_around(&mut self, clock: fn() -> u64) {
+        self.clock = Some(clock);
+    }
+
+    /// Path of the console with this index, as in [`Answered`]; a guest's terminal is none of the machine's.
     pub fn path(&self, index: usize) -> Option<&Path> {
-        self.slots.get(index).map(|s| s.path.as_path())
+        self.slots.get(index).filter(|slot| slot.guest.is_none()).map(|slot| slot.device.as_path())
+    }
+
+    /// Has a shell run on the terminal of a guest, by the guest, while the others go on; whether it is one.
+    pub fn lend(&mut self, index: usize, about: &str) -> bool {
+        let Some(slot) = self.slots.get_mut(index) else { return false };
+        let Some(guest) = &mut slot.guest else { return false };
+        // Given back first: what the shell finds is what was there.
+        slot.console = None;
+        guest.tell(&Told::Shell { about: about.to_owned() });
+        true
     }
 
     /// How many are there to be seen.
@@ -110,14 +136,9 @@ impl Consoles {
 
     /// Takes all again, those too that were lost meanwhile; the next question paints them anew.
     pub fn take(&mut self) {
-        for slot in &mut self.slots {
-            // First closed, then opened: what is saved must be the modes that were given back.
-            slot.console = None;
-            match Console::open(&slot.path, slot.look, slot.near) {
-                Ok(console) => slot.console = Some(console),
-                Err(e) => log::warn!("console {}: {e}", slot.path.display()),
-            }
-        }
+        // Who is in a shell has his terminal for himself.
+        let lent = |slot: &Slot| slot.guest.is_some() && slot.console.is_none();
+        self.slots.iter_mut().filter(|slot| !lent(slot)).for_each(Slot::reopen);
     }
 
     /// Asks until there is an answer: from a key, from the time, or from `feed`, which is called many times a second
@@ -152,10 +173,16 @@ impl Consoles {
                 if let Some(answer) = screen.on(Event::Tick(passed)) {
                     return Answered { answer, console: None };
                 }
+                self.slots.iter_mut().for_each(|slot| slot.follow(now));
                 self.all().for_each(Console::follow_size);
+                self.draw(screen);
+            } else if self.all().any(|console| console.is_late() && console.is_drained()) {
                 self.draw(screen);
             }
             let keys = self.listen(now);
+            if self.hear_guests(screen) {
+                self.draw(screen);
+            }
             self.touched |= !keys.is_empty();
             for (index, key) in &keys {
                 if let Some(answer) = self.press(screen, *index, *key) {
@@ -172,12 +199,96 @@ impl Consoles {
         if keys::command(&[], key) == Some(Command::Repaint) {
             self.slots.get_mut(index)?.console.as_mut()?.repaint();
         }
+        if key == LEAVE && self.slots.get(index)?.guest.is_some() {
+            self.dismiss(index);
+            return None;
+        }
         screen.on(Event::Key(key))
+    }
+
+    /// A guest goes.
+    fn dismiss(&mut self, index: usize) {
+        let mut slot = self.slots.remove(index);
+        log::info!("{} is attached no more", slot.device.display());
+        // Given back before the guest hears of it.
+        drop(slot.console.take());
+        if let Some(guest) = &mut slot.guest {
+            guest.tell(&Told::Left);
+        }
+    }
+
+    /// Lets in who stands before the door, and hears what those inside have to say; whether there is something to draw.
+    fn hear_guests<S: Screen>(&mut self, screen: &S) -> bool {
+        let mut changed = false;
+        for index in (0..self.slots.len()).rev() {
+            let slot = &mut self.slots[index];
+            let Some(guest) = &mut slot.guest else { continue };
+            match guest.hear() {
+                Ok(said) if said.contains(&Ask::Back) => {
+                    slot.reopen();
+                    changed = true;
+                }
+                // A terminal that went away, too: its console could not be read any more.
+                Ok(_) if slot.console.is_none() && !slot.device.exists() => self.dismiss(index),
+                Ok(_) => {}
+                Err(_) => {
+                    self.dismiss(index);
+                    changed = true;
+                }
+            }
+        }
+        for (guest, ask) in self.door.as_mut().map(Door::admit).unwrap_or_default() {
+            changed |= self.let_in(guest, ask, screen);
+        }
+        changed
+    }
+
+    fn let_in<S: Screen>(&mut self, mut guest: Guest, ask: Ask, screen: &S) -> bool {
+        match ask {
+            Ask::Join { tty, colour, utf8 } => {
+                let look = Look { colour, utf8, lines: utf8, ..Look::ASCII };
+                if self.slots.iter().any(|slot| slot.is(&tty)) {
+                    guest
+                        .tell(&Told::Refused { why: format!("{} shows the screens already", tty.display()) });
+                    return false;
+                }
+                match Slot::open_device(Port::from(tty.clone()), tty.clone(), look, true) {
+                    Ok(mut slot) => {
+                        log::info!("{} is attached", tty.display());
+                        guest.tell(&Told::Joined);
+                        slot.guest = Some(guest);
+                        self.slots.push(slot);
+                    }
+                    Err(e) => guest.tell(&Told::Refused { why: format!("{}: {e}", tty.display()) }),
+                }
+                true
+            }
+            Ask::Picture { columns, rows } => {
+                let text = picture(screen, self.around(), columns, rows);
+                guest.tell(&Told::Picture { text });
+                false
+            }
+            // Of a shell that nobody was given.
+            Ask::Back => false,
+        }
+    }
+
+    fn around(&self) -> Around {
+        let Some(clock) = self.clock else { return Around::default() };
+        Around {
+            watching: self.count().try_into().unwrap_or(u16::MAX),
+            minute: Some((clock() / 60 % (24 * 60)) as u16),
+            warnings: early::new_warnings(),
+        }
     }
 
     fn draw<S: Screen>(&mut self, screen: &S) {
         let now = Instant::now();
-        self.all().for_each(|console| console.draw(screen, now));
+        if screen.shows_log() {
+            early::warnings_were_seen();
+        }
+        let around = self.around();
+        self.all().for_each(|console| console.draw(screen, around, now));
         self.each(|_, console| console.flush());
     }
 
@@ -192,9 +303,12 @@ impl Consoles {
         let wait = due.map_or(FEED, |at| at.saturating_duration_since(now).min(FEED));
         let mut fds: Vec<PollFd> = Vec::new();
         for console in self.slots.iter().filter_map(|s| s.console.as_ref()) {
-            let room = if console.is_drained() { PollFlags::empty() } else { PollFlags::POLLOUT };
+            let room = if console.is_taken() { PollFlags::empty() } else { PollFlags::POLLOUT };
             fds.push(PollFd::new(console.fd(), PollFlags::POLLIN | room));
         }
+        let guests = self.slots.iter().filter_map(|slot| Some(slot.guest.as_ref()?.fd()));
+        let door = self.door.iter().flat_map(Door::fds);
+        fds.extend(guests.chain(door).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         // A part of a millisecond would be a busy wait.
         let timeout = PollTimeout::try_from(wait + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO);
         match poll(&mut fds, timeout) {
@@ -224,18 +338,23 @@ impl Consoles {
 
     /// Does something with each; one that fails is gone, and nothing else is the worse for it.
     fn each(&mut self, mut act: impl FnMut(usize, &mut Console) -> io::Result<()>) {
+        let now = Instant::now();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(console) = &mut slot.console
                 && let Err(e) = act(index, console)
             {
-                log::warn!("console {} is gone: {e}", slot.path.display());
-                slot.console = None;
+                slot.lose(&e, now);
             }
         }
     }
 }
 
-/// The device behind a path: one port may have several names.
-fn device(path: &Path) -> Option<u64> {
-    std::fs::metadata(path).ok().map(|m| m.rdev())
+/// A screen as text, as large as somebody wants it, within what any screen is made for.
+fn picture<S: Screen>(screen: &S, around: Around, columns: u16, rows: u16) -> String {
+    let (columns, rows) = (columns.clamp(20, 300), rows.clamp(6, 100));
+    let look = Look { around, ..Look::MONO };
+    let Ok(mut terminal) = Terminal::new(TestBackend::new(columns, rows));
+    let Ok(frame) = terminal.draw(|frame| screen.draw(frame, &look));
+    let line = |y| (0..columns).map(|x| frame.buffer[(x, y)].symbol()).collect::<String>();
+    (0..rows).map(|y| line(y).trim_end().to_owned() + "\n").collect()
 }

@@ -133,7 +133,7 @@ impl Failure {
             Command::PowerOff if asked == Some(command) => return Some(FailureAnswer::PowerOff),
             Command::Reboot | Command::PowerOff => self.asked = Some(command),
             Command::Help => self.over = Some(Pager::help(keys::FAILURE, &self.without)),
-            Command::Log => self.over = Some(Pager::text("Log", self.log.clone()).from_the_end()),
+            Command::Log => self.over = Some(Pager::log(self.log.clone())),
             Command::Up => self.top = self.top.saturating_sub(1),
             Command::Down => self.top = (self.top + 1).min(self.longest()),
             Command::PageUp => self.top = self.top.saturating_sub(8),
@@ -205,6 +205,10 @@ impl Screen for Failure {
                 left.is_zero().then_some(FailureAnswer::Declared)
             }
         }
+    }
+
+    fn shows_log(&self) -> bool {
+        self.over.as_ref().is_some_and(Pager::is_log)
     }
 
     fn draw(&self, frame: &mut Frame, look: &Look) {

@@ -433,7 +433,7 @@ impl Screen for Loading {
         match keys::command(keys::LOADING, key) {
             Some(Command::Cancel) => return Some(Cancel),
             Some(Command::Help) => self.over = Some(Pager::help(keys::LOADING, &[])),
-            Some(Command::Log) => self.over = Some(Pager::text("Log", self.log.clone()).from_the_end()),
+            Some(Command::Log) => self.over = Some(Pager::log(self.log.clone())),
             _ => {}
         }
         None

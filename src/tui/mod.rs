@@ -2,6 +2,7 @@
 //! the terminals are [`Consoles`]'s, which asks one screen on all of them at once. What an answer leads to is
 //! decided in `commands`.
 
+pub mod attach;
 pub mod consoles;
 pub mod countdown;
 pub mod failure;
@@ -18,12 +19,16 @@ pub mod theme;
 
 mod console;
 mod paint;
+mod port;
+mod slot;
 
 use std::time::Duration;
 
 use crossterm::event::KeyEvent;
 
 pub use consoles::{Answered, Consoles};
+pub use paint::GIVE_BACK;
+pub use port::Port;
 pub use theme::Look;
 
 /// A question with its answers.
@@ -32,6 +37,11 @@ pub trait Screen {
 
     /// Something happened; it may be the answer.
     fn on(&mut self, event: Event) -> Option<Self::Answer>;
+
+    /// Whether the log is read just now: what it warned of is then no news any more.
+    fn shows_log(&self) -> bool {
+        false
+    }
 
     /// What it looks like now. Right at any size, and without effect on what is asked.
     fn draw(&self, frame: &mut ratatui::Frame, look: &Look);

@@ -240,12 +240,16 @@ impl Screen for Network {
             Command::Shell => return Some(NetworkAnswer::Shell),
             Command::Cancel => return Some(NetworkAnswer::Back),
             Command::Help => self.over = Some(Pager::help(keys::NETWORK, &self.unavailable())),
-            Command::Log => self.over = Some(Pager::text("Log", self.log.clone()).from_the_end()),
+            Command::Log => self.over = Some(Pager::log(self.log.clone())),
             Command::Up => self.top = self.top.saturating_sub(1),
             Command::Down => self.top = (self.top + 1).min(self.nics.len() * 3),
             _ => {}
         }
         None
+    }
+
+    fn shows_log(&self) -> bool {
+        self.over.as_ref().is_some_and(Pager::is_log)
     }
 
     fn draw(&self, frame: &mut Frame, look: &Look) {

@@ -16,7 +16,7 @@ use super::theme::Look;
 pub struct Head {
     /// Left: what this screen is about.
     pub title: String,
-    /// Right: host, addresses, time; the last ones go first when the room is small.
+    /// Right: host, addresses, and what [`super::theme::Around`] has; the last ones go first when the room is small.
     pub facts: Vec<String>,
 }
 
@@ -69,7 +69,9 @@ pub fn body(height: u16) -> u16 {
 
 fn head_line(buffer: &mut Buffer, at: Rect, look: &Look, head: &Head) {
     let left = format!(" {}", head.title);
-    let mut facts = head.facts.clone();
+    let (warnings, around) = look.around.facts();
+    let mut facts: Vec<String> =
+        warnings.into_iter().chain(head.facts.iter().cloned()).chain(around).collect();
     let room = usize::from(at.width).saturating_sub(text::width(&left) + 3);
     while text::width(&facts.join("  ")) > room && facts.pop().is_some() {}
     split(

@@ -16,6 +16,7 @@ use super::theme::Look;
 pub struct Pager {
     title: String,
     body: Body,
+    is_log: bool,
     /// First line shown. What the last line is depends on the console's width, which is known only when it is
     /// drawn: drawing cuts this to what there is.
     top: usize,
@@ -33,18 +34,23 @@ enum Body {
 impl Pager {
     /// Lines of text; each is wrapped to the width of the console.
     pub fn text(title: impl Into<String>, lines: Vec<String>) -> Self {
-        Self { title: title.into(), body: Body::Text(lines), top: 0, seen: Cell::default() }
+        Self { title: title.into(), body: Body::Text(lines), is_log: false, top: 0, seen: Cell::default() }
     }
 
     /// The keys of a screen, without those that do nothing there now.
     pub fn help(table: &'static [Binding], without: &[Command]) -> Self {
         let body = Body::Keys(table, without.to_vec());
-        Self { title: "Keys".into(), body, top: 0, seen: Cell::default() }
+        Self { title: "Keys".into(), body, is_log: false, top: 0, seen: Cell::default() }
     }
 
-    /// The same text, from its end: for a log.
-    pub fn from_the_end(self) -> Self {
-        Self { top: usize::MAX, ..self }
+    /// The log, from its end.
+    pub fn log(lines: Vec<String>) -> Self {
+        Self { top: usize::MAX, is_log: true, ..Self::text("Log", lines) }
+    }
+
+    /// Whether it is the log that is read.
+    pub fn is_log(&self) -> bool {
+        self.is_log
     }
 
     /// Whether it is still open after this key.

@@ -12,15 +12,39 @@ pub struct Look {
     pub utf8: bool,
     /// Lines and blocks are drawn; needs `utf8`.
     pub lines: bool,
+    pub around: Around,
+}
+
+/// What every screen says in its head, whatever it is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    /// Consoles that show the same screen; 0: nobody wants to know.
+    pub watching: u16,
+    /// Minutes since midnight, UTC.
+    pub minute: Option<u16>,
+    /// Warnings in the log that nobody has looked at.
+    pub warnings: u32,
+}
+
+impl Around {
+    /// In words, the one that is missed least at the end.
+    pub(super) fn facts(&self) -> (Option<String>, Vec<String>) {
+        let warnings = (self.warnings > 0).then(|| format!("!{}", self.warnings));
+        let watching = (self.watching > 0).then(|| format!("{} watch", self.watching));
+        let time = self.minute.map(|minute| format!("{:02}:{:02} UTC", minute / 60, minute % 60));
+        (warnings, watching.into_iter().chain(time).collect())
+    }
+
+    const NONE: Self = Self { watching: 0, minute: None, warnings: 0 };
 }
 
 impl Look {
     /// Plain ASCII with eight colours: right on a serial line, a VGA text screen and a terminal emulator.
-    pub const ASCII: Self = Self { colour: true, utf8: false, lines: false };
+    pub const ASCII: Self = Self { colour: true, utf8: false, lines: false, around: Around::NONE };
     /// Plain ASCII without a colour.
-    pub const MONO: Self = Self { colour: false, utf8: false, lines: false };
+    pub const MONO: Self = Self { colour: false, utf8: false, lines: false, around: Around::NONE };
     /// For a terminal known to understand UTF-8.
-    pub const UTF8: Self = Self { colour: true, utf8: true, lines: true };
+    pub const UTF8: Self = Self { colour: true, utf8: true, lines: true, around: Around::NONE };
 
     /// What the environment says of it: `NO_COLOR` (no-color.org) and a `TERM` known to have no colours.
     pub fn from_env(self) -> Self {
@@ -90,6 +114,13 @@ impl Look {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_around_is_told_in_words_and_nothing_where_nobody_asked() {
+        assert_eq!(Around::default().facts(), (None, vec![]));
+        let around = Around { watching: 2, minute: Some(65), warnings: 3 };
+        assert_eq!(around.facts(), (Some("!3".into()), vec!["2 watch".into(), "01:05 UTC".into()]));
+    }
 
     #[test]
     fn a_look_without_colours_has_none() {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bootjack::load::Report;
 use bootjack::tui::menu::{Menu, MenuAnswer, MenuModel};
-use bootjack::tui::{Answered, Consoles, Look};
+use bootjack::tui::{Answered, Consoles, Look, Port};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcgetwinsize, tcsetwinsize};
@@ -107,8 +107,8 @@ fn ask(mut menu: Menu, mut consoles: Consoles) -> JoinHandle<(Answered<MenuAnswe
 }
 
 fn open(paths: &[&PathBuf]) -> Consoles {
-    let paths: Vec<PathBuf> = paths.iter().map(|p| (*p).clone()).collect();
-    let (consoles, failed) = Consoles::open(&paths);
+    let ports: Vec<Port> = paths.iter().map(|path| Port::from((*path).clone())).collect();
+    let (consoles, failed) = Consoles::open(&ports);
     assert!(failed.is_empty(), "{failed:?}");
     consoles
 }
@@ -270,6 +270,21 @@ fn a_console_that_nobody_reads_holds_up_no_other() {
 }
 
 #[test]
+fn each_head_says_how_many_watch_and_the_time_as_long_as_there_is_room() {
+    let (mut t, mut narrow) = (Terminal::new(80, 24), Terminal::new(40, 12));
+    let mut consoles = open(&[&t.slave, &narrow.slave]);
+    consoles.tell_around(|| 24 * 60 * 60 * 365 + 14 * 60 * 60 + 3 * 60 + 59);
+    let model = MenuModel { header: vec!["node7".into()], ..waiting() };
+    let asked = ask(Menu::new(model), consoles);
+    t.expect("node7  2 watch  14:03 UTC");
+    narrow.expect("node7  2 watch");
+    assert!(!narrow.text().contains("UTC"), "{}", narrow.text());
+    drop(narrow);
+    t.expect("node7  1 watch  14:03 UTC");
+    finish(&mut t, asked);
+}
+
+#[test]
 fn a_console_that_is_gone_ends_nothing() {
     let gone = Terminal::new(80, 24);
     let mut t = Terminal::new(80, 24);
@@ -343,7 +358,8 @@ fn one_port_named_twice_is_used_once() {
 #[test]
 fn a_path_that_is_no_terminal_is_returned_with_its_error() {
     let t = Terminal::new(80, 24);
-    let (consoles, failed) = Consoles::open(&["/nowhere/ttyS9".into(), "/dev/null".into(), t.slave.clone()]);
+    let paths = ["/nowhere/ttyS9".into(), "/dev/null".into(), t.slave.clone()];
+    let (consoles, failed) = Consoles::open(&paths.map(Port::from));
     assert_eq!((consoles.count(), failed.len()), (1, 2));
 }
 

@@ -1,16 +1,16 @@
 //! What a worker does before the story: quiet the kernel, load drivers, take the consoles, read the certificates.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::cmdline::{CmdlineProblem, Params};
+use crate::cmdline::{CmdlineProblem, ConsoleWord, Params};
 use crate::drivers;
-use crate::early::Quiet;
+use crate::early::{self, Quiet};
 use crate::fetch::{self, Fetcher};
 use crate::load::{Failure, Phase};
 use crate::machine::running_kernel;
 use crate::net;
-use crate::tui::Consoles;
+use crate::tui::{Consoles, Port, attach};
 
 /// Certificate authorities that came with the initrd, and the mark that only they count.
 const CA_DIR: &str = "/etc/bootjack/ca";
@@ -33,19 +33,27 @@ pub fn load_drivers() {
     }
 }
 
-/// The consoles that were named, or else the kernel's (Documentation/ABI/testing/sysfs-tty), the last of which is
+/// The consoles that were named, alone or beside the kernel's (Documentation/ABI/testing/sysfs-tty), the last of which is
 /// `/dev/console`. Names that lead nowhere must not leave a machine without a screen.
 pub fn open_consoles(params: &Params, notices: &mut Vec<String>) -> Consoles {
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
-    let kernels: Vec<PathBuf> =
-        active.split_whitespace().rev().map(|name| Path::new("/dev").join(name)).collect();
-    let named: Vec<PathBuf> = params.consoles.iter().map(|name| Path::new("/dev").join(name)).collect();
-    let (consoles, lost) = Consoles::open(if named.is_empty() { &kernels } else { &named });
-    notices.extend(lost.iter().map(|(path, e)| format!("console {}: {e}", path.display())));
-    if consoles.count() > 0 || named.is_empty() {
-        return consoles;
+    let port = |name: &str, speed| Port { path: Path::new("/dev").join(name), speed };
+    let kernels: Vec<Port> = active.split_whitespace().rev().map(|name| port(name, None)).collect();
+    let ConsoleWord { beside, terminals } = &params.consoles;
+    let mut wanted: Vec<Port> = terminals.iter().map(|it| port(&it.name, it.speed)).collect();
+    if *beside || wanted.is_empty() {
+        wanted.extend(kernels.iter().cloned());
     }
-    Consoles::open(&kernels).0
+    let (mut consoles, lost) = Consoles::open(&wanted);
+    notices.extend(lost.iter().map(|(path, e)| format!("console {}: {e}", path.display())));
+    if consoles.count() == 0 && wanted != kernels {
+        consoles = Consoles::open(&kernels).0;
+    }
+    consoles.tell_around(early::now);
+    if let Err(e) = consoles.admit_at(Path::new(attach::SOCKET)) {
+        notices.push(format!("bootjack attach will not work: {}: {e}", attach::SOCKET));
+    }
+    consoles
 }
 
 /// Public roots and those that came with the initrd or are named; one that cannot be read costs only itself: what it

@@ -181,6 +181,9 @@ impl Story {
                 "panic=, rd.shell=0 or bootjack.shell=0 forbids it",
             ));
         }
+        if console.is_some_and(|index| self.consoles.lend(index, about)) {
+            return Ok(());
+        }
         let Some(tty) = self.consoles.path(console.unwrap_or(0)).map(Path::to_owned) else {
             return Err(Failure::because(Phase::Worker, "shell", "there is no console for it"));
         };

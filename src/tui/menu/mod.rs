@@ -145,7 +145,7 @@ impl Menu {
             Command::Reboot | Command::PowerOff => self.asked = Some(command),
             Command::Notices => self.over = Some(Pager::text("Notices", self.spaced_notices())),
             Command::Log => {
-                self.over = Some(Pager::text("Log", self.model.log.clone()).from_the_end());
+                self.over = Some(Pager::log(self.model.log.clone()));
             }
             Command::Help => self.over = Some(Pager::help(keys::MENU, &self.unavailable())),
             _ => {}
@@ -205,6 +205,10 @@ impl Screen for Menu {
             }
             Event::Tick(_) => None,
         }
+    }
+
+    fn shows_log(&self) -> bool {
+        self.over.as_ref().is_some_and(Pager::is_log)
     }
 
     fn draw(&self, frame: &mut ratatui::Frame, look: &Look) {
