@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{boot, check, initrd, menu, modprobe, pack, serve, unpack, vm};
+use crate::commands::{attach, boot, check, initrd, menu, modprobe, pack, serve, unpack, vm};
 use crate::load::Failure;
 
 /// Network bootloader: from a PXE ROM to an operating system in memory
@@ -18,6 +18,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Boot(boot::BootArgs),
+    Attach(attach::AttachArgs),
     Check(check::CheckArgs),
     Menu(menu::MenuArgs),
     Unpack(unpack::UnpackArgs),
@@ -37,6 +38,7 @@ pub fn run() -> ExitCode {
     let cli = if std::process::id() == 1 { Cli::parse_from(["bootjack", "boot"]) } else { Cli::parse() };
     let done = match &cli.command {
         Command::Boot(args) => boot::run(args),
+        Command::Attach(args) => attach::run(args),
         Command::Check(args) => check::run(args),
         Command::Menu(args) => menu::run(args),
         Command::Unpack(args) => unpack::run(args),

@@ -1,5 +1,6 @@
 //! One file a command: the only room where rooms meet.
 
+pub mod attach;
 pub mod boot;
 pub mod ca;
 pub mod catalog_file;

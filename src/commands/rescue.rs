@@ -7,9 +7,10 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, ensure};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use rustix::termios::{InputModes, LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr};
 
-use crate::sys;
+use crate::{sys, tui};
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -29,6 +30,22 @@ exec /bin/busybox sh -l"#;
 /// # Errors
 /// If the initrd has no busybox, or the terminal cannot be opened.
 pub fn shell(tty: &Path, about: &str) -> anyhow::Result<ExitStatus> {
+    let command = command(tty, about)?;
+    let mut child =
+        sys::spawn_on_tty(command, tty).with_context(|| format!("starting a shell on {}", tty.display()))?;
+    Ok(child.wait()?)
+}
+
+/// The same in the session of whoever is at this terminal: nobody else may take it from him (TIOCSCTTY of
+/// ioctl_tty(2)).
+///
+/// # Errors
+/// As of [`shell`].
+pub fn shell_here(about: &str) -> anyhow::Result<ExitStatus> {
+    Ok(command(Path::new("/dev/tty"), about)?.status()?)
+}
+
+fn command(tty: &Path, about: &str) -> anyhow::Result<Command> {
     ensure!(
         Path::new(BUSYBOX).exists(),
         "this initrd has no shell: {BUSYBOX} is not there (bootjack initrd --busybox puts it in)"
@@ -38,9 +55,7 @@ pub fn shell(tty: &Path, about: &str) -> anyhow::Result<ExitStatus> {
     command.args(["sh", "-c", GREETING, "sh", about]).current_dir("/").env_clear();
     command.envs([("HOME", "/root"), ("PATH", PATH), ("TERM", term(tty))]);
     command.env("PS1", r"bootjack:\w# ");
-    let mut child =
-        sys::spawn_on_tty(command, tty).with_context(|| format!("starting a shell on {}", tty.display()))?;
-    Ok(child.wait()?)
+    Ok(command)
 }
 
 /// Puts a terminal into the modes a shell or a new system expects (stty sane): whoever drew on it may have died before
@@ -53,7 +68,12 @@ pub fn make_sane(tty: &Path) {
         modes.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
         let local = LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
         modes.local_modes |= local | LocalModes::ECHO | LocalModes::ECHOE | LocalModes::ECHOK;
-        tcsetattr(&terminal, OptionalActions::Now, &modes)
+        tcsetattr(&terminal, OptionalActions::Now, &modes)?;
+        // What it looks like, too: without autowrap and a cursor no shell can be used. As much of it as is taken at once.
+        match rustix::io::write(&terminal, tui::GIVE_BACK) {
+            Err(Errno::AGAIN) => Ok(()),
+            written => written.map(drop),
+        }
     });
     if let Err(e) = done {
         log::warn!("setting the modes of {}: {e}", tty.display());

@@ -439,3 +439,145 @@ fn progress_costs_a_slow_line_little() {
     t.press("\x1b");
     t.until("answer", |_| asked.is_finished());
 }
+
+/// A boot that lets others in: a terminal of its own, and a socket.
+struct Boot {
+    at: Terminal,
+    socket: PathBuf,
+    asked: JoinHandle<(Answered<MenuAnswer>, Consoles)>,
+    _dir: tempfile::TempDir,
+}
+
+fn boot() -> Boot {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("attach");
+    let mut at = Terminal::new(80, 24);
+    let mut consoles = open(&[&at.slave]);
+    consoles.tell_around(|| 0);
+    consoles.admit_at(&socket).unwrap();
+    let asked = ask(Menu::new(waiting()), consoles);
+    at.expect("1 watch");
+    Boot { at, socket, asked, _dir: dir }
+}
+
+/// The real program on a terminal of its own.
+fn attach(boot: &Boot, terminal: &Terminal) -> std::process::Child {
+    tcsetwinsize(&terminal.line, Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let end = || terminal.line.try_clone().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bootjack"));
+    command.args(["attach", "--socket"]).arg(&boot.socket);
+    command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap()
+}
+
+#[test]
+fn who_attaches_sees_the_same_and_presses_keys_and_leaves_without_harm() {
+    let mut boot = boot();
+    let mut guest = Terminal::new(100, 30);
+    let before = tcgetattr(&guest.line).unwrap();
+    let mut child = attach(&boot, &guest);
+    guest.expect("2 watch");
+    boot.at.expect("2 watch");
+    guest.press("j");
+    boot.at.expect("Last night's build");
+    boot.at.press("\x1b[B");
+    guest.expect(" >x  3  ");
+    guest.press("\x1d");
+    guest.expect("left; the boot goes on");
+    assert!(child.wait().unwrap().success());
+    assert!(same_modes(&before, &tcgetattr(&guest.line).unwrap()));
+    assert!(!guest.screen.screen().hide_cursor());
+    boot.at.expect("1 watch");
+
+    // And once more, with a key that is an answer.
+    let mut child = attach(&boot, &guest);
+    guest.expect("2 watch");
+    guest.press("\r");
+    guest.until("answer", |_| boot.asked.is_finished());
+    let (answered, consoles) = boot.asked.join().unwrap();
+    assert_eq!(answered, Answered { answer: MenuAnswer::Boot(2), console: Some(1) });
+    assert_eq!(consoles.path(1), None, "a guest's terminal is none of the machine's");
+    drop(consoles);
+    guest.expect("the boot has gone on");
+    assert!(child.wait().unwrap().success());
+    assert!(!boot.socket.exists());
+    assert!(same_modes(&before, &tcgetattr(&guest.line).unwrap()));
+}
+
+#[test]
+fn a_guest_that_dies_leaves_the_others_and_its_terminal_as_they_were() {
+    let mut boot = boot();
+    let mut guest = Terminal::new(100, 30);
+    let before = tcgetattr(&guest.line).unwrap();
+    let mut child = attach(&boot, &guest);
+    guest.expect("2 watch");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    boot.at.expect("1 watch");
+    guest.until("modes", |t| same_modes(&before, &tcgetattr(&t.line).unwrap()));
+    // A terminal that goes away, with whoever was at it.
+    let mut child = attach(&boot, &guest);
+    guest.expect("2 watch");
+    drop(guest);
+    boot.at.expect("1 watch");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    finish(&mut boot.at, boot.asked);
+}
+
+#[test]
+fn attach_once_prints_the_screen_as_text() {
+    let mut boot = boot();
+    let once = |size: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bootjack"));
+        command.args(["attach", "--once", "--size", size, "--socket"]).arg(&boot.socket);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut look = Look::MONO;
+    look.around.watching = 1;
+    look.around.minute = Some(0);
+    for (size, columns, rows) in [("80x24", 80, 24), ("132x43", 132, 43)] {
+        let expected = screens::picture(&Menu::new(waiting()), &look, columns, rows);
+        assert_eq!(once(size).trim_end_matches('\n'), expected.trim_end_matches('\n'));
+    }
+    finish(&mut boot.at, boot.asked);
+}
+
+#[test]
+fn a_guests_shell_is_run_by_the_guest_while_the_others_go_on() {
+    use bootjack::tui::attach::{Ask, Told, line};
+    use std::io::BufRead as _;
+    let Boot { mut at, socket, asked, _dir } = boot();
+    let mut guest = Terminal::new(100, 30);
+    let mut boot = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    let mut heard = std::io::BufReader::new(boot.try_clone().unwrap()).lines();
+    let mut hear = || serde_json::from_str::<Told>(&heard.next().unwrap().unwrap()).unwrap();
+    let join = Ask::Join { tty: guest.slave.clone(), colour: true, utf8: false };
+    boot.write_all(&line(&join)).unwrap();
+    assert_eq!(hear(), Told::Joined);
+    guest.expect("2 watch");
+    // A second time the same terminal is not taken.
+    let mut other = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    other.write_all(&line(&join)).unwrap();
+    let mut refused = String::new();
+    std::io::BufReader::new(other).read_line(&mut refused).unwrap();
+    assert!(refused.contains("shows the screens already"), "{refused}");
+
+    guest.press("s");
+    guest.until("answer", |_| asked.is_finished());
+    let (answered, mut consoles) = asked.join().unwrap();
+    assert_eq!((answered.answer, answered.console), (MenuAnswer::Shell, Some(1)));
+    assert!(!consoles.lend(0, ""), "a console of the machine is given to nobody");
+    assert!(consoles.lend(1, "why not"));
+    assert_eq!(hear(), Told::Shell { about: "why not".into() });
+    let asked = ask(Menu::new(waiting()), consoles);
+    at.expect("1 watch");
+    at.press("j");
+    at.expect("Last night's build");
+    guest.settle();
+    assert!(!guest.screen.screen().hide_cursor(), "given back before the shell begins");
+    boot.write_all(&line(&Ask::Back)).unwrap();
+    guest.expect("2 watch");
+    finish(&mut at, asked);
+}
