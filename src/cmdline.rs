@@ -293,7 +293,7 @@ mod tests {
         let params = Params::parse(
             "BOOT_IMAGE=vmlinuz initrd=initrd.img console=ttyS0,115200 quiet debug bootjack.shell \
              bootjack.catalog=http://a/c.toml bootjack.entry=rescue bootjack.timeout=5 bootjack.retry_for=2m \
-             bootjack.on_failure=poweroff bootjack.console=tty0,/dev/ttyS0 bootjack.ca=/a.pem,/b.pem \
+             bootjack.on_failure=poweroff bootjack.console=+tty0,/dev/ttyS0:115200 bootjack.ca=/a.pem,/b.pem \
              bootjack.watchdog=60 \
              ip=dhcp BOOTIF=01-aa init=/bin/sh -- single \"a b\" c=\"d e\" bootjack.entry=none",
         );
