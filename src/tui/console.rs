@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::Terminal;
 use ratatui::layout::Size;
@@ -45,6 +45,13 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// Bytes that a line may still have to send before the next frame is made: at 9600 baud a fifteenth of a second.
 const AS_GOOD_AS_SENT: u32 = 64;
+
+/// A key, or a character of a text that was pasted.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    pub key: KeyEvent,
+    pub pasted: bool,
+}
 
 pub struct Console {
     file: File,
@@ -169,7 +176,7 @@ impl Console {
     }
 
     /// Reads what is there and adds the keys in it; an error means that the console is gone.
-    pub fn read(&mut self, now: Instant, keys: &mut Vec<KeyEvent>) -> io::Result<()> {
+    pub fn read(&mut self, now: Instant, keys: &mut Vec<Heard>) -> io::Result<()> {
         let mut bytes = [0; 256];
         let mut inputs = Vec::new();
         match (&self.file).read(&mut bytes) {
@@ -188,7 +195,7 @@ impl Console {
 
     /// Time went by: half a key is given up, a terminal without an answer gets the usual size, a window that was
     /// resized is followed.
-    pub fn wait(&mut self, now: Instant, keys: &mut Vec<KeyEvent>) {
+    pub fn wait(&mut self, now: Instant, keys: &mut Vec<Heard>) {
         if self.given_up_at.is_some_and(|at| now >= at) {
             self.given_up_at = None;
             if let Some(input) = self.parser.give_up() {
@@ -215,7 +222,7 @@ impl Console {
         [self.given_up_at, self.size_due].into_iter().flatten().min()
     }
 
-    fn hear(&mut self, input: Input, now: Instant, keys: &mut Vec<KeyEvent>) {
+    fn hear(&mut self, input: Input, now: Instant, keys: &mut Vec<Heard>) {
         match input {
             Input::Size { columns, rows } if self.size_due.take().is_some() || !self.size_known => {
                 let size = Size { width: columns.clamp(20, 500), height: rows.clamp(6, 300) };
@@ -227,7 +234,11 @@ impl Console {
                 let silent = self.heard.is_none_or(|at| now.duration_since(at) >= SILENCE);
                 self.heard = Some(now);
                 self.repaint |= silent && !self.size_known;
-                keys.push(key);
+                keys.push(Heard { key, pasted: false });
+            }
+            Input::Pasted(c) => {
+                self.heard = Some(now);
+                keys.push(Heard { key: KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE), pasted: true });
             }
         }
     }

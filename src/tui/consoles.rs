@@ -12,7 +12,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::attach::{Ask, Door, Guest, Told};
-use super::console::Console;
+use super::console::{Console, Heard};
 use super::keys::{self, Command};
 use super::port::Port;
 use super::slot::Slot;
@@ -179,7 +179,10 @@ impl Consoles {
             } else if self.all().any(|console| console.is_late() && console.is_drained()) {
                 self.draw(screen);
             }
-            let keys = self.listen(now);
+            let takes_text = screen.takes_text();
+            // A text on its way somewhere else must not be taken for orders.
+            let heard = self.listen(now).into_iter().filter(|(_, heard)| takes_text || !heard.pasted);
+            let keys: Vec<(usize, KeyEvent)> = heard.map(|(index, heard)| (index, heard.key)).collect();
             if self.hear_guests(screen) {
                 self.draw(screen);
             }
@@ -298,7 +301,7 @@ impl Consoles {
     }
 
     /// Waits for bytes, for room, or for the next thing that is due; the keys that came.
-    fn listen(&mut self, now: Instant) -> Vec<(usize, KeyEvent)> {
+    fn listen(&mut self, now: Instant) -> Vec<(usize, Heard)> {
         let due = self.slots.iter().filter_map(|s| s.console.as_ref()?.due()).min();
         let wait = due.map_or(FEED, |at| at.saturating_duration_since(now).min(FEED));
         let mut fds: Vec<PollFd> = Vec::new();
@@ -318,7 +321,7 @@ impl Consoles {
         self.hear()
     }
 
-    fn hear(&mut self) -> Vec<(usize, KeyEvent)> {
+    fn hear(&mut self) -> Vec<(usize, Heard)> {
         let now = Instant::now();
         let mut heard = Vec::new();
         self.each(|index, console| {

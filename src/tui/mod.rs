@@ -38,6 +38,11 @@ pub trait Screen {
     /// Something happened; it may be the answer.
     fn on(&mut self, event: Event) -> Option<Self::Answer>;
 
+    /// Whether there is a field for text just now: what is pasted goes there, and else nowhere.
+    fn takes_text(&self) -> bool {
+        false
+    }
+
     /// Whether the log is read just now: what it warned of is then no news any more.
     fn shows_log(&self) -> bool {
         false

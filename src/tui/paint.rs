@@ -15,11 +15,12 @@ use super::text;
 use super::theme::Look;
 
 /// Our own modes, whatever was there before: character set ASCII in G0 and G0 in use, attributes off, no autowrap
-/// (SeaBIOS leaves it off, others on), no origin mode, no scroll region, no cursor; then an empty screen.
-const TAKE: &[u8] = b"\x1b(B\x0f\x1b[m\x1b[?7l\x1b[?6l\x1b[r\x1b[?25l\x1b[H\x1b[2J";
+/// (SeaBIOS leaves it off, others on), no origin mode, no scroll region, no cursor, brackets around what is pasted (xterm's
+/// 2004; others pass over it); then an empty screen.
+const TAKE: &[u8] = b"\x1b(B\x0f\x1b[m\x1b[?7l\x1b[?6l\x1b[r\x1b[?25l\x1b[?2004h\x1b[H\x1b[2J";
 
 /// As a shell and a kernel expect it: attributes off, autowrap on, the cursor seen and on a new line at the bottom.
-pub const GIVE_BACK: &[u8] = b"\x1b(B\x0f\x1b[m\x1b[r\x1b[?7h\x1b[?25h\x1b[999;1H\r\n";
+pub const GIVE_BACK: &[u8] = b"\x1b(B\x0f\x1b[m\x1b[r\x1b[?7h\x1b[?25h\x1b[?2004l\x1b[999;1H\r\n";
 
 /// Where is the cursor, when sent as far as it goes? The answer is the size of the screen.
 const ASK_SIZE: &[u8] = b"\x1b7\x1b[999;999H\x1b[6n\x1b8";

@@ -135,6 +135,10 @@ impl Passphrase {
 impl Screen for Passphrase {
     type Answer = PassphraseAnswer;
 
+    fn takes_text(&self) -> bool {
+        true
+    }
+
     fn on(&mut self, event: Event) -> Option<PassphraseAnswer> {
         match event {
             Event::Key(key) => self.key(key),

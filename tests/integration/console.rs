@@ -380,6 +380,24 @@ fn escape_alone_is_a_key_and_half_a_sequence_is_none() {
 }
 
 #[test]
+fn what_is_pasted_is_no_order() {
+    let mut t = Terminal::new(80, 24);
+    let asked = ask(Menu::new(waiting()), open(&[&t.slave]));
+    t.expect("Choose an entry");
+    assert!(t.bytes.windows(8).any(|w| w == b"\x1b[?2004h"), "the terminal is asked for brackets");
+    t.press("\x1b[200~2\rrrpps\x1b[201~");
+    t.settle();
+    assert!(!asked.is_finished());
+    assert!(!t.text().contains(" >   2  "), "{}", t.text());
+    t.press("2");
+    t.expect(" >   2  ");
+    let (_, consoles) = finish(&mut t, asked);
+    drop(consoles);
+    t.settle();
+    assert!(t.bytes.windows(8).any(|w| w == b"\x1b[?2004l"));
+}
+
+#[test]
 fn ctrl_l_paints_a_late_attached_terminal() {
     let mut t = Terminal::new(80, 24);
     let asked = ask(Menu::new(waiting()), open(&[&t.slave]));

@@ -10,6 +10,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     Key(KeyEvent),
+    /// A character of a text that was pasted; of such a text nothing else is told.
+    Pasted(char),
     /// Where the cursor is (the answer to `ESC [ 6 n`): sent far out first, it is the size of the screen.
     Size {
         columns: u16,
@@ -26,6 +28,8 @@ pub struct Parser {
     state: State,
     /// Parameters of a CSI or SS3 sequence, or the bytes of a character.
     held: Vec<u8>,
+    /// Between the brackets that a terminal puts around what is pasted (xterm's mode 2004).
+    pasting: bool,
     /// The byte before was a carriage return: a line feed now belongs to it.
     after_return: bool,
 }
@@ -51,6 +55,15 @@ enum State {
 impl Parser {
     /// Takes one byte; what it completes is added to `out`.
     pub fn push(&mut self, byte: u8, out: &mut Vec<Input>) {
+        let (from, pasting) = (out.len(), self.pasting);
+        self.take(byte, out);
+        if pasting {
+            let text: Vec<Input> = out.drain(from..).filter_map(as_text).collect();
+            out.extend(text);
+        }
+    }
+
+    fn take(&mut self, byte: u8, out: &mut Vec<Input>) {
         let after_return = std::mem::replace(&mut self.after_return, false);
         match self.state {
             State::Ground if byte == b'\n' && after_return => {}
@@ -76,15 +89,16 @@ impl Parser {
         }
     }
 
-    /// Whether a sequence is half there.
+    /// Whether a sequence is half there, or a text.
     pub fn is_waiting(&self) -> bool {
-        self.state != State::Ground
+        self.pasting || self.state != State::Ground
     }
 
     /// No more bytes came in time: a lone escape was the Esc key; half of anything else is dropped, because acting
     /// on the pieces could cancel a boot.
     pub fn give_up(&mut self) -> Option<Input> {
-        let lone = self.state == State::Escape;
+        // Whose closing bracket was lost is at its end, too.
+        let lone = self.state == State::Escape && !std::mem::take(&mut self.pasting);
         self.reset();
         lone.then(|| key(KeyCode::Esc))
     }
@@ -172,6 +186,10 @@ impl Parser {
                     self.held.push(byte);
                 }
             }
+            b'~' if matches!(self.held.as_slice(), b"200" | b"201") => {
+                self.pasting = self.held.ends_with(b"0");
+                self.reset();
+            }
             0x40..=0x7e => {
                 out.extend(csi_input(&self.held, byte));
                 self.reset();
@@ -204,6 +222,17 @@ impl Parser {
             }
             _ => self.reset(),
         }
+    }
+}
+
+/// What it is as a part of a text that is pasted. The answer to a question may come in between.
+fn as_text(input: Input) -> Option<Input> {
+    match input {
+        Input::Key(KeyEvent { code: KeyCode::Char(c), modifiers: KeyModifiers::NONE, .. }) => {
+            Some(Input::Pasted(c))
+        }
+        Input::Key(_) => None,
+        other => Some(other),
     }
 }
 
@@ -334,8 +363,8 @@ mod tests {
         b"\x1b]11;rgb:0000/0000/0000\x07",
         b"\x1bP1$r0m\x1b\\",
         b"\x1bP>|XTerm(370)\x1b\\",
-        b"\x1b[200~",
-        b"\x1b[201~",
+        b"\x1b[200~\x1b[201~",
+        b"\x1b[200~\r\x1b[A\x03\x1b[201~",
         b"\x1b[I",
         b"\x1b[O",
         b"\x1b[M !!",
@@ -426,6 +455,22 @@ mod tests {
         assert_eq!(parsed(b"\x03"), [control(b'c')]);
         let ctrl_up = KeyEvent::new(Up, KeyModifiers::CONTROL);
         assert_eq!(parsed(b"\x1b[1;5A"), [Input::Key(ctrl_up)]);
+    }
+
+    #[test]
+    fn a_text_that_is_pasted_is_no_keys() {
+        let pasted = |text: &str| text.chars().map(Input::Pasted).collect::<Vec<_>>();
+        let q = || Input::Key(KeyEvent::new(Char('q'), KeyModifiers::NONE));
+        let all = [pasted("rry\u{e4}"), vec![q()]].concat();
+        assert_eq!(parsed("\x1b[200~r\x1br\r\ny\u{e4}\x1b[201~q".as_bytes()), all);
+        let size = Input::Size { columns: 80, rows: 24 };
+        assert_eq!(parsed(b"\x1b[200~a\x1b[24;80R\x1b[201~"), [Input::Pasted('a'), size]);
+        // The end of it got lost.
+        let (mut parser, mut out) = (Parser::default(), Vec::new());
+        b"\x1b[200~r".iter().for_each(|b| parser.push(*b, &mut out));
+        assert!(parser.is_waiting() && parser.give_up().is_none() && !parser.is_waiting());
+        parser.push(b'q', &mut out);
+        assert_eq!(out, [Input::Pasted('r'), q()]);
     }
 
     #[test]
