@@ -402,33 +402,34 @@ mod tests {
     }
 
     /// What is claimed until there is nothing more.
-    fn claims(state: &mut State, connections: u64, room: u64, list: &ChunkList) -> Vec<Range<usize>> {
-        std::iter::from_fn(|| state.claim(0, connections, room, list)).collect()
+    fn claims(state: &mut State, connections: u64, room: u64, list: &ChunkList) -> Vec<(usize, usize)> {
+        let claim = || state.claim(0, connections, room, list).map(|run| (run.start, run.end));
+        std::iter::from_fn(claim).collect()
     }
 
     #[test]
     fn no_more_is_under_way_than_there_is_room_for_and_the_rest_waits_for_the_reader() {
         let list = list(&[3 << 20; 1000]);
         let mut state = State { next: 1, ..State::default() };
-        assert_eq!(claims(&mut state, 4, 10 << 20, &list), [1..2, 2..3, 3..4]);
+        assert_eq!(claims(&mut state, 4, 10 << 20, &list), [(1, 2), (2, 3), (3, 4)]);
         // The reader took one, and waits for another that was given back: that one finds room in any case.
         state.slots.remove(&2);
         assert_eq!(claims(&mut state, 4, 6 << 20, &list), []);
         state.slots.remove(&1);
         state.next = 2;
-        assert_eq!(claims(&mut state, 4, 3 << 20, &list), [2..3]);
+        assert_eq!(claims(&mut state, 4, 3 << 20, &list), [(2, 3)]);
         state.slots.remove(&2);
         state.next = 3;
-        assert_eq!(claims(&mut state, 4, 9 << 20, &list), [4..5, 5..6]);
+        assert_eq!(claims(&mut state, 4, 9 << 20, &list), [(4, 5), (5, 6)]);
     }
 
     #[test]
     fn small_chunks_are_asked_for_together_and_fewer_towards_the_end() {
         let list = list(&[1 << 20; 33]);
         let runs = claims(&mut State { next: 1, ..State::default() }, 2, 64 << 20, &list);
-        let lengths: Vec<usize> = runs.iter().map(Range::len).collect();
+        let lengths: Vec<usize> = runs.iter().map(|(from, to)| to - from).collect();
         assert_eq!(lengths, [4, 4, 4, 4, 4, 3, 2, 1, 1, 1, 1, 1, 1, 1]);
-        let all: Vec<usize> = runs.into_iter().flatten().collect();
+        let all: Vec<usize> = runs.into_iter().flat_map(|(from, to)| from..to).collect();
         assert_eq!(all, (1..33).collect::<Vec<_>>());
     }
 
@@ -438,6 +439,6 @@ mod tests {
         let here = |number| (number, Slot::Here { mirror: 0, bytes: vec![0; 7] });
         let mut state = State { slots: [here(0), here(2), here(3)].into(), ..State::default() };
         assert_eq!(state.ahead(), 21);
-        assert_eq!(claims(&mut state, 4, 9 << 20, &list), [1..2, 4..8, 8..9]);
+        assert_eq!(claims(&mut state, 4, 9 << 20, &list), [(1, 2), (4, 8), (8, 9)]);
     }
 }
