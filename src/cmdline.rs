@@ -153,6 +153,7 @@ const KNOWN: &[&str] = &[
     "rd.tmpfs.sha256",
     "rd.tmpfs.length",
     "rd.tmpfs.chunks",
+    "rd.tmpfs.connections",
     "rd.tmpfs.imgfile",
     "rd.container.rootfs",
     "ramroot",
@@ -406,6 +407,7 @@ mod tests {
             size: Some(Size::Bytes(2 << 30)),
             sha256: Some(ABC.parse().unwrap()),
             chunks: None,
+            connections: 1,
             length: None,
         };
         assert_eq!(params.root, Some(Ok(expected)));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::catalog::{
     Action, Artifact, Boot, Carry, Entry, Fstab, Initrd, Job, Kexec, Root, RootSize, Shared,
 };
-use crate::fetch::Location;
+use crate::fetch::{CONNECTION, Location};
 use crate::machine::Machine;
 use crate::net::Mac;
 use crate::volumes::Tag;
@@ -290,7 +290,14 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             hint: Some("raise root_size, or use a machine with more memory".into()),
         }),
         _ => Ok(RootPlan {
-            archive: archive.clone(),
+            archive: Artifact {
+                connections: connections(
+                    archive,
+                    memory.needed.or(memory_at_least(archive)),
+                    memory.available,
+                ),
+                ..archive.clone()
+            },
             limit,
             memory,
             inits: inits(root.init.as_ref()),
@@ -301,6 +308,14 @@ fn root_plan(root: &Root, machine: &Machine) -> Result<RootPlan, Refusal> {
             fstab: root.fstab,
         }),
     }
+}
+
+/// Over how many connections a root is fetched: fewer than asked for where they would take memory that the root needs. One
+/// that travels through a kexec is never held twice before it is here, and loading it takes more than that (`carry`).
+fn connections(archive: &Artifact, needed: Option<u64>, available: u64) -> u8 {
+    let spare = available.saturating_sub(needed.unwrap_or(OWN_BUFFERS));
+    let most = (spare / CONNECTION).saturating_sub(1).max(1);
+    archive.connections.min(u8::try_from(most).unwrap_or(u8::MAX))
 }
 
 /// What a root needs of which the catalog says its size alone: no tree is smaller than its archive, and an image is kept
@@ -437,6 +452,7 @@ mod tests {
             trust: Trust::Unverified,
             chunks: None,
             pins: vec![],
+            connections: 1,
             size: None,
             unpacked,
             entries,
@@ -493,6 +509,24 @@ mod tests {
             panic!("a switch-root plan")
         };
         assert_eq!(root.memory.needed, None);
+    }
+
+    #[test]
+    fn more_connections_are_used_only_where_there_is_memory_for_what_they_hold() {
+        let with = |unpacked: Option<u64>| {
+            let mut entry = entry(unpacked, None, RootSize::Percent(80));
+            let Boot::SwitchRoot(root) = &mut entry.boot else { panic!("a switch-root entry") };
+            root.archive.connections = 4;
+            let Step::SwitchRoot(root) = plan(&entry, &machine()).unwrap().step else { panic!() };
+            root.archive.connections
+        };
+        let left = |bytes: u64| Some(GIB - OWN_BUFFERS - bytes);
+        assert_eq!((with(None), with(left(5 * CONNECTION))), (4, 4));
+        assert_eq!(
+            [5 * CONNECTION - 1, 3 * CONNECTION, 3 * CONNECTION - 1, 0].map(|b| with(left(b))),
+            [3, 2, 1, 1]
+        );
+        assert_eq!(with(Some(0)), 4, "an image of unknown size");
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(super) fn read(table: &Table, role: Role, base: &Location) -> Option<Artifac
     let pins = pins(table, &mirrors);
     let locations = mirrors.iter().map(|m| m.location.clone()).collect();
     table.page.place(Placed { size, chunks: chunks.clone(), pins: pins.clone(), mirrors });
-    Some(Artifact { locations, trust: trust?, chunks, pins, size, unpacked, entries })
+    Some(Artifact { locations, trust: trust?, chunks, pins, connections: 1, size, unpacked, entries })
 }
 
 /// Complains of what no artifact has, and of what this one has not.

@@ -7,12 +7,12 @@ use super::artifact::{self, Role};
 use super::entry::{self, Defaults, ROOT_SIZE};
 use super::table::{At, Table};
 use super::{Carry, Fstab, MirrorOrder, kexec, quantity};
-use crate::fetch::Location;
+use crate::fetch::{self, Location, MOST_CONNECTIONS};
 
 pub(super) const DEFAULTS_KEYS: &[&str] =
     &["cmdline", "root_size", "init", "init_args", "carry", "modules", "fstab"];
 pub(super) const MENU_KEYS: &[&str] =
-    &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base", "mirrors"];
+    &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base", "mirrors", "connections"];
 /// `[menu]` as written.
 #[derive(Default)]
 pub(super) struct Menu {
@@ -25,6 +25,7 @@ pub(super) struct Menu {
     pub(super) on_failure: Option<At<String>>,
     pub(super) base: Option<Location>,
     pub(super) mirrors: MirrorOrder,
+    pub(super) connections: u8,
 }
 
 impl Menu {
@@ -44,8 +45,19 @@ impl Menu {
             on_failure: menu.text("on_failure").map(owned),
             base: menu_base(&menu, base),
             mirrors: menu.read("mirrors", "\"spread\"", mirrors).map(|(order, _)| order).unwrap_or_default(),
+            connections: connections(&menu).unwrap_or(1),
         }
     }
+}
+
+fn connections(menu: &Table) -> Option<u8> {
+    let (number, place) = menu.integer("connections")?;
+    let known = fetch::connections(number);
+    if known.is_none() {
+        let hint = Some(format!("from 1 to {MOST_CONNECTIONS}; 1 if it is not there"));
+        menu.page.error(&place, format!("\"connections\": {number} are not possible"), hint);
+    }
+    known
 }
 
 fn timeout(menu: &Table) -> Option<Duration> {

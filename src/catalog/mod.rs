@@ -248,6 +248,8 @@ pub struct Artifact {
     pub chunks: Option<Sha256>,
     /// Keys by which https servers are believed, in place of authorities.
     pub pins: Vec<Pin>,
+    /// `menu.connections`: so many at once, where there are chunks; at least 1.
+    pub connections: u8,
     /// Exact bytes as fetched.
     pub size: Option<u64>,
     /// Bytes and members in the tmpfs.

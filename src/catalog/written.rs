@@ -10,7 +10,7 @@ use super::entries::{Entries, Name};
 use super::menu::{self, Menu};
 use super::problem::{Page, Problem, Severity, quoted};
 use super::table::Table;
-use super::{Catalog, age};
+use super::{Catalog, Entry, age};
 use crate::fetch::Location;
 
 /// What a catalog became.
@@ -127,7 +127,7 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
     let base = menu.base.as_ref().unwrap_or(base);
     let defaults = menu::defaults(&top, base);
     let entries = Entries::read(&top, base, &defaults);
-    let catalog = Catalog {
+    let mut catalog = Catalog {
         serial: top.integer("serial").map(|(serial, _)| serial),
         expires: age::expires(&top).map(|(at, _)| at),
         default: entries.default_entry(page, &menu),
@@ -139,6 +139,9 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
         retry_for: menu.retry_for.unwrap_or(Duration::from_secs(10 * 60)),
         entries: entries.standing.into_iter().map(|(_, entry)| entry).collect(),
     };
+    for artifact in catalog.entries.iter_mut().flat_map(Entry::artifacts_mut) {
+        artifact.connections = menu.connections.max(1);
+    }
     Some((catalog, entries.refused))
 }
 
@@ -286,6 +289,7 @@ mod tests {
                     "0f343b0931126a20f133d67c2b018a3b5e9d4e2a7f6a4b1c8d3e5f7091a2b3c4".parse().unwrap(),
                 ),
                 pins: vec![],
+                connections: 1,
                 size: Some(53_721_901),
                 unpacked: Some(229_000_000),
                 entries: Some(21_034),

@@ -15,6 +15,7 @@ pub(super) const ALL: &[&str] = &[
     "rd.tmpfs.size=60%",
     "rd.tmpfs.sha256=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     "rd.tmpfs.chunks=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    "rd.tmpfs.connections=4",
     "rd.tmpfs.length=53721901",
     "rd.tmpfs.imgfile=images/root.tar.zst",
     "rd.container.rootfs=http://10.0.0.1/root.tar.xz",

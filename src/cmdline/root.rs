@@ -22,6 +22,8 @@ pub struct RootWord {
     pub sha256: Option<Sha256>,
     /// `rd.tmpfs.chunks=`: digest of the chunk list, as `chunks` in a catalog.
     pub chunks: Option<Sha256>,
+    /// `rd.tmpfs.connections=`, as `menu.connections` in a catalog.
+    pub connections: u8,
     /// `rd.tmpfs.length=`: bytes of the archive, as `size` in a catalog.
     pub length: Option<u64>,
 }
@@ -60,8 +62,14 @@ pub enum Size {
 }
 
 /// Words that go with an archive.
-const COMPANIONS: &[&str] =
-    &["rd.tmpfs.size", "rd.tmpfs.sha256", "rd.tmpfs.length", "rd.tmpfs.chunks", "rd.tmpfs.imgfile"];
+const COMPANIONS: &[&str] = &[
+    "rd.tmpfs.size",
+    "rd.tmpfs.sha256",
+    "rd.tmpfs.length",
+    "rd.tmpfs.chunks",
+    "rd.tmpfs.connections",
+    "rd.tmpfs.imgfile",
+];
 
 /// What ramroot unpacks where nothing is named.
 const RAMROOT: &str = "/ramroot.xz";
@@ -154,6 +162,7 @@ fn shared(tag: Tag, dialect: Dialect) -> RootWord {
         size: None,
         sha256: None,
         chunks: None,
+        connections: 1,
         length: None,
     }
 }
@@ -222,9 +231,10 @@ fn archive(
     let size = last(words, "rd.tmpfs.size", value::size, wrong).map(|(size, _)| size);
     let sha256 = last(words, "rd.tmpfs.sha256", digest, wrong).map(|(digest, _)| digest);
     let chunks = last(words, "rd.tmpfs.chunks", digest, wrong).map(|(digest, _)| digest);
+    let connections = last(words, "rd.tmpfs.connections", value::connections, wrong).map_or(1, |(n, _)| n);
     let length = last(words, "rd.tmpfs.length", value::bytes, wrong).map(|(length, _)| length);
     let source = RootSource::Archive(locations);
-    (wrong.is_empty()).then_some(RootWord { source, dialect, size, sha256, chunks, length })
+    (wrong.is_empty()).then_some(RootWord { source, dialect, size, sha256, chunks, connections, length })
 }
 
 /// The mirrors of `root=tmpfs:`, those without a path with that of `rd.tmpfs.imgfile=`.

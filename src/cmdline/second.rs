@@ -30,6 +30,7 @@ pub struct SecondRoot {
     pub locations: Vec<String>,
     pub sha256: Option<String>,
     pub chunks: Option<String>,
+    pub connections: u8,
     /// As `rd.tmpfs.size=` takes it.
     pub size: String,
     pub init: Option<String>,
@@ -222,6 +223,9 @@ impl SecondRoot {
         }
         words.extend(self.sha256.iter().map(|digest| format!("rd.tmpfs.sha256={digest}")));
         words.extend(self.chunks.iter().map(|digest| format!("rd.tmpfs.chunks={digest}")));
+        if self.connections > 1 && self.chunks.is_some() {
+            words.push(format!("rd.tmpfs.connections={}", self.connections));
+        }
         words.push(format!("rd.tmpfs.size={}", self.size));
         if let Some(init) = &self.init {
             words.push(quoted("init=", init)?);
@@ -349,6 +353,7 @@ mod tests {
         let root = SecondRoot {
             locations: vec!["http://a/r".into(), "http://b/r s".into()],
             sha256: Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into()),
+            connections: 4,
             chunks: Some("ca7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into()),
             size: "60%".into(),
             init: Some("/sbin/my init".into()),
@@ -361,6 +366,7 @@ mod tests {
         let text = second.compose().unwrap();
         let params = Params::parse(&text);
         assert_eq!(params.problems, [], "{text}");
+        assert!(matches!(&params.root, Some(Ok(word)) if word.connections == 4), "{text}");
         assert_eq!(params.init.as_deref(), Some("/sbin/my init"));
         assert_eq!(params.init_args, ["-x", "a b", ""]);
         assert_eq!(

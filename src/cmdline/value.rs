@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ConsoleWord, OnFailure, Size, Terminal};
+use crate::fetch::{self, MOST_CONNECTIONS};
 
 /// As in a catalog: what is beyond a year is a slip.
 const LONGEST: u64 = 366 * 24 * 3600;
@@ -63,6 +64,12 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
         Some(bytes) => Ok(Size::Bytes(bytes)),
         None => Err("is more than any machine has".into()),
     }
+}
+
+/// How many connections at once.
+pub(super) fn connections(text: &str) -> Result<u8, String> {
+    let known = number(text).and_then(fetch::connections);
+    known.ok_or_else(|| format!("is no number of connections: from 1 to {MOST_CONNECTIONS}"))
 }
 
 /// How long a file is.

@@ -22,7 +22,7 @@ use super::output;
 use super::progress::Progress;
 use crate::archive::{Image, Limits, LostXattrs, Unpacked};
 use crate::catalog::Artifact;
-use crate::fetch::{Location, LocationError, Pin};
+use crate::fetch::{self, Location, LocationError, MOST_CONNECTIONS, Pin};
 use crate::load::{self, Failure, Fetched, LoadError, Loader, Phase, Report, Target, clean};
 use crate::verify::{Sha256, Trust};
 use crate::volumes;
@@ -46,7 +46,7 @@ pub struct UnpackArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "/proc/cmdline",
-        conflicts_with_all = ["sha256", "chunks", "pin", "size", "ca", "retry_for"]
+        conflicts_with_all = ["sha256", "chunks", "connections", "pin", "size", "ca", "retry_for"]
     )]
     cmdline: Option<PathBuf>,
     /// Fetch nothing: say in the shell's words what the command line's root needs
@@ -58,6 +58,9 @@ pub struct UnpackArgs {
     /// SHA-256 of the chunk list, which lies at LOCATION.chunks: each chunk is verified before it is unpacked
     #[arg(long, value_name = "HEX")]
     chunks: Option<Sha256>,
+    /// Fetch over so many connections at once, where there is a chunk list: for slow long links
+    #[arg(long, value_name = "N", default_value = "1", value_parser = connections)]
+    connections: u8,
     /// Believe an https server that has this key, and no other: sha256/BASE64 of its public key (repeatable)
     #[arg(long, value_name = "PIN")]
     pin: Vec<Pin>,
@@ -188,6 +191,7 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Fa
         trust,
         chunks,
         pins: args.pin.clone(),
+        connections: args.connections,
         size: args.size,
         unpacked: None,
         entries: None,
@@ -213,6 +217,11 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Fa
             Err(failure)
         }
     }
+}
+
+fn connections(text: &str) -> Result<u8, String> {
+    let known = text.parse().ok().and_then(fetch::connections);
+    known.ok_or_else(|| format!("from 1 to {MOST_CONNECTIONS}"))
 }
 
 fn no_location(text: &str, error: LocationError) -> Failure {

@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::FetchError;
+use super::parallel::{Parallel, Taken};
 use super::stream::Stream;
 use crate::verify::chunks::{Chunk, Gate, WrongChunk};
 use crate::verify::{ChunkList, Seal, Sha256};
@@ -19,6 +19,11 @@ pub(super) struct Chunked<'a> {
     chunk: Vec<u8>,
     from: usize,
     blame: Blame,
+    list: Arc<ChunkList>,
+    /// What fetches other chunks meanwhile, where the server sends parts.
+    parallel: Option<Parallel>,
+    /// Whose this chunk is, if others brought it.
+    brought: Option<usize>,
 }
 
 /// Who had which wrong bytes for the chunk that is fetched.
@@ -35,7 +40,9 @@ struct Blame {
 
 impl<'a> Chunked<'a> {
     pub(super) fn new(stream: Stream<'a>, list: Arc<ChunkList>) -> Self {
-        Self { stream, gate: Gate::new(list), chunk: Vec::new(), from: 0, blame: Blame::default() }
+        let gate = Gate::new(list.clone());
+        let (chunk, blame) = (Vec::new(), Blame::default());
+        Self { stream, gate, chunk, from: 0, blame, list, parallel: None, brought: None }
     }
 
     pub(super) fn seal(&self) -> Seal {
@@ -46,14 +53,57 @@ impl<'a> Chunked<'a> {
     fn next(&mut self) -> Result<bool, FetchError> {
         let Some(wanted) = self.gate.expects().cloned() else { return Ok(false) };
         self.from = 0;
+        self.brought = self.take_ahead(&wanted)?;
         loop {
-            self.fill(&wanted)?;
+            if self.brought.is_none() {
+                self.fill(&wanted)?;
+            }
             let Err(wrong) = self.gate.pass() else { break };
             self.refetch(&wanted, &wrong)?;
         }
         let Blame { put_out, .. } = std::mem::take(&mut self.blame);
         self.stream.mirrors().take_back(put_out);
         Ok(true)
+    }
+
+    /// The chunk as others brought it, and from which mirror; nothing if it is the stream's to fetch.
+    fn take_ahead(&mut self, wanted: &Chunk) -> Result<Option<usize>, FetchError> {
+        let Some(ends) = self.stream.ends() else {
+            // All that follows comes of this answer.
+            self.parallel = None;
+            return Ok(None);
+        };
+        let (mirrors, fetcher, mirror) = (self.stream.mirrors(), self.stream.fetcher(), self.stream.mirror());
+        let parallel = self.parallel.get_or_insert_with(|| {
+            Parallel::new(self.list.clone(), self.stream.connections(), mirrors, fetcher)
+        });
+        let number = self.gate.number().0 - 1;
+        let own = usize::from(wanted.offset < ends && !parallel.has(number));
+        parallel.keep_up(mirrors, fetcher, mirror, number + own, own);
+        if own > 0 {
+            return Ok(None);
+        }
+        match parallel.take(number, wanted.offset, self.stream.flow(), mirrors)? {
+            Taken::Here { mirror, bytes, waited } => {
+                self.gate.see(&bytes);
+                self.chunk = bytes;
+                self.stream.passed_by(wanted.range().end, waited);
+                self.stream.mind_the_pace()?;
+                Ok(Some(mirror))
+            }
+            Taken::Nobody(why) => {
+                self.stream.go_back_to(wanted.offset);
+                let why = match why {
+                    FetchError::StartOver(text) => {
+                        mirrors.knows_no_ranges(mirror);
+                        FetchError::transient(text)
+                    }
+                    why => why,
+                };
+                self.stream.go_on(why, false)?;
+                Ok(None)
+            }
+        }
     }
 
     /// All bytes of a chunk, whatever breaks in between.
@@ -66,7 +116,8 @@ impl<'a> Chunked<'a> {
                 Ok(n) => {
                     self.gate.see(&self.chunk[have..have + n]);
                     have += n;
-                    self.stream.flow().set_arrived(wanted.offset + have as u64);
+                    let ahead = self.parallel.as_ref().map_or(0, Parallel::ahead);
+                    self.stream.flow().set_arrived(wanted.offset + have as u64 + ahead);
                     let here = self.stream.mirror();
                     self.stream.mind_the_pace()?;
                     self.blame.mixed |= have < self.chunk.len() && self.stream.mirror() != here;
@@ -86,8 +137,7 @@ impl<'a> Chunked<'a> {
     }
 
     fn ended(&self, at: u64) -> FetchError {
-        let text = format!("{}: the body ended at byte {at}", self.stream.location());
-        FetchError::Transient { text, silent: Duration::ZERO, retry_after: None }
+        FetchError::transient(format!("{}: the body ended at byte {at}", self.stream.location()))
     }
 
     /// Whoever sent a wrong chunk is asked again, as bits turn over on the way, too; who sends the same wrong bytes twice has
@@ -96,13 +146,17 @@ impl<'a> Chunked<'a> {
         let (number, all) = self.gate.number();
         let WrongChunk { expected, got } = wrong;
         let (from, to) = (wanted.offset, wanted.range().end);
+        let mirror = self.stream.mirror();
+        let other = self.brought.take().filter(|&other| other != mirror);
+        let at = other.map_or(self.stream.location(), |other| self.stream.mirrors().location(other));
         let text = format!(
-            "{}: chunk {number} of {all} (bytes {from} to {to}): SHA-256 does not match: expected {expected}, got {got}",
-            self.stream.location()
+            "{at}: chunk {number} of {all} (bytes {from} to {to}): SHA-256 does not match: expected {expected}, got {got}"
         );
         self.stream.go_back_to(from);
-        let mirror = self.stream.mirror();
-        let transient = |text| FetchError::Transient { text, silent: Duration::ZERO, retry_after: None };
+        if other.is_some() {
+            return self.stream.ask_here(text);
+        }
+        let transient = FetchError::transient;
         if std::mem::take(&mut self.blame.mixed) {
             self.blame.unmixable = true;
             return self.stream.go_on(transient(text + ", of bytes from several answers"), true);

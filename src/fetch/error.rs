@@ -34,6 +34,11 @@ impl FetchError {
         io::Error::new(kind, self)
     }
 
+    /// It may work later, and nothing was waited for.
+    pub(super) fn transient(text: String) -> Self {
+        Self::Transient { text, silent: Duration::ZERO, retry_after: None }
+    }
+
     /// The fetch's own error in an error of `read`, if it is one.
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref().and_then(|inner| inner.downcast_ref())

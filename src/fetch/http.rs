@@ -38,29 +38,71 @@ pub(super) fn open(
     timing: &Timing,
     on: OnEvent<'_>,
 ) -> Result<Source<'static>, FetchError> {
-    let trace = Arc::new(Trace::new(url, config.proxy.clone()));
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = Driver(Some(runtime.map_err(|e| trace.transient(&format!("starting: {e}"), None))?));
-    let mut asking = Box::pin(ask(config, tls.clone(), url, at, timing, &trace));
-    let Answer { response, url, start, end, total } = loop {
-        if on(Event::Tick).is_break() {
-            return Err(FetchError::Stopped);
-        }
-        if let Some(answer) = runtime.wait(PULSE, asking.as_mut()) {
-            break answer?;
-        }
-    };
-    drop(asking);
-    let opening = trace.silent();
-    trace.step(Step::Reading);
-    let version = Version::of(response.headers());
-    let (flow, stall) = (Flow::default(), timing.stall);
-    let flows = flow.clone();
-    let (piece, ended) = (Bytes::new(), end == Some(start) && start > 0);
-    let body =
-        Body { response, runtime, piece, had: start, length: end, ended, opening, stall, trace, flow: flows };
-    let location = Location::Http(url);
-    Ok(Source { start, version, ..Source::whole(body, total, &location, &flow) })
+    Line::new(config, tls, url, timing)?.open(at, on)
+}
+
+/// A place that may be asked several times: one after the other over the same connection, if the server keeps it and the answer
+/// before was read to its end.
+pub(super) struct Line {
+    client: Client,
+    runtime: Driver,
+    trace: Arc<Trace>,
+    url: Url,
+    timing: Timing,
+}
+
+impl Line {
+    pub(super) fn new(
+        config: &Config,
+        tls: &ClientConfig,
+        url: &Url,
+        timing: &Timing,
+    ) -> Result<Self, FetchError> {
+        let trace = Arc::new(Trace::new(url, config.proxy.clone()));
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| trace.transient(&format!("starting: {e}"), None))?;
+        let client = client(config, tls.clone(), timing, &trace)
+            .map_err(|e| FetchError::Permanent(format!("{}: {}", shown(url), cause(&e))))?;
+        let runtime = Driver(Some(Arc::new(runtime)));
+        Ok(Self { client, runtime, trace, url: url.clone(), timing: timing.clone() })
+    }
+
+    /// As [`open`].
+    pub(super) fn open(&self, at: &At<'_>, on: OnEvent<'_>) -> Result<Source<'static>, FetchError> {
+        let (runtime, trace) = (self.runtime.clone(), self.trace.clone());
+        trace.begin_anew(&self.url);
+        let mut asking = Box::pin(ask(&self.client, &self.url, at, &self.timing, &trace));
+        let Answer { response, url, start, end, total } = loop {
+            if on(Event::Tick).is_break() {
+                return Err(FetchError::Stopped);
+            }
+            if let Some(answer) = runtime.wait(PULSE, asking.as_mut()) {
+                break answer?;
+            }
+        };
+        drop(asking);
+        let opening = trace.silent();
+        trace.step(Step::Reading);
+        let version = Version::of(response.headers());
+        let (flow, stall) = (Flow::default(), self.timing.stall);
+        let flows = flow.clone();
+        let (piece, ended) = (Bytes::new(), end == Some(start) && at.range().is_some());
+        let body = Body {
+            response,
+            runtime,
+            piece,
+            had: start,
+            length: end,
+            ended,
+            opening,
+            stall,
+            trace,
+            flow: flows,
+        };
+        let location = Location::Http(url);
+        let part = at.end.and(end).filter(|end| total.is_none_or(|total| *end < total));
+        Ok(Source { start, end: part, version, ..Source::whole(body, total, &location, &flow) })
+    }
 }
 
 /// An answer that brings bytes.
@@ -74,8 +116,9 @@ struct Answer {
     total: Option<u64>,
 }
 
-/// What waits for the socket, on the thread that wants the bytes. Taken out only to be let go.
-struct Driver(Option<Runtime>);
+/// What waits for the socket, on the thread that wants the bytes. Taken out only to be let go, with the last that needs it.
+#[derive(Clone)]
+struct Driver(Option<Arc<Runtime>>);
 
 impl Driver {
     /// What comes of it; nothing if that takes longer.
@@ -88,7 +131,7 @@ impl Driver {
 impl Drop for Driver {
     /// Not waiting for anything a resolver may still have under way.
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.0.take().and_then(Arc::into_inner) {
             runtime.shutdown_background();
         }
     }
@@ -172,23 +215,21 @@ impl Body {
 
 /// An answer that is `200 OK`, or what was asked for of it.
 async fn ask(
-    config: &Config,
-    tls: ClientConfig,
+    client: &Client,
     url: &Url,
     at: &At<'_>,
     timing: &Timing,
-    trace: &Arc<Trace>,
+    trace: &Trace,
 ) -> Result<Answer, FetchError> {
-    let client = client(config, tls, timing, trace)
-        .map_err(|e| FetchError::Permanent(format!("{}: {}", shown(url), cause(&e))))?;
-    let (response, url) = follow(&client, url, at, timing, trace).await?;
+    let (response, url) = follow(client, url, at, timing, trace).await?;
+    let asked = at.range().is_some();
     match response.status() {
         StatusCode::OK => {
             let length = response.content_length();
             Ok(Answer { response, url, start: 0, end: length, total: length })
         }
-        StatusCode::PARTIAL_CONTENT if at.start > 0 => part(response, url, at.start, trace),
-        StatusCode::RANGE_NOT_SATISFIABLE if at.start > 0 => nothing_left(response, url, at.start, trace),
+        StatusCode::PARTIAL_CONTENT if asked => part(response, url, at.start, trace),
+        StatusCode::RANGE_NOT_SATISFIABLE if asked => nothing_left(response, url, at.start, trace),
         _ => Err(refused(&response, trace)),
     }
 }
@@ -205,8 +246,8 @@ async fn follow(
     let mut url = asked.clone();
     for _ in 0..=MAX_REDIRECTS {
         let mut request = client.get(url.clone());
-        if at.start > 0 {
-            request = request.header(header::RANGE, format!("bytes={}-", at.start));
+        if let Some(range) = at.range() {
+            request = request.header(header::RANGE, range);
             if let Some(version) = at.unchanged.and_then(Version::strong) {
                 request = request.header(header::IF_RANGE, version);
             }
@@ -423,6 +464,13 @@ impl Trace {
         hop.url = url.clone();
         (hop.step, hop.addresses) = at_first(hop.reached());
         hop.since = Instant::now();
+    }
+
+    /// The same is asked once more.
+    fn begin_anew(&self, url: &Url) {
+        self.begin(url);
+        let mut hop = self.hop();
+        hop.begun = hop.since;
     }
 
     fn told(&self, told: &Told<'_>) {

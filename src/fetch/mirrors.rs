@@ -192,6 +192,18 @@ impl<'a> Mirrors<'a> {
         self.said(event)
     }
 
+    /// One of several connections failed, and the others go on.
+    ///
+    /// # Errors
+    /// [`FetchError::Stopped`].
+    pub(super) fn lost_one(&self, why: String, from: u64) -> Result<(), FetchError> {
+        let mut state = self.state();
+        state.attempts = state.attempts.saturating_add(1);
+        let event = self.event(&state, why, from);
+        drop(state);
+        self.said(event)
+    }
+
     /// The other one is no better: the one that was to be left is read on.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod location;
 mod mirrors;
 mod mounted;
 mod nfs;
+mod parallel;
 mod pin;
 mod proxy;
 mod range;
@@ -30,7 +31,7 @@ mod tftp;
 mod tls;
 mod volume;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ pub use error::FetchError;
 pub use flow::Flow;
 pub use location::{Location, LocationError};
 pub use mirrors::Try;
+pub use parallel::{CONNECTION, MOST_CONNECTIONS, connections};
 pub use pin::Pin;
 pub use proxy::{NoProxy, Proxy, parse_proxy};
 use range::At;
@@ -85,9 +87,19 @@ pub struct Source<'a> {
     pub flow: Flow,
     /// Which byte of the whole is the first to come.
     pub start: u64,
+    /// The byte behind the last to come, if that is not the end of the whole: no more was asked for.
+    pub end: Option<u64>,
     pub version: Version,
     /// Says at the end whether every chunk passed, where they are looked at.
     pub seal: Option<Seal>,
+}
+
+impl Source<'_> {
+    /// What broke the reader, which said `error`.
+    fn failure(&self, error: &io::Error) -> FetchError {
+        let text = || format!("{}: {error}", self.location);
+        self.flow.failure().unwrap_or_else(|| FetchError::Permanent(text()))
+    }
 }
 
 impl Source<'static> {
@@ -100,7 +112,7 @@ impl Source<'static> {
     ) -> Self {
         let (location, flow) = (location.clone(), flow.clone());
         let version = Version::default();
-        Self { reader: Box::new(reader), length, location, flow, start: 0, version, seal: None }
+        Self { reader: Box::new(reader), length, location, flow, start: 0, end: None, version, seal: None }
     }
 }
 
@@ -199,6 +211,17 @@ impl Fetcher {
         on: OnEvent<'_>,
     ) -> Result<Source<'static>, FetchError> {
         self.open_at(location, &At::default(), timing, on)
+    }
+
+    /// A place that sends parts, to be asked for one after the other.
+    ///
+    /// # Errors
+    /// [`FetchError`]; a place that sends none.
+    fn line(&self, location: &Location, timing: &Timing) -> Result<http::Line, FetchError> {
+        match location {
+            Location::Http(url) => http::Line::new(&self.config, &self.tls, url, timing),
+            other => Err(FetchError::StartOver(format!("{other}: it sends no parts"))),
+        }
     }
 
     /// The same from another byte than the first on, where that is to be had: [`Source::start`] says so. A place that never

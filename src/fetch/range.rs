@@ -5,13 +5,25 @@ use reqwest::header::{self, HeaderMap, HeaderName};
 
 use super::date;
 
-/// Where a try begins, and what must not have changed since.
+/// Where a try begins and ends, and what must not have changed since.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct At<'a> {
     /// The first byte that is wanted.
     pub start: u64,
+    /// The byte behind the last one; absent: all that there are. A place that never sends parts sends all of them.
+    pub end: Option<u64>,
     /// What the server called the bytes before it; none if they came from elsewhere.
     pub unchanged: Option<&'a Version>,
+}
+
+impl At<'_> {
+    /// What stands in `Range` (RFC 9110, section 14.1.2), unless all is wanted.
+    pub(super) fn range(&self) -> Option<String> {
+        match self.end {
+            Some(end) => Some(format!("bytes={}-{}", self.start, end.saturating_sub(1))),
+            None => (self.start > 0).then(|| format!("bytes={}-", self.start)),
+        }
+    }
 }
 
 /// How a place names the version of what it sends.

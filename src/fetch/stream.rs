@@ -26,10 +26,22 @@ pub struct Terms {
     pub size: Option<u64>,
     /// Every chunk is held against its own digest before a byte of it is handed out.
     pub chunks: Option<Arc<ChunkList>>,
+    /// So many connections at once, where there are chunks and the server sends parts.
+    pub connections: u8,
+}
+
+impl Terms {
+    /// Where an answer of this mirror that begins with byte `start` is to end, if that is before the whole does: with the chunk.
+    fn part(&self, mirrors: &Mirrors<'_>, mirror: usize, start: u64) -> Option<u64> {
+        let list = self.chunks.as_ref().filter(|_| self.connections > 1)?;
+        let sends_parts = matches!(mirrors.location(mirror), Location::Http(_));
+        let end = list.at(start)?.range().end;
+        (sends_parts && mirrors.may_know_ranges(mirror) && end < list.total()).then_some(end)
+    }
 }
 
 /// A server may send less than it was asked for, and is asked for the rest; but not byte for byte.
-const LEAST_PART: u64 = 64 << 10;
+pub(super) const LEAST_PART: u64 = 64 << 10;
 
 /// The answer that is read, and where it stands in the whole.
 pub(super) struct Stream<'a> {
@@ -59,10 +71,7 @@ impl<'a> Stream<'a> {
         let mirror = mirrors.current();
         let source = match mirrors.take_kept() {
             Some(kept) => kept,
-            None => {
-                let (location, at) = (mirrors.location(mirror), At::default());
-                fetcher.open_at(location, &at, mirrors.timing(), mirrors.on())?
-            }
+            None => Self::first(fetcher, mirrors, terms)?,
         };
         let flow = Flow::default();
         flow.stand_before(&source.flow);
@@ -80,7 +89,26 @@ impl<'a> Stream<'a> {
                 Box::new(chunked)
             }
         };
-        Ok(Source { reader, length, location, flow, start: 0, version, seal })
+        Ok(Source { reader, length, location, flow, start: 0, end: None, version, seal })
+    }
+
+    /// The first answer: of the first chunk alone, where others come over other connections.
+    fn first(fetcher: &Fetcher, mirrors: &Mirrors<'_>, terms: &Terms) -> Result<Source<'static>, FetchError> {
+        let mirror = mirrors.current();
+        let open = |end| {
+            let at = At { end, ..At::default() };
+            fetcher.open_at(mirrors.location(mirror), &at, mirrors.timing(), mirrors.on())
+        };
+        let Some(end) = terms.part(mirrors, mirror, 0) else { return open(None) };
+        let (why, source) = match open(Some(end)) {
+            Ok(source) if source.end.is_some() => return Ok(source),
+            Ok(source) => ("it sends everything".to_owned(), Ok(source)),
+            Err(FetchError::StartOver(why)) => (why, open(None)),
+            Err(other) => return Err(other),
+        };
+        mirrors.knows_no_ranges(mirror);
+        log::info!("{}: asked for a part: {why}: over one connection", mirrors.location(mirror));
+        source
     }
 
     pub(super) fn flow(&self) -> &Flow {
@@ -98,6 +126,39 @@ impl<'a> Stream<'a> {
 
     pub(super) fn location(&self) -> &Location {
         &self.source.location
+    }
+
+    pub(super) fn fetcher(&self) -> &'a Fetcher {
+        self.fetcher
+    }
+
+    pub(super) fn connections(&self) -> u8 {
+        self.terms.connections
+    }
+
+    /// The byte behind the last that comes of this answer, if others are to bring what follows.
+    pub(super) fn ends(&self) -> Option<u64> {
+        self.source.end
+    }
+
+    /// Others brought this chunk from the mirror, and it was waited for so long: the answer is of no more use.
+    pub(super) fn passed_by(&mut self, until: u64, waited: Duration) {
+        self.slow.note(usize::try_from(until.saturating_sub(self.at)).unwrap_or(usize::MAX), waited);
+        (self.at, self.source.reader) = (until, Box::new(io::empty()));
+    }
+
+    /// What another mirror had here is wrong: this one is asked, which is not to blame.
+    ///
+    /// # Errors
+    /// As [`Stream::go_on`].
+    pub(super) fn ask_here(&mut self, why: String) -> Result<(), FetchError> {
+        self.mirrors.leave(why, self.mirror, self.at)?;
+        match self.reopen(self.mirror, Forced::Yes) {
+            Err(failure @ (FetchError::Transient { .. } | FetchError::Permanent(_))) => {
+                self.go_on(failure, false)
+            }
+            done => done,
+        }
     }
 
     /// The next try begins with this byte.
@@ -120,11 +181,7 @@ impl<'a> Stream<'a> {
                     return Ok(n);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => {
-                    let failure = self.source.flow.failure();
-                    let text = || format!("{}: {e}", self.source.location);
-                    return Err(failure.unwrap_or_else(|| FetchError::Permanent(text())));
-                }
+                Err(e) => return Err(self.source.failure(&e)),
             }
         }
     }
@@ -146,7 +203,7 @@ impl<'a> Stream<'a> {
         let came = self.at - self.since;
         if came < LEAST_PART {
             let text = format!("{}: it sends no more than {came} bytes at a time", self.source.location);
-            return Err(FetchError::Transient { text, silent: Duration::ZERO, retry_after: None });
+            return Err(FetchError::transient(text));
         }
         self.reopen(self.mirror, Forced::Yes)
     }
@@ -235,7 +292,7 @@ impl<'a> Stream<'a> {
         let version = self.source.version.clone();
         let unchanged = (mirror == self.mirror).then_some(&version);
         let start = if self.mirrors.may_know_ranges(mirror) { self.at } else { 0 };
-        let at = At { start, unchanged };
+        let at = At { start, end: self.terms.part(self.mirrors, mirror, start), unchanged };
         let opened = self.fetcher.open_at(location, &at, self.mirrors.timing(), self.mirrors.on());
         match opened {
             Err(FetchError::StartOver(why)) => {
@@ -341,10 +398,7 @@ fn pass_over(source: &mut Source<'_>, until: u64) -> Result<(), FetchError> {
             }
             Ok(n) => left -= n as u64,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => {
-                let text = format!("{}: {e}", source.location);
-                return Err(source.flow.failure().unwrap_or(FetchError::Permanent(text)));
-            }
+            Err(e) => return Err(source.failure(&e)),
         }
     }
     Ok(())

@@ -56,7 +56,11 @@ impl<'a> Tries<'a> {
         let size = self.artifact.size.or(chunks.as_ref().map(|list| list.total()));
         let artifact = &Artifact { size, ..self.artifact.clone() };
         let digest = artifact.trust != Trust::Unverified;
-        let terms = Terms { digest, size, chunks };
+        let connections = artifact.connections;
+        if connections > 1 && chunks.is_none() {
+            log::info!("{name}: over one connection, not {connections}: it has no chunk list");
+        }
+        let terms = Terms { digest, size, chunks, connections };
         let on_event = |event| self.heard(event);
         let says = |mirror: usize, verdict| {
             if let Some(last) = self.told().verdicts.get_mut(mirror) {

@@ -56,6 +56,7 @@ impl Params {
             trust: Trust::of(word.sha256.clone(), word.chunks.clone()),
             chunks: word.chunks.clone(),
             pins: vec![],
+            connections: word.connections,
             size: word.length,
             unpacked: None,
             entries: None,
@@ -130,7 +131,15 @@ mod tests {
 
     fn shared(dialect: Dialect, text: &str, writable: Option<bool>) -> Shared {
         let source = RootSource::Shared(Tag::parse("rootfs").unwrap());
-        let word = RootWord { source, dialect, size: None, sha256: None, chunks: None, length: None };
+        let word = RootWord {
+            source,
+            dialect,
+            size: None,
+            sha256: None,
+            chunks: None,
+            connections: 1,
+            length: None,
+        };
         let params = Params { root: Some(Ok(word)), writable, ..Params::parse(text) };
         let Boot::Shared(shared) = params.root_entry().unwrap().unwrap().boot else {
             panic!("a shared root")

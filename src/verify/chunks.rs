@@ -130,6 +130,11 @@ impl ChunkList {
     pub fn chunks(&self) -> &[Chunk] {
         &self.chunks
     }
+
+    /// The chunk that this byte is in.
+    pub fn at(&self, byte: u64) -> Option<&Chunk> {
+        self.chunks.get(self.chunks.partition_point(|chunk| chunk.range().end <= byte))
+    }
 }
 
 /// A number as the list has it: digits, no sign, no zeros before it.
@@ -238,6 +243,8 @@ mod tests {
         let read = ChunkList::parse(text.as_bytes()).unwrap();
         assert_eq!((&read, read.total(), read.sha256()), (&list, 5, &Sha256::of(text.as_bytes())));
         assert_eq!(read.chunks()[1].range(), 3..5);
+        let at = |byte| read.at(byte).map(|chunk| chunk.offset);
+        assert_eq!([0, 2, 3, 4, 5].map(at), [Some(0), Some(0), Some(3), Some(3), None]);
         let (empty, text) = ChunkList::of([]);
         assert_eq!(ChunkList::parse(text.as_bytes()).unwrap(), empty);
     }

@@ -162,7 +162,7 @@ impl Answer {
     }
 
     fn answer(&mut self, lying: &[Lying; 2]) -> io::Result<()> {
-        let (path, from) = self.request()?;
+        let (path, from, until) = self.request()?;
         // Now and then it was changed meanwhile.
         let lying = &lying[usize::from(self.dice.roll(12) == 0)];
         let body = if path.ends_with(".chunks") { lying.list.as_bytes() } else { &lying.archive };
@@ -181,12 +181,12 @@ impl Answer {
                 self.stall();
                 Ok(())
             }
-            _ => self.bytes(body, from, &tag),
+            _ => self.bytes(body, from, until, &tag),
         }
     }
 
-    /// The path, and the first byte that is asked for.
-    fn request(&mut self) -> io::Result<(String, usize)> {
+    /// The path, the first byte that is asked for, and the one behind the last.
+    fn request(&mut self) -> io::Result<(String, usize, Option<usize>)> {
         let mut text = Vec::new();
         let mut byte = [0];
         while !text.ends_with(b"\r\n\r\n") {
@@ -195,9 +195,10 @@ impl Answer {
         }
         let text = String::from_utf8_lossy(&text).to_lowercase();
         let path = text.split(' ').nth(1).unwrap_or("/").to_owned();
-        let from =
-            text.lines().find_map(|line| line.strip_prefix("range: bytes=")?.strip_suffix('-')?.parse().ok());
-        Ok((path, from.unwrap_or(0)))
+        let range = text.lines().find_map(|line| line.strip_prefix("range: bytes=")?.split_once('-'));
+        let number = |text: &str| text.parse::<usize>().ok();
+        let (from, last) = range.map_or((None, None), |(from, last)| (number(from), number(last)));
+        Ok((path, from.unwrap_or(0), last.map(|last| last + 1)))
     }
 
     fn status(&mut self, status: &str, headers: &str) -> io::Result<()> {
@@ -205,13 +206,16 @@ impl Answer {
     }
 
     /// What is asked for, or not quite, and maybe not to its end.
-    fn bytes(&mut self, body: &[u8], from: usize, tag: &str) -> io::Result<()> {
+    fn bytes(&mut self, body: &[u8], from: usize, until: Option<usize>, tag: &str) -> io::Result<()> {
         let knows_ranges = self.dice.roll(8) != 0;
         let from = if knows_ranges && from <= body.len() { from } else { 0 };
-        let (first, size) = (from, body.len());
-        let mut sent = body[from..].to_vec();
+        // Now and then it sends more than it was asked for.
+        let until = until.filter(|until| knows_ranges && *until <= body.len() && self.dice.roll(12) != 0);
+        let part = from > 0 || until.is_some();
+        let (first, size, until) = (from, body.len(), until.unwrap_or(body.len()).max(from));
+        let mut sent = body[from..until].to_vec();
         let mut length = sent.len() as u64;
-        let mut range = format!("content-range: bytes {first}-{}/{size}\r\n", size.saturating_sub(1));
+        let mut range = format!("content-range: bytes {first}-{}/{size}\r\n", until.saturating_sub(1));
         if self.corrupts {
             match self.dice.roll(14) {
                 0 if !sent.is_empty() => {
@@ -224,13 +228,13 @@ impl Answer {
                     length += 1000;
                 }
                 3 => length = length.saturating_sub(self.dice.roll(5000)),
-                4 => range = format!("content-range: bytes {}-{}/{size}\r\n", first + 1, size - 1),
+                4 => range = format!("content-range: bytes {}-{}/{size}\r\n", first + 1, until - 1),
                 5 => range.clear(),
                 _ => {}
             }
         }
-        let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
-        let range = if from > 0 { &range } else { "" };
+        let status = if part { "206 Partial Content" } else { "200 OK" };
+        let range = if part { &range } else { "" };
         let length =
             if self.dice.roll(12) == 0 { String::new() } else { format!("content-length: {length}\r\n") };
         // Without a length nobody could tell a connection that broke from the end.
@@ -337,8 +341,17 @@ impl Lab {
         let chunks = (held >= 2).then(|| Sha256::of(right.list.as_bytes()));
         let size = (dice.roll(2) == 0 && held > 0).then_some(right.archive.len() as u64);
         let trust = Trust::of(sha256, chunks.clone());
-        let artifact =
-            Artifact { locations, trust, chunks, pins: vec![], size, unpacked: None, entries: None };
+        let connections = [1, 2, 3, 4, 8][dice.roll(5) as usize];
+        let artifact = Artifact {
+            locations,
+            trust,
+            chunks,
+            pins: vec![],
+            connections,
+            size,
+            unpacked: None,
+            entries: None,
+        };
         // Now and then whoever takes a moment counts as slow.
         let pace = match dice.roll(3) {
             0 => Pace { least: 64 << 20, over: Duration::from_millis(5) },

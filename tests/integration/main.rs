@@ -22,6 +22,7 @@ mod pack;
 mod peer;
 mod privileges;
 mod proxy;
+mod ranges;
 mod refused;
 mod resume;
 mod screens;

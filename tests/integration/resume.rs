@@ -14,10 +14,10 @@ use bootjack::verify::{ChunkList, Sha256};
 use crate::fetch::at;
 use crate::odd_server::{Odd, Request, Stream, answer, head, silence};
 
-const SIZE: usize = 1_000_000;
+pub const SIZE: usize = 1_000_000;
 
 /// Never the same twice, and the same in each run.
-fn body(seed: u8) -> Vec<u8> {
+pub fn body(seed: u8) -> Vec<u8> {
     let mut state = u64::from(seed) + 1;
     let next = |state: &mut u64| {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -47,12 +47,12 @@ fn part(stream: &mut dyn Stream, request: &Request, body: &[u8], headers: &[&str
 }
 
 /// What a fetch came to: the bytes or why not, and what was said on the way.
-struct Done {
-    bytes: Result<Vec<u8>, String>,
-    said: Vec<Retrying>,
+pub struct Done {
+    pub bytes: Result<Vec<u8>, String>,
+    pub said: Vec<Retrying>,
 }
 
-fn fetch(mirrors: &[&str], terms: &Terms, digest: Option<&[u8]>) -> Done {
+pub fn fetch(mirrors: &[&str], terms: &Terms, digest: Option<&[u8]>) -> Done {
     fetch_by(Pace::default(), mirrors, terms, digest)
 }
 
@@ -92,7 +92,7 @@ impl Done {
     }
 
     #[track_caller]
-    fn is(&self, body: &[u8]) {
+    pub fn is(&self, body: &[u8]) {
         match &self.bytes {
             Ok(bytes) => assert!(bytes == body, "{} bytes, others than it has: {:?}", bytes.len(), self.said),
             Err(why) => panic!("{why}: {:?}", self.said),
@@ -459,7 +459,7 @@ fn a_slow_mirror_is_left_for_one_that_is_not_and_nothing_is_lost() {
 }
 
 /// Chunks of 100 000 bytes.
-fn chunks(all: &[u8]) -> Terms {
+pub fn chunks(all: &[u8]) -> Terms {
     let (list, _) = ChunkList::of(all.chunks(100_000).map(|chunk| (chunk.len() as u64, Sha256::of(chunk))));
     Terms { chunks: Some(Arc::new(list)), ..Terms::default() }
 }
@@ -574,7 +574,7 @@ fn a_mirror_of_another_length_has_other_bytes() {
 }
 
 /// A read that waits is told to stop from another thread; how long it took to hear that.
-fn stopped_while_reading(
+pub fn stopped_while_reading(
     read: impl FnOnce(&dyn Fn(Flow)) -> Result<(), String> + Send + 'static,
 ) -> Duration {
     let (told, flow) = std::sync::mpsc::channel();

@@ -78,6 +78,7 @@ pub fn artifact(url: &[&str], trust: Trust, size: Option<u64>, unpacked: Option<
         trust,
         chunks: None,
         pins: vec![],
+        connections: 1,
         size,
         unpacked,
         entries: unpacked.map(|_| 17_353),

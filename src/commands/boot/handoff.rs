@@ -50,6 +50,8 @@ pub struct HandedRoot {
     pub chunks: Option<Sha256>,
     #[serde(default)]
     pub pins: Vec<Pin>,
+    #[serde(default)]
+    pub connections: u8,
     pub size: Option<u64>,
     pub unpacked: Option<u64>,
     pub entries: Option<u64>,
@@ -141,6 +143,7 @@ impl Handoff {
             trust: Trust::of(root.sha256.clone(), root.chunks.clone()),
             chunks: root.chunks.clone(),
             pins: root.pins.clone(),
+            connections: root.connections.max(1),
             size: root.size,
             unpacked: root.unpacked,
             entries: root.entries,
@@ -178,6 +181,7 @@ impl HandedRoot {
             sha256,
             chunks,
             pins: root.archive.pins.clone(),
+            connections: root.archive.connections,
             size: root.archive.size,
             unpacked: root.archive.unpacked,
             entries: root.archive.entries,

@@ -52,11 +52,13 @@ impl Outlook {
                 .hint("say sha256 or chunks, or second_stage = true for the initrd that bootjack is in"));
         }
         let root = self.kexec.root.as_ref().map(|root| {
-            let HandedRoot { locations, sha256, chunks, .. } = HandedRoot::of(root, self.carried(came, way));
+            let HandedRoot { locations, sha256, chunks, connections, .. } =
+                HandedRoot::of(root, self.carried(came, way));
             SecondRoot {
                 locations: locations.iter().map(Location::public).collect(),
                 sha256: sha256.as_ref().map(ToString::to_string),
                 chunks: chunks.as_ref().map(ToString::to_string),
+                connections,
                 size: match root.size {
                     RootSize::Percent(percent) => format!("{percent}%"),
                     RootSize::Bytes(bytes) => bytes.to_string(),
@@ -181,6 +183,7 @@ mod tests {
             trust: Trust::Sha256(ABC.parse().unwrap()),
             chunks: None,
             pins: vec![],
+            connections: 1,
             size: Some(3),
             unpacked: None,
             entries: None,

@@ -61,6 +61,7 @@ fn artifact_json(artifact: &Artifact) -> Value {
         "verified": artifact.trust != Trust::Unverified,
         "sha256": artifact.digest(),
         "chunks": artifact.chunks,
+        "connections": artifact.connections,
         "size": artifact.size,
     })
 }

@@ -187,6 +187,7 @@ fn entry(chance: &mut Chance, id: &str) -> Entry {
         trust: Trust::Unverified,
         chunks: None,
         pins: vec![],
+        connections: 1,
         size: None,
         unpacked: None,
         entries: None,
