@@ -98,7 +98,8 @@ impl Parser {
     /// on the pieces could cancel a boot.
     pub fn give_up(&mut self) -> Option<Input> {
         // Whose closing bracket was lost is at its end, too.
-        let lone = self.state == State::Escape && !std::mem::take(&mut self.pasting);
+        let pasting = std::mem::take(&mut self.pasting);
+        let lone = self.state == State::Escape && !pasting;
         self.reset();
         lone.then(|| key(KeyCode::Esc))
     }
