@@ -5,8 +5,9 @@
 //!
 //! The staircase: a room imports only from rooms to its left; `tests/layers.rs` holds it.
 //!
-//! `sys < verify volumes privileges secrets < early drivers net fetch archive handover < cmdline catalog machine < plan < load < tui < commands < cli`
+//! `sys answer < verify volumes privileges secrets < early drivers net fetch archive handover < cmdline catalog machine < plan < load < tui < commands < cli`
 
+pub mod answer;
 pub mod archive;
 pub mod catalog;
 pub mod cli;
