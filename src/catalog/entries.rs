@@ -13,6 +13,7 @@ use super::problem::{Page, nearest, quoted};
 use super::table::{At, Table, kind};
 use super::{Action, Entry};
 use crate::fetch::Location;
+use crate::order;
 
 /// Entries of the longest catalog: more than a person scrolls through.
 pub(super) const ENTRY_LIMIT: usize = 10_000;
@@ -72,7 +73,7 @@ impl Entries {
         self.standing = standing;
         let fallen: Vec<(usize, Entry)> = fallen;
         self.refused.extend(fallen.into_iter().map(|(index, e)| (index, Some(e.id), Some(e.title))));
-        self.refused.sort_by_key(|(index, ..)| *index);
+        order::by_key(&mut self.refused, |(index, ..)| *index);
     }
 
     /// Whether an entry with this id stands.

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use super::places::Placed;
+use crate::order;
 use crate::secrets::{hidden, starred};
 
 /// Whether a problem stops something from booting.
@@ -174,7 +175,7 @@ impl<'a> Page<'a> {
     /// Everything noted, in file order, each with the entry it was found in.
     pub(super) fn finish(self) -> Vec<(Option<usize>, Problem)> {
         let mut noted = self.noted.into_inner();
-        noted.sort_by_key(|(start, _, _)| *start);
+        order::by_key(&mut noted, |(start, _, _)| *start);
         noted.into_iter().map(|(_, entry, problem)| (entry, problem)).collect()
     }
 

@@ -5,6 +5,7 @@
 
 use super::words::Word;
 use super::{BreakAt, CmdlineProblem, OnFailure, Params};
+use crate::order;
 
 /// dracut's places, then those of initramfs-tools, in the order of a boot.
 const PLACES: &[(&str, BreakAt)] = &[
@@ -37,7 +38,7 @@ impl Params {
                 Err(problem) => self.problems.push(problem),
             }
         }
-        self.break_at.sort();
+        order::by_key(&mut self.break_at, |place| *place);
         self.break_at.dedup();
         let said = |name: &str| words.iter().rfind(|w| w.name == name);
         self.quiet = said("quiet").is_some_and(|w| w.value.is_none());

@@ -13,6 +13,7 @@ use crate::catalog::{self, Catalog, Parsed, Problem};
 use crate::early;
 use crate::fetch::Fetcher;
 use crate::load::{Failure, Phase};
+use crate::order;
 use crate::plan::unvouched;
 use crate::verify::signature::{Keyring, Signed};
 
@@ -101,7 +102,7 @@ fn checked(
     if args.online {
         parsed.problems.extend(online::problems(&file, fetcher));
     }
-    parsed.problems.sort_by_key(|p| (p.line, p.column));
+    order::by_key(&mut parsed.problems, |p| (p.line, p.column));
     let entries = parsed.catalog.iter().filter(|_| signed.is_some()).flat_map(|catalog| &catalog.entries);
     let unvouched = entries.map(|entry| (&entry.id, unvouched(entry))).filter(|(_, parts)| !parts.is_empty());
     let unvouched = unvouched.map(|(id, parts)| format!("{id}: {}", parts.join(", "))).collect();

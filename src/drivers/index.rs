@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::pattern;
+use crate::order;
 
 /// The five texts of `/lib/modules/RELEASE` that matter; all but the first may be empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -129,7 +130,7 @@ impl Index {
             .filter(|(_, known)| known.path.starts_with(prefix))
             .map(|(name, known)| Module { name: name.clone(), path: known.path.clone() })
             .collect();
-        found.sort_by(|a, b| a.path.cmp(&b.path));
+        order::by(&mut found, |a, b| a.path.cmp(&b.path));
         found
     }
 

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::order;
 use crate::sys;
 
 /// Documentation/ABI/testing/sysfs-class-watchdog.
@@ -212,7 +213,7 @@ fn shown(class: &Path) -> Vec<Shown> {
     let Ok(entries) = fs::read_dir(class) else { return Vec::new() };
     let mut names: Vec<String> =
         entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    names.sort_by_key(|name| (name.len(), name.clone()));
+    order::by_key(&mut names, |name| (name.len(), name.clone()));
     let read = |name: &str, what: &str| fs::read_to_string(class.join(name).join(what)).unwrap_or_default();
     let limit = |name: &str, what: &str| read(name, what).trim().parse().ok().filter(|&seconds| seconds > 0);
     let about = |name: String| Shown {

@@ -3,12 +3,13 @@
 //! opened is for others to say; they do that on a thread, too (`beside`).
 
 use std::io::{self, ErrorKind, Read};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::beside::PULSE;
 use super::error::seconds;
 use super::{FetchError, Flow, Source};
+use crate::answer::{self, Answer, NoAnswer};
 
 /// What the thread hands over at once, and how many of them may wait: the kernel reads ahead by itself.
 const PIECE: usize = 256 << 10;
@@ -36,14 +37,13 @@ pub(super) struct Place {
 pub(super) fn apart(source: Source<'static>, place: Place) -> Result<Source<'static>, FetchError> {
     let Source { reader, length, location, start, version, .. } = source;
     let (sender, receiver) = sync_channel(QUEUE);
-    let (here, gone) = channel();
+    let (here, gone) = answer::pair();
     let read = move || {
         read_until_gone(reader, &sender);
         // Said by being dropped: the place is let go.
         drop(here);
     };
-    let spawned = std::thread::Builder::new().name("read".into()).spawn(read);
-    spawned.map_err(|e| FetchError::Transient {
+    answer::begin("read", Box::new(read)).map_err(|e| FetchError::Transient {
         text: format!("{}: starting a thread: {e}", place.name),
         silent: Duration::ZERO,
         retry_after: None,
@@ -96,8 +96,8 @@ fn read_until_gone(mut reader: Box<dyn Read + Send>, sender: &SyncSender<Message
 /// The reader's side.
 struct Body {
     receiver: Option<Receiver<Message>>,
-    /// Nothing is ever sent: it ends when the thread has let go.
-    gone: Receiver<()>,
+    /// Never given: it ends when the thread has let go.
+    gone: Answer<()>,
     piece: Vec<u8>,
     at: usize,
     ended: bool,
@@ -171,7 +171,7 @@ impl Drop for Body {
     /// When this is over nothing holds the place any more, unless it is dead.
     fn drop(&mut self) {
         self.receiver = None;
-        if self.gone.recv_timeout(LETTING_GO) == Err(RecvTimeoutError::Timeout) {
+        if self.gone.take_within(LETTING_GO) == Err(NoAnswer::Yet) {
             log::warn!("{}: it does not let go of the file; not waited for", self.place.name);
         }
     }
@@ -182,12 +182,12 @@ mod tests {
     use super::*;
     use crate::fetch::Location;
 
-    /// A reader that hangs as one on a dead server does, until its sender is gone.
-    struct Hanging(Receiver<()>);
+    /// A reader that hangs as one on a dead server does, until its giver is gone.
+    struct Hanging(Option<Answer<()>>);
 
     impl Read for Hanging {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            let _gone = self.0.recv();
+            let _gone = self.0.take().map(Answer::take);
             Ok(0)
         }
     }
@@ -201,15 +201,15 @@ mod tests {
 
     #[test]
     fn a_dead_server_is_an_error_after_the_stall_and_a_stop_ends_the_wait() {
-        let (_alive, hanging) = channel();
-        let mut source = body(Box::new(Hanging(hanging)), Duration::from_millis(200), false);
+        let (_alive, hanging) = answer::pair();
+        let mut source = body(Box::new(Hanging(Some(hanging))), Duration::from_millis(200), false);
         let error = source.reader.read(&mut [0; 9]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         assert_eq!(error.to_string(), "nfs://a/b:/c: reading: nothing came for 0.2 s after 0 of 7 bytes");
         assert!(matches!(source.flow.failure(), Some(FetchError::Transient { .. })));
 
-        let (_alive, hanging) = channel();
-        let mut source = body(Box::new(Hanging(hanging)), Duration::from_secs(60), true);
+        let (_alive, hanging) = answer::pair();
+        let mut source = body(Box::new(Hanging(Some(hanging))), Duration::from_secs(60), true);
         source.flow.stop();
         assert_eq!(FetchError::of(&source.reader.read(&mut [0; 9]).unwrap_err()), Some(&FetchError::Stopped));
     }

@@ -2,11 +2,11 @@
 //! the while whether to go on.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use super::error::seconds;
 use super::{Config, Event, FetchError, OnEvent, dns};
+use crate::answer::{self, NoAnswer};
 
 /// How often a wait looks whether it was told to stop.
 pub(super) const PULSE: Duration = Duration::from_millis(100);
@@ -21,22 +21,21 @@ pub(super) fn beside<T: Send + 'static>(
 ) -> Result<T, FetchError> {
     let begun = Instant::now();
     let transient = |text: String| FetchError::Transient { text, silent: begun.elapsed(), retry_after: None };
-    let (sender, receiver) = sync_channel(0);
-    // A send that fails means that nobody waits: what was made goes with it.
-    let work = move || drop(sender.send(work()));
-    let spawned = std::thread::Builder::new().name("fetch".into()).spawn(work);
-    spawned.map_err(|e| transient(format!("{name}: starting a thread: {e}")))?;
+    let (giver, answer) = answer::pair();
+    // What nobody waits for any more is dropped there: to let go of what is dead may take for ever.
+    let begun_beside = answer::begin("fetch", Box::new(move || drop(giver.hand_over(work()))));
+    begun_beside.map_err(|e| transient(format!("{name}: starting a thread: {e}")))?;
     loop {
         if on(Event::Tick).is_break() {
             return Err(FetchError::Stopped);
         }
-        match receiver.recv_timeout(PULSE) {
+        match answer.take_within(PULSE) {
             Ok(done) => return done,
-            Err(RecvTimeoutError::Timeout) if begun.elapsed() < within => {}
-            Err(RecvTimeoutError::Timeout) => {
+            Err(NoAnswer::Yet) if begun.elapsed() < within => {}
+            Err(NoAnswer::Yet) => {
                 return Err(transient(format!("{name}: nothing came for {}", seconds(within))));
             }
-            Err(RecvTimeoutError::Disconnected) => {
+            Err(NoAnswer::Ever) => {
                 return Err(transient(format!("{name}: the fetching thread ended without a word")));
             }
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::{FetchError, Flow, Location, Source};
+use crate::order;
 
 /// Opens a directory whose members are `0000`, `0001` and so on.
 pub(super) fn open(directory: &Path, location: &Location) -> Result<Source<'static>, FetchError> {
@@ -39,7 +40,7 @@ fn members(directory: &Path) -> anyhow::Result<VecDeque<Member>> {
             _ => bail!("opening: {} is no member of a carried archive", name.display()),
         }
     }
-    found.sort_by_key(|(number, _)| *number);
+    order::by_key(&mut found, |(number, _)| *number);
     if found.first().is_none_or(|(number, _)| *number > 0) {
         bail!("opening: the carried archive was read already: it can be had only once");
     }

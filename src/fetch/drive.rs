@@ -4,12 +4,12 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, Read as _};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use super::error::seconds;
 use super::mirrors::{Failed, Mirrors, Try};
 use super::{Event, FetchError, Fetcher, Location, OnEvent, Source};
+use crate::answer::{self, NoAnswer};
 
 /// A wait looks so often whether it was told to stop.
 const PULSE: Duration = Duration::from_millis(100);
@@ -182,19 +182,16 @@ impl Fetcher {
 fn read_while_asking(source: Source<'_>, max_bytes: u64, on: OnEvent<'_>) -> io::Result<Vec<u8>> {
     let Source { reader, flow, .. } = source;
     std::thread::scope(|scope| {
-        let (sender, receiver) = channel();
-        std::thread::Builder::new().name("read".into()).spawn_scoped(scope, move || {
+        let read = answer::ask_within(scope, "read", move || {
             let mut bytes = Vec::new();
-            let result = reader.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map(|_| bytes);
-            // The receiver waits for this: it is there.
-            let _there = sender.send(result);
+            reader.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map(|_| bytes)
         })?;
         loop {
-            match receiver.recv_timeout(PULSE) {
+            match read.take_within(PULSE) {
                 Ok(result) => return result,
-                Err(RecvTimeoutError::Timeout) if on(Event::Tick).is_break() => flow.stop(),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
+                Err(NoAnswer::Yet) if on(Event::Tick).is_break() => flow.stop(),
+                Err(NoAnswer::Yet) => {}
+                Err(NoAnswer::Ever) => {
                     return Err(io::Error::other("the reading thread ended without a word"));
                 }
             }

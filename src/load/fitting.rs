@@ -5,12 +5,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, Mode, OFlags, RawMode, ResolveFlags, fchmod, openat2, renameat, statat, unlinkat};
 
 use super::{Failure, LoadError, Phase};
+use crate::answer;
 use crate::catalog::Fstab;
 use crate::handover::root::Root;
 use crate::volumes::{self, NotFound, Volume};
@@ -76,13 +76,15 @@ pub(super) fn of(root: &Root, fstab: Fstab) -> Result<Fitted, LoadError> {
 /// Whether a block device is here. What cannot be known (a name that only udev makes, a disk that hangs when it is read)
 /// is taken to be.
 fn is_here(volume: &Volume) -> bool {
-    let (asked, (answer, found)) = (volume.clone(), channel());
-    let look = move || drop(answer.send(volumes::find(&asked)));
-    if let Err(e) = std::thread::Builder::new().name("fstab".into()).spawn(look) {
-        log::warn!("{volume}: not looked for: starting a thread: {e}");
-        return true;
-    }
-    match found.recv_timeout(LOOKING) {
+    let asked = volume.clone();
+    let found = match answer::ask("fstab", move || volumes::find(&asked)) {
+        Ok(answer) => answer.take_within(LOOKING),
+        Err(e) => {
+            log::warn!("{volume}: not looked for: starting a thread: {e}");
+            return true;
+        }
+    };
+    match found {
         Ok(found) => !matches!(found, Err(NotFound::None { .. })),
         Err(e) => {
             log::warn!("{volume}: looking for it: {e} after {} s", LOOKING.as_secs());

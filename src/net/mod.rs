@@ -18,7 +18,6 @@ mod up;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -30,6 +29,7 @@ use state::Shared;
 pub use state::{Nic, NicState};
 use up::Order;
 
+use crate::answer;
 use crate::privileges::Part;
 
 /// How often a waiting caller is asked whether it still wants to wait.
@@ -54,14 +54,14 @@ impl Network {
     pub fn start(config: Config) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (orders, taken) = unbounded_channel();
-        let (ready, started) = sync_channel(1);
+        let (ready, started) = answer::pair();
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("network".into());
-        thread.spawn(move || {
+        let live = move || {
             Part::Network.keep();
-            up::run(config, &theirs, taken, &ready);
-        })?;
-        started.recv().map_err(|_| io::Error::other("the network thread died at its start"))??;
+            up::run(config, &theirs, taken, ready);
+        };
+        answer::begin("network", Box::new(live))?;
+        started.take().unwrap_or_else(|| Err(io::Error::other("the network thread died at its start")))?;
         Ok(Self { shared, orders })
     }
 
@@ -109,8 +109,8 @@ impl Network {
     /// Gives the network up, as before a kexec: sockets closed, addresses taken away, links down. For a switch-root it
     /// is not called: there the links stay up.
     pub fn down(&self) {
-        let (done, wait) = sync_channel(1);
-        if self.orders.send(Order::Down(done)).is_ok() && wait.recv_timeout(DOWN).is_err() {
+        let (done, down) = answer::pair();
+        if self.orders.send(Order::Down(done)).is_ok() && down.take_within(DOWN).is_err() {
             log::warn!("taking the links down did not end within {} s", DOWN.as_secs());
         }
     }

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use futures_util::stream::StreamExt;
@@ -20,6 +19,7 @@ use super::config::Config;
 use super::jobs::Jobs;
 use super::link::Link;
 use super::state::Shared;
+use crate::answer::Giver;
 
 /// How often the interfaces are counted again while there is no network: the kernel may drop an event when too many
 /// come at once.
@@ -30,7 +30,7 @@ const RECOUNT: Duration = Duration::from_secs(5);
 pub enum Order {
     Retry,
     /// Answered when everything is down.
-    Down(SyncSender<()>),
+    Down(Giver<()>),
 }
 
 /// The thread's whole life; `ready` hears whether it began.
@@ -38,22 +38,21 @@ pub fn run(
     config: Config,
     shared: &Arc<Shared>,
     orders: UnboundedReceiver<Order>,
-    ready: &SyncSender<io::Result<()>>,
+    ready: Giver<io::Result<()>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        // Nobody to tell: then nobody started it.
-        Err(e) => return drop(ready.send(Err(e))),
+        Err(e) => return ready.give(Err(e)),
     };
     let life = async {
         let (connection, kernel, mut messages) = match new_multicast_connection(&[MulticastGroup::Link]) {
             Ok(parts) => parts,
-            Err(e) => return drop(ready.send(Err(e))),
+            Err(e) => return ready.give(Err(e)),
         };
         spawn_local(connection);
         let (tell, mut events) = unbounded_channel();
         let mut jobs = Jobs::new(config, Arc::clone(shared), kernel, tell);
-        let _ = ready.send(Ok(()));
+        ready.give(Ok(()));
         jobs.begin().await;
         serve(&mut jobs, &mut messages, &mut events, orders).await;
     };
@@ -81,9 +80,7 @@ async fn serve(
                 Some(Order::Retry) => jobs.retry().await,
                 Some(Order::Down(done)) => {
                     jobs.down().await;
-                    // Whoever asked may have gone: it is down all the same.
-                    let _ = done.send(());
-                    return;
+                    return done.give(());
                 }
                 None => return,
             },

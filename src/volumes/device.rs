@@ -1,16 +1,16 @@
 //! [`Device`]: a block device as the kernel shows it in `/sys/class/block`, with what lies on it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::probe::{Content, Image, probe};
 use super::table::{self, Entry};
+use crate::answer;
 
 /// A block device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,10 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// Devices that have not answered yet.
 static SILENT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+fn silent() -> MutexGuard<'static, BTreeSet<String>> {
+    SILENT.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Where the kernel shows its devices, and where their nodes are.
 #[derive(Clone)]
@@ -96,54 +100,35 @@ impl Places {
     /// Everything there is. One that does not answer in time is left to whoever wants it: it is named as unreadable,
     /// and not asked again before it has answered.
     pub(super) fn all(&self) -> Vec<Device> {
-        let mut there = Vec::new();
-        let mut names = VecDeque::from(self.names());
-        while !names.is_empty() {
-            let (silent, rest): (Vec<String>, Vec<String>) = {
-                let silent = SILENT.lock().unwrap_or_else(PoisonError::into_inner);
-                names.into_iter().partition(|name| silent.contains(name))
-            };
-            there.extend(silent.iter().map(|name| self.unread(name)));
-            names = self.look_at_all(rest, &mut there);
-        }
-        there.sort_by(|a, b| a.name.cmp(&b.name));
-        there
+        self.names().iter().map(|name| self.look_in_time(name).unwrap_or_else(|| self.unread(name))).collect()
     }
 
-    /// Looks at each, on a thread; what is left when one keeps it too long.
-    fn look_at_all(&self, names: Vec<String>, there: &mut Vec<Device>) -> VecDeque<String> {
-        let (places, asked) = (self.clone(), names.clone());
-        let (looked, answers) = channel();
+    /// Looks at one, on a thread; nothing if it does not answer in time, or did not the last time.
+    fn look_in_time(&self, name: &str) -> Option<Device> {
+        if silent().contains(name) {
+            return None;
+        }
+        let (places, asked) = (self.clone(), name.to_owned());
+        let (giver, answer) = answer::pair();
         let look = move || {
-            for name in asked {
-                let device = places.look(&name);
-                SILENT.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-                // Nobody waits any more: others look at the rest.
-                if looked.send(device).is_err() {
-                    return;
-                }
-            }
+            giver.give(places.look(&asked));
+            silent().remove(&asked);
         };
-        let mut left = VecDeque::from(names);
-        if let Err(e) = std::thread::Builder::new().name("look".into()).spawn(look) {
-            log::error!("looking at block devices: starting a thread: {e}");
-            return VecDeque::new();
+        if let Err(e) = answer::begin("look", Box::new(look)) {
+            log::error!("looking at {name}: starting a thread: {e}");
+            return None;
         }
-        while !left.is_empty() {
-            match answers.recv_timeout(ANSWER) {
-                Ok(device) => {
-                    left.pop_front();
-                    there.push(device);
-                }
-                Err(_) => {
-                    let silent = left.front().cloned().unwrap_or_default();
-                    log::warn!("{silent} has not answered for {} s", ANSWER.as_secs());
-                    SILENT.lock().unwrap_or_else(PoisonError::into_inner).insert(silent);
-                    break;
-                }
-            }
+        if let Ok(device) = answer.take_within(ANSWER) {
+            return Some(device);
         }
-        left
+        // Under the lock: if it answers from now on, its name is taken out after it was put in.
+        let mut silent = silent();
+        if let Ok(device) = answer.try_take() {
+            return Some(device);
+        }
+        log::warn!("{name} has not answered for {} s", ANSWER.as_secs());
+        silent.insert(name.to_owned());
+        None
     }
 
     /// What is known without asking it.

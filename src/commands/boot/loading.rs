@@ -3,12 +3,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::second::{Outlook, console_of};
 use super::waiting;
 use super::worker::Story;
+use crate::answer::{self, Answer, NoAnswer};
 use crate::fetch::Retrying;
 use crate::handover::Handover;
 use crate::load::{self, Came, Failure, LoadError, Loader, Phase, Report, Second};
@@ -42,14 +43,11 @@ impl Story {
         let (fetcher, facts) = (self.fetcher.clone(), self.header());
         let retry_for = waiting::budget(ARTIFACT_RETRY_FOR, patience);
         let mut screen = Loading::new(plan, facts);
-        let (done, finished) = channel();
         std::thread::scope(|scope| {
             let loader = Loader { fetcher: &fetcher, retry_for, on: &on };
-            let load = move || drop(done.send(work(&loader)));
-            if let Err(e) = std::thread::Builder::new().name("load".into()).spawn_scoped(scope, load) {
-                return Err(LoadError::Failed(Failure::new(Phase::Worker, "starting a thread", e)));
-            }
-            self.watch(&mut screen, &told, &finished, &stop, unwanted)
+            let finished = answer::ask_within(scope, "load", move || work(&loader))
+                .map_err(|e| LoadError::Failed(Failure::new(Phase::Worker, "starting a thread", e)))?;
+            self.watch(&mut screen, &told, finished, &stop, unwanted)
         })
     }
 
@@ -58,20 +56,20 @@ impl Story {
         &mut self,
         screen: &mut Loading,
         told: &Receiver<Report>,
-        finished: &Receiver<Result<T, LoadError>>,
+        finished: Answer<Result<T, LoadError>>,
         stop: &AtomicBool,
         unwanted: Unwanted<T>,
     ) -> Result<T, LoadError> {
         let mut result = None;
         let answered = self.consoles.ask(screen, &mut |screen| {
             told.try_iter().for_each(|report| screen.report(report));
-            match finished.try_recv() {
+            match finished.try_take() {
                 Ok(done) => {
                     result = Some(done);
                     Some(Cancel)
                 }
-                Err(TryRecvError::Empty) => None,
-                Err(TryRecvError::Disconnected) => Some(Cancel),
+                Err(NoAnswer::Yet) => None,
+                Err(NoAnswer::Ever) => Some(Cancel),
             }
         });
         self.touched(answered.console);
@@ -79,14 +77,14 @@ impl Story {
             return done;
         }
         stop.store(true, Ordering::Relaxed);
-        match finished.recv() {
+        match finished.take() {
             // It was done at the very moment: stopped is stopped.
-            Ok(Ok(made)) => {
+            Some(Ok(made)) => {
                 unwanted(made);
                 Err(LoadError::Stopped)
             }
-            Ok(Err(e)) => Err(e),
-            Err(_) => {
+            Some(Err(e)) => Err(e),
+            None => {
                 let cause = "the loading thread ended without a word";
                 Err(LoadError::Failed(Failure::because(Phase::Worker, "load", cause)))
             }

@@ -6,7 +6,6 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::trust::{BUILT_IN, Trust, Way, demand_fresh};
 use super::waiting::{self, Waited};
 use super::words::Word;
 use super::worker::Story;
+use crate::answer;
 use crate::catalog::{self, Catalog, Parsed};
 use crate::commands::signed;
 use crate::early;
@@ -145,7 +145,6 @@ fn fetch(
     };
     let (fetcher, network) = (story.fetcher.clone(), Arc::clone(&story.network));
     let keyring = story.keyring.clone();
-    let (done, finished) = channel();
     let fetched = std::thread::scope(|scope| {
         let fetch = || {
             if location.is_remote() {
@@ -158,10 +157,8 @@ fn fetch(
             let signed = keyring.as_ref().map(|ring| reading.signed(ring, location, &bytes)).transpose()?;
             Ok((bytes, from, signed))
         };
-        let work = move || drop(done.send(fetch()));
-        if let Err(e) = std::thread::Builder::new().name("catalog".into()).spawn_scoped(scope, work) {
-            return Err(NoOffer::Failed(Failure::new(Phase::Worker, "starting a thread", e)));
-        }
+        let finished = answer::ask_within(scope, "catalog", fetch)
+            .map_err(|e| NoOffer::Failed(Failure::new(Phase::Worker, "starting a thread", e)))?;
         let waited = story.wait(&|| awaited().clone(), &finished);
         stop.store(true, Ordering::Relaxed);
         match waited {

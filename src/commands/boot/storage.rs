@@ -4,13 +4,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use super::course::{self, Ended};
 use super::source;
 use super::words::Word;
 use super::worker::Story;
+use crate::answer::{self, Answer, NoAnswer};
 use crate::fetch::Location;
 use crate::handover::Handover;
 use crate::load::{Failure, Phase};
@@ -186,19 +186,18 @@ impl Story {
         work: impl FnOnce(&dyn Fn() -> ControlFlow<()>) -> T + Send + 'static,
     ) -> Result<Option<T>, Shut> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (done, finished) = channel();
         let told = Arc::clone(&stop);
         let work = move || {
             let go_on = || match told.load(Ordering::Relaxed) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };
-            drop(done.send(work(&go_on)));
+            work(&go_on)
         };
-        let spawned = std::thread::Builder::new().name("storage".into()).spawn(work);
-        spawned.map_err(|e| Shut::Failed(Failure::new(Phase::Worker, "starting a thread", e)))?;
+        let finished = answer::ask("storage", work)
+            .map_err(|e| Shut::Failed(Failure::new(Phase::Worker, "starting a thread", e)))?;
         // Most of what is asked is known at once: no screen for that.
-        if let Ok(value) = finished.recv_timeout(AT_ONCE) {
+        if let Ok(value) = finished.take_within(AT_ONCE) {
             return Ok(Some(value));
         }
         let shown = self.show(screen, within, &finished);
@@ -208,7 +207,7 @@ impl Story {
             Shown::TimeUp => Ok(None),
             Shown::Left => {
                 // What a program did half is undone by then.
-                let _late = finished.recv_timeout(LETTING_GO);
+                let _late = finished.take_within(LETTING_GO);
                 Err(Shut::Left)
             }
         }
@@ -219,20 +218,20 @@ impl Story {
         &mut self,
         screen: &mut Passphrase,
         within: Option<Duration>,
-        finished: &Receiver<T>,
+        finished: &Answer<T>,
     ) -> Shown<T> {
         let (begun, mut shown) = (Instant::now(), Shown::Left);
-        let answered = self.consoles.ask(screen, &mut |_| match finished.try_recv() {
+        let answered = self.consoles.ask(screen, &mut |_| match finished.try_take() {
             Ok(value) => {
                 shown = Shown::Arrived(value);
                 Some(PassphraseAnswer::Done)
             }
-            Err(TryRecvError::Empty) if within.is_none_or(|within| begun.elapsed() < within) => None,
-            Err(TryRecvError::Empty) => {
+            Err(NoAnswer::Yet) if within.is_none_or(|within| begun.elapsed() < within) => None,
+            Err(NoAnswer::Yet) => {
                 shown = Shown::TimeUp;
                 Some(PassphraseAnswer::Done)
             }
-            Err(TryRecvError::Disconnected) => Some(PassphraseAnswer::Done),
+            Err(NoAnswer::Ever) => Some(PassphraseAnswer::Done),
         });
         self.touched(answered.console);
         shown

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use super::LOG;
 use super::words::Word;
 use super::worker::Story;
+use crate::answer::{self, Answer, NoAnswer};
 use crate::early;
 use crate::load::{Failure, Phase};
 use crate::net::{self, Lease, Nic, NicState};
@@ -31,7 +31,7 @@ pub enum Waited<T> {
 
 impl Story {
     /// Shows the network until something arrives at `finished`, or a person leaves.
-    pub fn wait<T>(&mut self, awaited: &dyn Fn() -> Awaited, finished: &Receiver<T>) -> Waited<T> {
+    pub fn wait<T>(&mut self, awaited: &dyn Fn() -> Awaited, finished: &Answer<T>) -> Waited<T> {
         let network = Arc::clone(&self.network);
         let awaited = || Awaited { notes: network.notes(), ..awaited() };
         let mut screen = Network::new(awaited(), self.header());
@@ -43,13 +43,13 @@ impl Story {
             let mut arrived = None;
             let answered = self.consoles.ask(&mut screen, &mut |screen| {
                 screen.update(network.status().iter().map(line).collect(), awaited());
-                match finished.try_recv() {
+                match finished.try_take() {
                     Ok(value) => {
                         arrived = Some(value);
                         Some(NetworkAnswer::Back)
                     }
-                    Err(TryRecvError::Empty) => None,
-                    Err(TryRecvError::Disconnected) => Some(NetworkAnswer::Back),
+                    Err(NoAnswer::Yet) => None,
+                    Err(NoAnswer::Ever) => Some(NetworkAnswer::Back),
                 }
             });
             self.touched(answered.console);
@@ -87,12 +87,12 @@ impl Story {
         let network = Arc::clone(&self.network);
         let go_on =
             || if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let (done, finished) = channel();
         std::thread::scope(|scope| {
-            let work = || drop(done.send(for_address(&network, patience, &go_on, what_for)));
-            if let Err(e) = std::thread::Builder::new().name("lease".into()).spawn_scoped(scope, work) {
-                return Waited::For(Err(Failure::new(Phase::Worker, "starting a thread", e)));
-            }
+            let work = || for_address(&network, patience, &go_on, what_for);
+            let finished = match answer::ask_within(scope, "lease", work) {
+                Ok(finished) => finished,
+                Err(e) => return Waited::For(Err(Failure::new(Phase::Worker, "starting a thread", e))),
+            };
             let waited = self.wait(&|| awaited.clone(), &finished);
             stop.store(true, Ordering::Relaxed);
             waited
@@ -101,8 +101,8 @@ impl Story {
 
     /// The same screen for a person who only wants to see.
     pub fn look_at_network(&mut self) {
-        // Nothing ever arrives: only a key ends it. The sender lives as long as the question.
-        let (never, finished) = channel::<()>();
+        // Nothing ever arrives: only a key ends it. The giver lives as long as the question.
+        let (never, finished) = answer::pair();
         let awaited = Awaited { over: true, ..Awaited::default() };
         let (Waited::For(()) | Waited::Left) = self.wait(&|| awaited.clone(), &finished);
         drop(never);

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use url::Url;
@@ -21,6 +20,7 @@ use super::report::{self, Part};
 use super::source::{self, NoOffer, Offer};
 use super::trust;
 use super::words::{Legacy, Word};
+use crate::answer;
 use crate::cmdline::{BreakAt, Params};
 use crate::commands::rescue;
 use crate::early::{self, Quiet};
@@ -219,14 +219,9 @@ impl Story {
 
 /// Opening a dead disk may never end.
 fn give_disks_back() {
-    let (done, given) = channel();
-    let give = move || {
-        volumes::release_all();
-        let _heard = done.send(());
-    };
-    match std::thread::Builder::new().name("disks".into()).spawn(give) {
+    match answer::ask("disks", volumes::release_all) {
         Err(e) => log::error!("disks that are read-only stay so: starting a thread: {e}"),
-        Ok(_) if given.recv_timeout(Duration::from_secs(2)).is_ok() => {}
+        Ok(given) if given.take_within(Duration::from_secs(2)).is_ok() => {}
         Ok(_) => log::error!("disks that are read-only stay so: one does not answer"),
     }
 }

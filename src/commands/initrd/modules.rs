@@ -1,7 +1,7 @@
 //! Which modules of a kernel go into an initrd: the lists in `initrd/` and names, with all they depend on, and the
 //! tables that find them again. Loading them for the hardware found is `drivers`'.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use crate::archive::newc::{Content, Tree};
 use crate::cmdline::nearest;
 use crate::drivers::{Index, Module, Texts, module_name};
+use crate::order;
 
 /// What `--drivers` knows by one word. The lists are data: a driver is added there.
 const LISTS: &[(&str, &str)] = &[
@@ -150,7 +151,7 @@ impl Kernel {
     fn near(&self, word: &str) -> String {
         let (name, all) = (module_name(word), self.below(""));
         let mut near: Vec<&str> = all.iter().map(String::as_str).filter(|m| m.contains(&name)).collect();
-        near.sort_by_key(|module| module.len());
+        order::by_key(&mut near, |module| module.len());
         near.truncate(3);
         if near.is_empty() {
             near.extend(nearest(&name, &all.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -176,8 +177,8 @@ impl Tables {
 
     /// The lines about these modules, and the names of what is built in.
     fn about(&self, chosen: &[Module]) -> Self {
-        let chosen: BTreeMap<&str, &str> = chosen.iter().map(|m| (&*m.name, &*m.path)).collect();
-        let has = |word: Option<&str>| word.is_some_and(|w| chosen.contains_key(&*module_name(w)));
+        let chosen: HashSet<&str> = chosen.iter().map(|module| &*module.name).collect();
+        let has = |word: Option<&str>| word.is_some_and(|w| chosen.contains(&*module_name(w)));
         let kept = |text: &str, keep: &dyn Fn(&str) -> bool| -> String {
             text.lines().filter(|line| keep(line)).map(|line| format!("{line}\n")).collect()
         };

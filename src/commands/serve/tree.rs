@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 
 use super::answer::Facts;
+use crate::order;
 
 /// An open directory.
 pub(super) struct Tree(OwnedFd);
@@ -75,7 +76,7 @@ fn listing(path: &[u8], directory: OwnedFd) -> io::Result<String> {
         let row = format!("<a href=\"./{}{slash}\">{shown}{slash}</a>  {size}\n", encode(name));
         rows.push((name.to_vec(), row));
     }
-    rows.sort();
+    order::by(&mut rows, Ord::cmp);
     let title = escape(&format!("/{}", String::from_utf8_lossy(path)));
     let rows: String = rows.into_iter().map(|(_, row)| row).collect();
     Ok(format!(

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use crate::handover::kernel;
+use crate::order;
 
 /// Where modules lie; the second is a link to the first where /usr is merged.
 const MODULES: [&str; 2] = ["usr/lib/modules", "lib/modules"];
@@ -50,7 +51,7 @@ impl RootDir {
     /// There is none.
     pub fn newest_kernel(&self) -> Result<Kernel> {
         let mut releases = self.releases();
-        releases.sort_by(|a, b| by_version(b, a));
+        order::by(&mut releases, |a, b| by_version(b, a));
         for release in &releases {
             let images = MODULES.map(|place| format!("{place}/{release}/vmlinuz"));
             let images = images.into_iter().chain([format!("boot/vmlinuz-{release}")]);

@@ -4,6 +4,7 @@ use super::MenuModel;
 use super::facts::{Mood, parts};
 use crate::catalog::{Action, Catalog, Parsed, Problem, RefusedEntry, Severity};
 use crate::machine::Machine;
+use crate::order;
 use crate::plan::{Plan, Refusal, Step, plan};
 use crate::tui::text;
 use crate::verify::Trust;
@@ -100,7 +101,7 @@ pub fn rows(catalog: &Catalog, plans: Vec<Result<Plan, Refusal>>, broken: Vec<Br
             groups.push(row.group.clone());
         }
     }
-    rows.sort_by_key(|row| groups.iter().position(|g| *g == row.group));
+    order::by_key(&mut rows, |row| groups.iter().position(|g| *g == row.group));
     rows.extend(broken.into_iter().map(|b| Row {
         entry: None,
         title: b.title,

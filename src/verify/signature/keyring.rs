@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::{Key, KeyId, NotSigned, Signed, signatures};
+use crate::order;
 
 /// Where an initrd has its keys: `*.pub`, and [`THRESHOLD`]. That there is such a directory means that signatures are
 /// wanted, whatever is in it.
@@ -58,7 +59,7 @@ impl Keyring {
             ring.faults.push(format!("signature keys: {}: {e}", from.display()));
             Vec::new()
         });
-        files.sort_by_key(fs::DirEntry::file_name);
+        order::by_key(&mut files, fs::DirEntry::file_name);
         for path in files.iter().map(fs::DirEntry::path) {
             let read = match path.file_name().and_then(|name| name.to_str()) {
                 Some(THRESHOLD) => ring.set_threshold(&path),
