@@ -53,7 +53,8 @@ fn several_connections_go_on_after_a_server_that_was_killed() {
     let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
     mirror.wait_for(ROOT / 3);
     mirror.kill();
-    vm.expect("going on after");
+    // All of them.
+    vm.expect("try 3 failed");
     mirror.start();
     boots(&mut vm);
     let parts = mirror.log().lines().filter(|line| line.contains(" 206 ")).count();
