@@ -3,22 +3,19 @@
 //! when the last one failed, the reader is told why and asks by itself, so that tries, waits and blame are those of one
 //! stream. Whether the bytes are right is for the gate of `chunked` to say.
 
+mod worker;
+
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::io::Read as _;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::beside::PULSE;
-use super::http::Line;
 use super::mirrors::Mirrors;
-use super::range::At;
-use super::stream::LEAST_PART;
-use super::{FetchError, Fetcher, Flow, Location, Source, Timing};
-use crate::privileges::Part;
+use super::{FetchError, Fetcher, Flow, Location, Timing};
 use crate::verify::ChunkList;
 use crate::verify::chunks::MOST_CHUNK;
+use worker::Worker;
 
 /// More would be at the expense of others who ask the same server.
 pub const MOST_CONNECTIONS: u8 = 8;
@@ -178,6 +175,15 @@ impl Parallel {
             if flow.stopped() {
                 return Err(FetchError::Stopped);
             }
+            // When none is left, the last is for the reader to deal with.
+            if state.lost.len() > usize::from(state.alive == 0) {
+                let (why, at) = state.lost.remove(0);
+                drop(state);
+                self.bear(&why);
+                mirrors.lost_one(why.to_string(), at)?;
+                state = shared.state();
+                continue;
+            }
             if let Some(Slot::Here { .. }) = state.slots.get(&number)
                 && let Some(Slot::Here { mirror, bytes }) = state.slots.remove(&number)
             {
@@ -186,17 +192,10 @@ impl Parallel {
                 shared.changed.notify_all();
                 return Ok(Taken::Here { mirror, bytes, waited: begun.elapsed() });
             }
-            let last = if state.alive == 0 { state.lost.pop() } else { None };
-            for (why, at) in std::mem::take(&mut state.lost) {
-                drop(state);
-                self.bear(&why);
-                mirrors.lost_one(why.to_string(), at)?;
-                state = shared.state();
-            }
             if state.alive == 0 {
-                let gone =
-                    || FetchError::transient(format!("{}: no connection is left", self.place.location));
-                return Ok(Taken::Nobody(last.map_or_else(gone, |(why, _)| why)));
+                let gone = || format!("{}: no connection is left", self.place.location);
+                let why = state.lost.pop().map(|(why, _)| why);
+                return Ok(Taken::Nobody(why.unwrap_or_else(|| FetchError::transient(gone()))));
             }
             state = shared.changed.wait_timeout(state, PULSE).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -268,127 +267,6 @@ impl State {
             self.slots.insert(number, Slot::Coming { by, came: 0 });
         }
         (some > 0).then_some(first..first + some)
-    }
-}
-
-/// One connection, on a thread of its own.
-struct Worker {
-    by: usize,
-    shared: Arc<Shared>,
-    place: Arc<Place>,
-    flow: Flow,
-    line: Option<Line>,
-}
-
-impl Worker {
-    fn work(mut self) {
-        Part::Plain.keep();
-        while let Some(run) = self.next_run() {
-            if let Err(why) = self.fetch(run) {
-                return self.gives_up(why);
-            }
-        }
-    }
-
-    /// Nothing once it is told to stop.
-    fn next_run(&self) -> Option<Range<usize>> {
-        let mut state = self.shared.state();
-        loop {
-            // Asked with the lock held: whoever tells it to stop looks after the slots later.
-            if self.flow.stopped() {
-                return None;
-            }
-            let Shared { list, connections, room, .. } = &*self.shared;
-            if let Some(run) = state.claim(self.by, *connections, *room, list) {
-                return Some(run);
-            }
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// All chunks of a run.
-    fn fetch(&mut self, run: Range<usize>) -> Result<(), FetchError> {
-        let list = self.shared.list.clone();
-        let chunks = &list.chunks()[run.clone()];
-        let (mut at, end) = (chunks[0].offset, chunks[run.len() - 1].range().end);
-        let (mut since, mut source) = (at, self.ask(at, end)?);
-        for (number, chunk) in run.zip(chunks) {
-            let (mut bytes, mut have) = (vec![0; chunk.length as usize], 0);
-            while have < bytes.len() {
-                match source.reader.read(&mut bytes[have..]) {
-                    Ok(0) if at - since < LEAST_PART => {
-                        let came = at - since;
-                        let text =
-                            format!("{}: it sends no more than {came} bytes at a time", source.location);
-                        return Err(FetchError::transient(text));
-                    }
-                    // A server may send less than it was asked for (RFC 9110, section 15.3.7).
-                    Ok(0) => (since, source) = (at, self.ask(at, end)?),
-                    Ok(n) => {
-                        have += n;
-                        at += n as u64;
-                        self.tell(number, Slot::Coming { by: self.by, came: have });
-                    }
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    Err(e) => return Err(source.failure(&e)),
-                }
-            }
-            self.tell(number, Slot::Here { mirror: self.place.mirror, bytes });
-        }
-        Ok(())
-    }
-
-    /// Asks for these bytes, over the connection that is there if there is one.
-    fn ask(&mut self, start: u64, end: u64) -> Result<Source<'static>, FetchError> {
-        let at = At { start, end: Some(end), unchanged: None };
-        let on = |_| if self.flow.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let line = match &mut self.line {
-            Some(line) => line,
-            none => none.insert(self.place.fetcher.line(&self.place.location, &self.place.timing)?),
-        };
-        let source = line.open(&at, &on)?;
-        self.flow.stand_before(&source.flow);
-        let (location, total) = (&source.location, self.shared.list.total());
-        if source.start != start {
-            let text = format!("{location}: asked for byte {start} on, it sends everything");
-            return Err(FetchError::StartOver(text));
-        }
-        match source.length {
-            Some(has) if has != total => {
-                Err(FetchError::Permanent(format!("{location}: has {has} bytes, the catalog says {total}")))
-            }
-            _ => Ok(source),
-        }
-    }
-
-    /// How far a chunk is; nobody wants to know it of one that was let go.
-    fn tell(&self, number: usize, slot: Slot) {
-        let mut state = self.shared.state();
-        if let Some(own @ Slot::Coming { .. }) = state.slots.get_mut(&number)
-            && matches!(own, Slot::Coming { by, .. } if *by == self.by)
-            && !self.flow.stopped()
-        {
-            let here = matches!(slot, Slot::Here { .. });
-            *own = slot;
-            if here {
-                self.shared.changed.notify_all();
-            }
-        }
-    }
-
-    /// Gives back what it had not finished.
-    fn gives_up(self, why: FetchError) {
-        let mut state = self.shared.state();
-        if self.flow.stopped() {
-            return;
-        }
-        let own = |slot: &Slot| matches!(slot, Slot::Coming { by, .. } if *by == self.by);
-        let first = state.slots.iter().find(|(_, slot)| own(slot)).map_or(0, |(number, _)| *number);
-        let at = self.shared.list.chunks()[first].offset;
-        state.slots.retain(|_, slot| !own(slot));
-        state.alive -= 1;
-        state.lost.push((why, at));
-        self.shared.changed.notify_all();
     }
 }
 

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::CapabilitySet;
 
+use bootjack::verify::{ChunkList, Sha256};
+
 use crate::archive::{file, tar};
+use crate::odd_server::{Odd, answer};
 use crate::trees::{Mount, noise};
 
 /// Threads of the table, with what they keep; absent where that is told in other words.
@@ -132,6 +135,52 @@ fn threads_that_take_bytes_apart_may_do_what_is_documented_and_no_more() {
 }
 
 #[test]
+fn connections_beside_the_first_may_do_nothing() {
+    let plain = tar(&[file("a", &noise(900_000))]);
+    let pieces = plain.chunks(100_000).map(|chunk| (chunk.len() as u64, Sha256::of(chunk)));
+    let (list, text) = ChunkList::of(pieces);
+    let (looked, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let server = Odd::serve(move |request, stream| {
+        let Some(range) = request.header("range") else {
+            return answer(stream, "200 OK", &[], text.as_bytes());
+        };
+        let (from, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+        let (from, size) = (from.parse::<usize>().unwrap(), plain.len());
+        let last = last.parse().unwrap_or(size - 1);
+        if from > 0 {
+            // Until somebody has looked: then the other end is gone.
+            let _looked = wait.lock().unwrap().recv();
+        }
+        let range = format!("content-range: bytes {from}-{last}/{size}");
+        answer(stream, "206 Partial Content", &[&range], &plain[from..=last]);
+    });
+    let (target, chunks) = (Mount::tmpfs("mode=0755"), list.sha256().to_string());
+    let unpacking = Command::new(env!("CARGO_BIN_EXE_bootjack"))
+        .args(["unpack", "--connections", "3", "--chunks", &chunks, &server.url("/root")])
+        .arg(target.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut unpacking = Ends(unpacking);
+    let begun = Instant::now();
+    loop {
+        let all = threads(unpacking.0.id());
+        let ranges: Vec<_> = all.iter().filter(|thread| thread["Name"] == "range").collect();
+        if ranges.len() == 3 && ranges.iter().all(|thread| thread["NoNewPrivs"] == "1") {
+            let kept = |field| ranges.iter().any(|thread| mask(thread, field) != 0);
+            assert!(!kept("CapEff") && !kept("CapPrm") && !kept("CapInh"), "{ranges:#?}");
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{all:#?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(looked);
+    assert!(unpacking.0.wait().unwrap().success());
+    assert_eq!(fs::metadata(target.path().join("a")).unwrap().len(), 900_000);
+}
+
+#[test]
 fn what_is_documented_is_what_the_parts_keep() {
     use bootjack::privileges::Part;
     let promised = promised();
@@ -142,6 +191,7 @@ fn what_is_documented_is_what_the_parts_keep() {
         ("write", Part::Write),
         ("unpack", Part::Unpack),
         ("read", Part::Read),
+        ("range", Part::Plain),
         ("network", Part::Network),
     ] {
         assert_eq!(promised[name], Some(part.kept().bits()), "{name}");

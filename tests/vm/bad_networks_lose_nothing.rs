@@ -41,6 +41,29 @@ fn a_server_that_is_killed_in_the_middle_goes_on_where_it_was() {
 }
 
 #[test]
+fn several_connections_go_on_after_a_server_that_was_killed() {
+    let root = Packed::with_ballast(ROOT);
+    let mut mirror = Mirror::of(root.dir(), RATE);
+    let words = format!(
+        "root=tmpfs:{} rd.tmpfs.chunks={} rd.tmpfs.connections=3",
+        mirror.url("root.tar.zst"),
+        root.chunks
+    );
+    let initrd = Initrd::new(Kernel::Cloud, &["--drivers", "net"]);
+    let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
+    mirror.wait_for(ROOT / 3);
+    mirror.kill();
+    // All of them.
+    vm.expect("try 3 failed");
+    mirror.start();
+    boots(&mut vm);
+    let parts = mirror.log().lines().filter(|line| line.contains(" 206 ")).count();
+    assert!(parts > 3, "{}", mirror.log());
+    // At most what was under way over three connections comes again.
+    assert!(mirror.carried() < root.size * 3 / 2, "{} bytes of {}", mirror.carried(), root.size);
+}
+
+#[test]
 fn another_mirror_takes_over_in_the_middle() {
     let root = Packed::with_ballast(ROOT);
     let (mut first, second) = (Mirror::of(root.dir(), RATE), Mirror::of(root.dir(), 64 << 20));
