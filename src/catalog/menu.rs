@@ -10,7 +10,7 @@ use super::{Carry, Fstab, MirrorOrder, kexec, quantity};
 use crate::fetch::Location;
 
 pub(super) const DEFAULTS_KEYS: &[&str] =
-    &["cmdline", "root_size", "init", "init_args", "carry", "modules", "fstab"];
+    &["cmdline", "root_size", "init", "init_args", "carry", "modules", "fstab", "arch"];
 pub(super) const MENU_KEYS: &[&str] =
     &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base", "mirrors"];
 /// `[menu]` as written.
@@ -99,6 +99,7 @@ pub(super) fn defaults(top: &Table, base: &Location) -> Defaults {
         carry: Carry::default(),
         modules: None,
         fstab: Fstab::default(),
+        arch: None,
     };
     let Some(table) = top.table("defaults", "[defaults]", "[defaults] on a line of its own") else {
         return nothing;
@@ -112,5 +113,6 @@ pub(super) fn defaults(top: &Table, base: &Location) -> Defaults {
         carry: kexec::carry(&table).unwrap_or_default(),
         modules: artifact::of(&table, "modules", Role::Modules, base),
         fstab: entry::fstab(&table).unwrap_or_default(),
+        arch: entry::arch(&table),
     }
 }

@@ -113,10 +113,17 @@ pub struct Entry {
     pub title: String,
     pub help: Option<String>,
     pub group: Option<String>,
+    /// The machines it is for, as `uname -m` says there; absent: nobody says.
+    pub arch: Option<&'static str>,
     pub boot: Boot,
 }
 
 impl Entry {
+    /// One of which no more is said.
+    pub fn new(id: impl Into<String>, title: impl Into<String>, boot: Boot) -> Self {
+        Self { id: id.into(), title: title.into(), help: None, group: None, arch: None, boot }
+    }
+
     /// All that is fetched for it.
     fn artifacts_mut(&mut self) -> Vec<&mut Artifact> {
         fn of_root(root: &mut Root) -> impl Iterator<Item = &mut Artifact> {
@@ -253,6 +260,8 @@ pub struct Artifact {
     /// Bytes and members in the tmpfs.
     pub unpacked: Option<u64>,
     pub entries: Option<u64>,
+    /// Of modules: the drivers that their kernel has with them and built in, with `_`; absent: nobody says.
+    pub drivers: Option<Vec<String>>,
 }
 
 impl Artifact {

@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn what_is_absent_has_its_documented_meaning() {
         let catalog = meant(&format!("version = 1\n{}", shell("a")));
-        let a = Entry { id: "a".into(), title: "T".into(), help: None, group: None, boot: Boot::Shell };
+        let a = Entry::new("a", "T", Boot::Shell);
         let expected = Catalog {
             serial: None,
             expires: None,
@@ -289,6 +289,7 @@ mod tests {
                 size: Some(53_721_901),
                 unpacked: Some(229_000_000),
                 entries: Some(21_034),
+                drivers: None,
             },
             size: RootSize::Percent(60),
             init: Some("/sbin/init".into()),

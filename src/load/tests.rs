@@ -80,7 +80,16 @@ fn failed(done: Result<(Verified<Contents>, Fetched), LoadError>) -> Failure {
 }
 
 fn of(locations: Vec<Location>, trust: Trust) -> Artifact {
-    Artifact { locations, trust, size: None, unpacked: None, entries: None, chunks: None, pins: vec![] }
+    Artifact {
+        locations,
+        trust,
+        size: None,
+        unpacked: None,
+        entries: None,
+        drivers: None,
+        chunks: None,
+        pins: vec![],
+    }
 }
 
 fn hint(failure: &Failure) -> &str {

@@ -189,8 +189,16 @@ fn of_root(root: &RootPlan) -> Vec<Part> {
 /// A shared root is there as soon as it is mounted: nothing is fetched, and nobody vouches for it.
 fn of_shared(shared: &SharedPlan) -> Part {
     let (locations, trust) = (vec![shared.location()], Trust::Unverified);
-    let root =
-        Artifact { locations, trust, size: None, unpacked: None, entries: None, chunks: None, pins: vec![] };
+    let root = Artifact {
+        locations,
+        trust,
+        size: None,
+        unpacked: None,
+        entries: None,
+        drivers: None,
+        chunks: None,
+        pins: vec![],
+    };
     Part { kept: true, ..Part::new("root", Some(root)) }
 }
 

@@ -317,7 +317,7 @@ impl Lab {
         let size = RootSize::Bytes(64 << 20);
         let (init, init_args, modules, fstab) = (None, vec![], None, Fstab::default());
         let boot = Boot::SwitchRoot(Box::new(Root { archive, size, init, init_args, modules, fstab }));
-        let entry = Entry { id: "root".into(), title: "Root".into(), help: None, group: None, boot };
+        let entry = Entry::new("root", "Root", boot);
         match plan(&entry, &Machine::probe()).unwrap().step {
             Step::SwitchRoot(plan) => *plan,
             step => panic!("{step:?}"),
@@ -337,8 +337,16 @@ impl Lab {
         let chunks = (held >= 2).then(|| Sha256::of(right.list.as_bytes()));
         let size = (dice.roll(2) == 0 && held > 0).then_some(right.archive.len() as u64);
         let trust = Trust::of(sha256, chunks.clone());
-        let artifact =
-            Artifact { locations, trust, chunks, pins: vec![], size, unpacked: None, entries: None };
+        let artifact = Artifact {
+            locations,
+            trust,
+            chunks,
+            pins: vec![],
+            size,
+            unpacked: None,
+            entries: None,
+            drivers: None,
+        };
         // Now and then whoever takes a moment counts as slow.
         let pace = match dice.roll(3) {
             0 => Pace { least: 64 << 20, over: Duration::from_millis(5) },

@@ -81,13 +81,14 @@ pub fn artifact(url: &[&str], trust: Trust, size: Option<u64>, unpacked: Option<
         size,
         unpacked,
         entries: unpacked.map(|_| 17_353),
+        drivers: None,
     }
 }
 
 fn entry(id: &str, title: &str, group: &str, help: &str, boot: Boot) -> Entry {
     let group = (!group.is_empty()).then(|| group.to_owned());
     let help = (!help.is_empty()).then(|| help.to_owned());
-    Entry { id: id.into(), title: title.into(), help, group, boot }
+    Entry { help, group, ..Entry::new(id, title, boot) }
 }
 
 fn switch_root(archive: Artifact) -> Boot {

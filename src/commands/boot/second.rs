@@ -184,6 +184,7 @@ mod tests {
             size: Some(3),
             unpacked: None,
             entries: None,
+            drivers: None,
         };
         let root = Root {
             archive: artifact("http://user:secret@a/root.tar"),
@@ -202,13 +203,7 @@ mod tests {
             carry: Carry::Auto,
         };
         Outlook {
-            entry: Entry {
-                id: "debian".into(),
-                title: "Debian".into(),
-                help: None,
-                group: None,
-                boot: Boot::Kexec(Box::new(kexec.clone())),
-            },
+            entry: Entry::new("debian", "Debian", Boot::Kexec(Box::new(kexec.clone()))),
             kexec,
             running: String::new(),
             console: None,

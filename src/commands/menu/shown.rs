@@ -265,7 +265,7 @@ mod tests {
             init_args: vec![],
         };
         let boot = catalog::Boot::Shared(Box::new(shared));
-        let entry = catalog::Entry { id: "root=".into(), title: "T".into(), help: None, group: None, boot };
+        let entry = catalog::Entry::new("root=", "T", boot);
         let plan = plan(&entry, &Machine::default()).unwrap();
         assert_eq!(
             as_text(&plan),

@@ -190,6 +190,7 @@ fn entry(chance: &mut Chance, id: &str) -> Entry {
         size: None,
         unpacked: None,
         entries: None,
+        drivers: None,
     };
     let root = || Root {
         archive: artifact(),
@@ -219,7 +220,7 @@ fn entry(chance: &mut Chance, id: &str) -> Entry {
         })),
         _ => Boot::SwitchRoot(Box::new(root())),
     };
-    Entry { id: id.into(), title: id.into(), help: None, group: None, boot }
+    Entry::new(id, id, boot)
 }
 
 fn after_job(chance: &mut Chance) -> Action {
