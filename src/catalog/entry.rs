@@ -70,6 +70,7 @@ pub(super) const KEYS: &[&str] = &[
     "title",
     "help",
     "group",
+    "hotkey",
     "arch",
     "boot",
     "root",
@@ -104,6 +105,7 @@ pub(super) fn read(
     let title = required(table, "title", "say what the menu shows, such as title = \"Rescue console\"");
     let help = table.text("help").map(|(text, _)| text.to_owned());
     let group = table.text("group").map(|(text, _)| text.to_owned());
+    let hotkey = hotkey(table);
     let kind = kind(table);
     keys_of_kind(table, kind);
     // Of a shell or a reboot nothing is built for any machine.
@@ -125,7 +127,7 @@ pub(super) fn read(
             None
         }
     };
-    Some(Entry { id: id?, title: title?, help, group, arch, boot: boot? })
+    Some(Entry { id: id?, title: title?, help, group, hotkey, arch, boot: boot? })
 }
 
 fn switch_root(table: &Table, base: &Location, defaults: &Defaults) -> Option<Boot> {
@@ -226,6 +228,23 @@ pub(super) fn fstab(table: &Table) -> Option<Fstab> {
         _ => Err("is neither \"keep\" nor \"drop\"".to_owned()),
     };
     table.read("fstab", "\"keep\" or \"drop\"", fstab).map(|(fstab, _)| fstab)
+}
+
+/// Letters that mean something in the menu already.
+pub const TAKEN_KEYS: &str = "cdeghjklnpqrsG";
+
+fn hotkey(table: &Table) -> Option<char> {
+    let letter = |text: &str| {
+        let mut letters = text.chars();
+        match (letters.next(), letters.next()) {
+            (Some(c), None) if c.is_ascii_alphabetic() && !TAKEN_KEYS.contains(c) => Ok(c),
+            (Some(c), None) if c.is_ascii_alphabetic() => {
+                Err(format!("means something in the menu already, as each of {TAKEN_KEYS} does"))
+            }
+            _ => Err("is not one letter from a to z or A to Z".to_owned()),
+        }
+    };
+    table.read("hotkey", "\"m\"", letter).map(|(letter, _)| letter)
 }
 
 /// Machines as their kernels call themselves (`uname -m`), and what distributions call them.

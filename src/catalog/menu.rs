@@ -12,7 +12,7 @@ use crate::fetch::Location;
 pub(super) const DEFAULTS_KEYS: &[&str] =
     &["cmdline", "root_size", "init", "init_args", "carry", "modules", "fstab", "arch"];
 pub(super) const MENU_KEYS: &[&str] =
-    &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base", "mirrors"];
+    &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base", "mirrors", "folded"];
 /// `[menu]` as written.
 #[derive(Default)]
 pub(super) struct Menu {
@@ -25,6 +25,7 @@ pub(super) struct Menu {
     pub(super) on_failure: Option<At<String>>,
     pub(super) base: Option<Location>,
     pub(super) mirrors: MirrorOrder,
+    pub(super) folded: Vec<At<String>>,
 }
 
 impl Menu {
@@ -43,6 +44,7 @@ impl Menu {
             retry_for: menu.read("retry_for", "\"10m\"", quantity::duration).map(|(time, _)| time),
             on_failure: menu.text("on_failure").map(owned),
             base: menu_base(&menu, base),
+            folded: menu.texts("folded").unwrap_or_default().into_iter().map(owned).collect(),
             mirrors: menu.read("mirrors", "\"spread\"", mirrors).map(|(order, _)| order).unwrap_or_default(),
         }
     }

@@ -3,6 +3,7 @@
 
 mod age;
 mod artifact;
+mod edit;
 mod entries;
 mod entry;
 mod follow;
@@ -23,6 +24,8 @@ use crate::verify::{Sha256, Trust};
 use crate::volumes::Tag;
 
 pub use age::expired;
+pub use edit::{Edited, Edits, Line};
+pub use entry::TAKEN_KEYS;
 pub use places::{Mirror, Placed, artifacts};
 pub use problem::{Problem, Severity};
 pub use quantity::{duration, root_size};
@@ -48,6 +51,8 @@ pub struct Catalog {
     pub retry_for: Duration,
     /// `menu.on_failure`, reboot if absent.
     pub on_failure: Action,
+    /// `menu.folded`: groups that are closed until somebody opens them.
+    pub folded: Vec<String>,
     /// `menu.mirrors`.
     pub mirrors: MirrorOrder,
     /// In the order written, without the refused ones.
@@ -76,6 +81,7 @@ impl Catalog {
             idle: Duration::from_secs(300),
             retry_for: Duration::from_secs(600),
             on_failure: Action::Reboot,
+            folded: Vec::new(),
             mirrors: MirrorOrder::default(),
             entries: Vec::new(),
         }
@@ -112,7 +118,10 @@ pub struct Entry {
     pub id: String,
     pub title: String,
     pub help: Option<String>,
+    /// Names of groups in each other, with ` / ` between them.
     pub group: Option<String>,
+    /// The key that selects it.
+    pub hotkey: Option<char>,
     /// The machines it is for, as `uname -m` says there; absent: nobody says.
     pub arch: Option<&'static str>,
     pub boot: Boot,
@@ -121,7 +130,7 @@ pub struct Entry {
 impl Entry {
     /// One of which no more is said.
     pub fn new(id: impl Into<String>, title: impl Into<String>, boot: Boot) -> Self {
-        Self { id: id.into(), title: title.into(), help: None, group: None, arch: None, boot }
+        Self { id: id.into(), title: title.into(), help: None, group: None, hotkey: None, arch: None, boot }
     }
 
     /// All that is fetched for it.

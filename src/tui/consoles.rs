@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::console::{Console, is_vt, resolve};
 use super::keys::{self, Command};
 use super::{Event, Look, Screen};
+use crate::early;
 
 /// How often a screen hears that time went by: often enough for a gauge, seldom enough for a slow machine.
 const TICK: Duration = Duration::from_millis(250);
@@ -24,11 +25,16 @@ const FEED: Duration = Duration::from_millis(50);
 /// unattended boot goes on after this.
 const FIRST_FRAME: Duration = Duration::from_secs(3);
 
+/// Lines of the log that are shown: all of a boot that goes well.
+const LOG_LINES: usize = 5000;
+
 /// The terminals that show what is asked.
 pub struct Consoles {
     slots: Vec<Slot>,
     /// A key was pressed, whether it was an answer or not.
     touched: bool,
+    /// What `l` shows, and how long it was when it was read last.
+    log: Option<(PathBuf, u64)>,
 }
 
 struct Slot {
@@ -52,7 +58,7 @@ impl Consoles {
     /// used once.
     pub fn open(paths: &[PathBuf]) -> (Self, Vec<(PathBuf, io::Error)>) {
         let look = Look::ASCII.from_env();
-        let mut consoles = Self { slots: Vec::new(), touched: false };
+        let mut consoles = Self { slots: Vec::new(), touched: false, log: None };
         let mut failed = Vec::new();
         for path in paths {
             let resolved = resolve(path);
@@ -79,7 +85,22 @@ impl Consoles {
         let (path, look) = (PathBuf::from("/dev/tty"), Look::for_terminal());
         let console = Console::open(&path, look, true)?;
         let slot = Slot { path, console: Some(console), look, near: true };
-        Ok(Self { slots: vec![slot], touched: false })
+        Ok(Self { slots: vec![slot], touched: false, log: None })
+    }
+
+    /// The file that screens show as the log.
+    pub fn show_log(&mut self, path: &Path) {
+        self.log = Some((path.to_owned(), 0));
+    }
+
+    /// Tells the log that is open on a screen what is new in the file.
+    fn tell_log<S: Screen>(&mut self, screen: &mut S) {
+        let (Some(view), Some((path, seen))) = (screen.log(), &mut self.log) else { return };
+        let length = std::fs::metadata(&*path).map_or(0, |about| about.len());
+        if view.is_empty() || length != *seen {
+            view.told(early::log_tail(path, LOG_LINES));
+            *seen = length;
+        }
     }
 
     /// Path of the console with this index, as in [`Answered`].
@@ -153,6 +174,7 @@ impl Consoles {
                     return Answered { answer, console: None };
                 }
                 self.all().for_each(Console::follow_size);
+                self.tell_log(screen);
                 self.draw(screen);
             }
             let keys = self.listen(now);
@@ -163,6 +185,7 @@ impl Consoles {
                 }
             }
             if !keys.is_empty() {
+                self.tell_log(screen);
                 self.draw(screen);
             }
         }

@@ -9,6 +9,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::keys::{self, Command};
+use super::log::LogView;
 use super::page::{self, Head};
 use super::pager::Pager;
 use super::{Event, Look, Screen, text};
@@ -441,10 +442,14 @@ impl Screen for Loading {
         match keys::command(keys::LOADING, key) {
             Some(Command::Cancel) => return Some(Cancel),
             Some(Command::Help) => self.over = Some(Pager::help(keys::LOADING, &[])),
-            Some(Command::Log) => self.over = Some(Pager::text("Log", self.log.clone()).from_the_end()),
+            Some(Command::Log) => self.over = Some(Pager::log()),
             _ => {}
         }
         None
+    }
+
+    fn log(&mut self) -> Option<&mut LogView> {
+        self.over.as_mut()?.grows()
     }
 
     fn draw(&self, frame: &mut Frame, look: &Look) {

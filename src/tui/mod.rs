@@ -2,17 +2,22 @@
 //! the terminals are [`Consoles`]'s, which asks one screen on all of them at once. What an answer leads to is
 //! decided in `commands`.
 
+pub mod address;
 pub mod consoles;
 pub mod countdown;
+pub mod edit;
 pub mod failure;
+pub mod field;
 pub mod job;
 pub mod keys;
 pub mod loading;
+pub mod log;
 pub mod menu;
 pub mod network;
 pub mod page;
 pub mod pager;
 pub mod passphrase;
+pub mod power;
 pub mod text;
 pub mod theme;
 
@@ -32,6 +37,11 @@ pub trait Screen {
 
     /// Something happened; it may be the answer.
     fn on(&mut self, event: Event) -> Option<Self::Answer>;
+
+    /// The log, if it is open on this screen: it is told of new lines.
+    fn log(&mut self) -> Option<&mut log::LogView> {
+        None
+    }
 
     /// What it looks like now. Right at any size, and without effect on what is asked.
     fn draw(&self, frame: &mut ratatui::Frame, look: &Look);

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use std::cell::Cell;
 
 use super::keys::{self, Binding, Command};
+use super::log::LogView;
 use super::page::{self, Head};
 use super::text;
 use super::theme::Look;
@@ -28,6 +29,7 @@ pub struct Pager {
 enum Body {
     Text(Vec<String>),
     Keys(&'static [Binding], Vec<Command>),
+    Log(Box<LogView>),
 }
 
 impl Pager {
@@ -42,13 +44,29 @@ impl Pager {
         Self { title: "Keys".into(), body, top: 0, seen: Cell::default() }
     }
 
-    /// The same text, from its end: for a log.
+    /// The log of the boot, while it grows.
+    pub fn log() -> Self {
+        Self { title: "Log".into(), body: Body::Log(Box::default()), top: 0, seen: Cell::default() }
+    }
+
+    /// The log, if that is what is read.
+    pub fn grows(&mut self) -> Option<&mut LogView> {
+        match &mut self.body {
+            Body::Log(view) => Some(view),
+            Body::Text(_) | Body::Keys(..) => None,
+        }
+    }
+
+    /// The same text, from its end: for what a job said.
     pub fn from_the_end(self) -> Self {
         Self { top: usize::MAX, ..self }
     }
 
     /// Whether it is still open after this key.
     pub fn on(&mut self, key: KeyEvent) -> bool {
+        if let Body::Log(view) = &mut self.body {
+            return view.on(key);
+        }
         let (page, all) = self.seen.get();
         let last = all.saturating_sub(page);
         let top = self.top.min(last);
@@ -68,6 +86,9 @@ impl Pager {
 
     /// Draws it over the whole console.
     pub fn draw(&self, frame: &mut Frame, look: &Look) {
+        if let Body::Log(view) = &self.body {
+            return view.draw(frame, look);
+        }
         let cells = usize::from(frame.area().width);
         let lines = self.lines(look, cells);
         let legend = page::legend(look, keys::PAGER, &[], frame.area().width);
@@ -102,6 +123,7 @@ impl Pager {
                     Line::from(vec![name, Span::raw(b.does)])
                 })
                 .collect(),
+            Body::Log(_) => Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::LOG;
 use crate::cmdline::{CmdlineProblem, Params};
 use crate::drivers;
 use crate::early::Quiet;
@@ -40,12 +41,13 @@ pub fn open_consoles(params: &Params, notices: &mut Vec<String>) -> Consoles {
     let kernels: Vec<PathBuf> =
         active.split_whitespace().rev().map(|name| Path::new("/dev").join(name)).collect();
     let named: Vec<PathBuf> = params.consoles.iter().map(|name| Path::new("/dev").join(name)).collect();
-    let (consoles, lost) = Consoles::open(if named.is_empty() { &kernels } else { &named });
+    let (mut consoles, lost) = Consoles::open(if named.is_empty() { &kernels } else { &named });
     notices.extend(lost.iter().map(|(path, e)| format!("console {}: {e}", path.display())));
-    if consoles.count() > 0 || named.is_empty() {
-        return consoles;
+    if consoles.count() == 0 && !named.is_empty() {
+        consoles = Consoles::open(&kernels).0;
     }
-    Consoles::open(&kernels).0
+    consoles.show_log(Path::new(LOG));
+    consoles
 }
 
 /// Public roots and those that came with the initrd or are named; one that cannot be read costs only itself: what it
