@@ -48,11 +48,8 @@ fn drivers(device: &Path) -> Option<Vec<String>> {
     let device = device.join("device").canonicalize().ok()?;
     let mut modules: Vec<String> = Vec::new();
     for place in device.ancestors().take_while(|place| !place.ends_with("devices")) {
-        if let Some(module) = link(&place.join("driver/module")) {
-            if !modules.contains(&module) {
-                modules.push(module);
-            }
-        }
+        let module = link(&place.join("driver/module"));
+        modules.extend(module.filter(|module| !modules.contains(module)));
     }
     if modules.is_empty() {
         modules.extend(link(&device.join("driver")));

@@ -3,12 +3,11 @@
 
 use std::fmt;
 
-use super::{Plan, Refusal, RootPlan, Step, Way, memory_at_least, mib};
-use crate::catalog::{Artifact, Boot, Entry, Kexec, RootSize};
+use super::{Plan, Refusal, RootPlan, Step, Way, memory_at_least, mib, unvouched};
+use crate::catalog::{Boot, Entry, Kexec, RootSize};
 use crate::cmdline::{Params, Second, SecondRoot};
 use crate::fetch::Location;
 use crate::machine::{Device, Kind, Machine};
-use crate::verify::Trust;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -55,10 +54,10 @@ pub fn verdict(entry: &Entry, outcome: &Result<Plan, Refusal>, machine: &Machine
     };
     let mut checks = Vec::new();
     match &plan.step {
-        Step::SwitchRoot(root) => checks.extend([sources(plan), trust(plan), memory(root)]),
-        Step::Run(job) => checks.extend([sources(plan), trust(plan), memory(&job.root)]),
+        Step::SwitchRoot(root) => checks.extend([sources(plan), trust(entry), memory(root)]),
+        Step::Run(job) => checks.extend([sources(plan), trust(entry), memory(&job.root)]),
         Step::Kexec(kexec) => {
-            checks.extend([sources(plan), trust(plan)]);
+            checks.extend([sources(plan), trust(entry)]);
             checks.extend(kexec.root.as_ref().map(memory));
         }
         Step::Shared(_) => checks.push(check("trust", Mark::Note, super::SHARED_TRUST)),
@@ -79,9 +78,14 @@ fn check(what: &'static str, mark: Mark, words: impl Into<String>) -> Check {
     Check { what, mark, words: words.into() }
 }
 
-/// How many places there are for the artifact that has the fewest.
+/// How many places there are for the artifact that has the fewest; the root that a second stage fetches, too.
 fn sources(plan: &Plan) -> Check {
-    let least = plan.artifacts().iter().map(|artifact| artifact.locations.len()).min().unwrap_or(0);
+    let again = match &plan.step {
+        Step::Kexec(kexec) => kexec.root.as_ref().map(|root| &root.archive),
+        _ => None,
+    };
+    let all = plan.artifacts().into_iter().chain(again);
+    let least = all.map(|artifact| artifact.locations.len()).min().unwrap_or(0);
     let words = match least {
         1 => "not all of it has a second place that could stand in".to_owned(),
         n => format!("{n} places for each part, or more"),
@@ -89,11 +93,14 @@ fn sources(plan: &Plan) -> Check {
     check("sources", Mark::Ok, words)
 }
 
-fn trust(plan: &Plan) -> Check {
-    let unverified = |artifact: &&&Artifact| artifact.trust == Trust::Unverified;
-    match plan.artifacts().iter().filter(unverified).count() {
-        0 => check("trust", Mark::Ok, "all of it is held against a digest"),
-        _ => check("trust", Mark::Note, "UNVERIFIED: whatever arrives is started"),
+/// Of all that comes for it, now or in the second stage.
+fn trust(entry: &Entry) -> Check {
+    match &unvouched(entry)[..] {
+        [] => check("trust", Mark::Ok, "all of it is held against a digest"),
+        parts => {
+            let words = format!("UNVERIFIED: {}: whatever arrives is started", parts.join(", "));
+            check("trust", Mark::Note, words)
+        }
     }
 }
 
@@ -314,6 +321,16 @@ mod tests {
         let most = LONGEST_LINE - counted + 100;
         assert_eq!(of(&judged(&with(most), &machine()), "cmdline").0, Mark::Ok);
         assert_eq!(of(&judged(&with(most + 1), &machine()), "cmdline").0, Mark::Note);
+    }
+
+    #[test]
+    fn nothing_unverified_hides_behind_the_second_stage() {
+        let again = KEXEC.replace("['r', 'http://b/r'], SHA", "['r', 'http://b/r'], unverified = true");
+        for carry in ["yes", "no"] {
+            let checks = judged(&format!("{again}carry = '{carry}'"), &machine());
+            let said = "UNVERIFIED: root: whatever arrives is started".to_owned();
+            assert_eq!(of(&checks, "trust"), (Mark::Note, said), "carry {carry}");
+        }
     }
 
     #[test]

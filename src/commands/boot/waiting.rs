@@ -247,7 +247,7 @@ fn line(nic: &Nic) -> NicLine {
                 let server = lease.server.map_or_else(|| "DHCP".into(), |s| format!("DHCP from {s}"));
                 ready(lease, server)
             }
-            NicState::Static(lease) => ready(lease, "ip=".into()),
+            NicState::Static(lease) => ready(lease, "by hand".into()),
         },
         error: match &nic.state {
             NicState::Refused(why) => Some(why.clone()),

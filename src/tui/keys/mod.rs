@@ -217,7 +217,7 @@ pub const FAILURE: &[Binding] = &[
     SHELL,
     LOG,
     POWER_IT,
-    bind("b", &[Char('b')], Command::Reboot, "", "reboot (asks once)"),
+    bind("b", &[Char('b')], Command::Reboot, "reboot", "reboot (asks once)"),
     UP,
     DOWN,
     PAGE_UP,

@@ -96,8 +96,12 @@ impl Menu {
 
     /// New facts for the head, new notices, a longer log; what is selected and the countdown stay.
     pub fn tell(&mut self, change: impl FnOnce(&mut MenuModel)) {
+        let rows = self.model.rows.len();
         change(&mut self.model);
-        self.list.settle(&self.model.rows);
+        // The head is told anew many times a second.
+        if self.model.rows.len() != rows {
+            self.list.settle(&self.model.rows);
+        }
     }
 
     /// Selects the entry with this catalog index, as after a failed boot of it.

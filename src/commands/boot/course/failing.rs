@@ -48,7 +48,7 @@ impl Course {
                     }
                 }
                 (FailureAnswer::OtherMirror, _) => {
-                    if let Some(boot) = failed.boot.as_ref().and_then(Boot::from_other_mirrors) {
+                    if let Some(boot) = failed.boot.as_ref().and_then(Boot::with_other_mirrors) {
                         return Goal::Boot(Box::new(boot));
                     }
                 }
@@ -109,7 +109,7 @@ impl Course {
         {
             screen = screen.with_edit();
         }
-        if failed.boot.as_ref().and_then(Boot::from_other_mirrors).is_some() {
+        if failed.boot.as_ref().and_then(Boot::with_other_mirrors).is_some() {
             screen = screen.with_other_mirror();
         }
         screen = match self.params.rd_shell {

@@ -92,7 +92,7 @@ impl Goal {
 
 impl Boot {
     /// The same with the next mirror of everything; absent where there is no other.
-    pub(super) fn from_other_mirrors(&self) -> Option<Self> {
+    pub(super) fn with_other_mirrors(&self) -> Option<Self> {
         Some(Self { entry: self.entry.with_other_mirrors()?, named: None, ..self.clone() })
     }
 

@@ -52,7 +52,7 @@ impl Setting {
         good.push((SECOND.into(), second));
         Self {
             params: Params::parse(&cmdline),
-            uefi: cmdline.len() % 2 == 0,
+            uefi: cmdline.len().is_multiple_of(2),
             cmdline,
             orders: vec![],
             remote: (!chance.one_in(6)).then(|| catalog(chance)),
