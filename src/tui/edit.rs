@@ -223,7 +223,7 @@ impl Edit {
     fn status(&self, look: &Look) -> Span<'static> {
         let said = match (&self.outcome, self.edits() == self.before) {
             (Err(_), _) => "So it cannot be booted.",
-            (Ok(_), true) => "As the catalog has it. Enter boots it.",
+            (Ok(_), true) => "Nothing is changed. Enter boots it.",
             (Ok(_), false) => "Changed, for this boot alone. Enter boots it.",
         };
         Span::styled(format!(" {said}"), look.warn().patch(look.title()))

@@ -15,6 +15,8 @@ mod signer;
 mod a_directory_boots;
 mod a_disk_that_hangs_is_left;
 mod a_foreign_modprobe_reads_our_tables;
+mod a_network_is_set_and_tested_by_hand;
+mod an_entry_is_changed_for_one_boot;
 mod archive_on_a_shared_directory;
 mod attempts_are_counted_over_kexecs;
 mod bad_networks_lose_nothing;

@@ -190,7 +190,7 @@ pub const EDIT: &[Binding] = &[
     bind("Left, Right", &[], Command::Number, "", "in the line; of the mirrors another one, as 1-9"),
     bind("Home, End", &[], Command::First, "", "to its beginning, to its end; Ctrl-A, Ctrl-E"),
     bind("Ctrl-W", &[], Command::Clear, "", "takes a word back; Ctrl-U all before, Ctrl-K all behind"),
-    bind("Ctrl-R", &[], Command::Reload, "as in the catalog", "all as it is in the catalog"),
+    bind("Ctrl-R", &[], Command::Reload, "as before", "all as it was before anything was typed"),
     bind("Esc", &[Esc], Command::Cancel, "back", "change nothing, boot nothing"),
     bind("F1", &[F(1)], Command::Help, "help", "these keys"),
     REPAINT,
