@@ -29,6 +29,7 @@ mod slow;
 mod stream;
 mod tftp;
 mod tls;
+mod urls;
 mod volume;
 
 use std::io::{self, Read};
