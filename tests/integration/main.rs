@@ -20,6 +20,7 @@ mod network;
 mod odd_server;
 mod pack;
 mod peer;
+mod plain;
 mod privileges;
 mod proxy;
 mod ranges;
