@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{attach, boot, check, initrd, menu, modprobe, pack, serve, unpack, vm};
-use crate::load::Failure;
+use crate::commands::{attach, boot, check, initrd, menu, modprobe, output, pack, serve, unpack, vm};
 
 /// Network bootloader: from a PXE ROM to an operating system in memory
 #[derive(Parser)]
@@ -48,14 +47,7 @@ pub fn run() -> ExitCode {
         Command::Vm(args) => vm::run(args),
     };
     done.unwrap_or_else(|failure| {
-        complain(&failure);
+        output::complain(&failure);
         ExitCode::from(1)
     })
-}
-
-fn complain(failure: &Failure) {
-    eprintln!("bootjack: {failure}");
-    if let Some(hint) = &failure.hint {
-        eprintln!("hint: {hint}");
-    }
 }
