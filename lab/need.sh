@@ -15,7 +15,8 @@ packages() {
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl minisign"
         servers="python3-pyftpdlib atftpd tinyproxy-bin"
         more="erofs-utils f2fs-tools fdisk lvm2 mdadm cryptsetup-bin attr acl libcap2-bin iproute2 util-linux"
-        echo "peers to compare with in tests: $peers $more $makers $servers"
+        shells="groff-base zsh fish"
+        echo "peers to compare with in tests: $peers $more $makers $servers $shells"
         ;;
     vm)
         servers="python3-pyftpdlib nfs-ganesha nfs-ganesha-vfs rpcbind iproute2 lvm2 mdadm cryptsetup-bin erofs-utils"

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{attach, boot, check, initrd, menu, modprobe, output, pack, serve, unpack, vm};
 
@@ -25,6 +25,12 @@ enum Command {
     Initrd(initrd::InitrdArgs),
     Serve(serve::ServeArgs),
     Vm(vm::VmArgs),
+}
+
+/// The command line as data: man pages and completions are made from it.
+#[doc(hidden)]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Reads the words and does what they say. Process 1 is given words that are meant for init, not for us: it boots.

@@ -19,6 +19,7 @@ mod job;
 mod network;
 mod odd_server;
 mod pack;
+mod pages;
 mod peer;
 mod privileges;
 mod proxy;
