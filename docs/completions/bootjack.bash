@@ -321,7 +321,7 @@ _bootjack() {
             return 0
             ;;
         bootjack__subcmd__initrd)
-            opts="-o -h --output --modules --kernel --drivers --modules-only --catalog --ca --ca-only --key --key-threshold --busybox --with --include --microcode --compress --binary --help"
+            opts="-o -h --output --modules --kernel --drivers --modules-only --catalog --ca --ca-only --key --key-threshold --busybox --with --ssh --ssh-host-key --include --microcode --compress --binary --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -368,6 +368,14 @@ _bootjack() {
                     return 0
                     ;;
                 --with)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ssh-host-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

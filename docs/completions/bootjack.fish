@@ -98,6 +98,8 @@ complete -c bootjack -n "__fish_bootjack_using_subcommand initrd" -l key -d 'Pub
 complete -c bootjack -n "__fish_bootjack_using_subcommand initrd" -l key-threshold -d 'How many of the keys must have signed [default: 1]' -r
 complete -c bootjack -n "__fish_bootjack_using_subcommand initrd" -l busybox -d 'A static busybox, for the shell' -r -F
 complete -c bootjack -n "__fish_bootjack_using_subcommand initrd" -l with -d 'Programs of this machine, with their libraries and kernel modules: lvm, mdadm, cryptsetup, or any other' -r
+complete -c bootjack -n "__fish_bootjack_using_subcommand initrd" -l ssh -d 'Public keys (authorized_keys) of those who may see and use the screens of the boot by ssh, as root; takes this machine\'s dropbear along' -r -F
+complete -c bootjack -n "__fish_bootjack_using_subcommand initrd" -l ssh-host-key -d 'The key that machines show to whoever logs in: ed25519, without a passphrase. Default: each makes one at its start and shows its fingerprint' -r -F
 complete -c bootjack -n "__fish_bootjack_using_subcommand initrd" -l include -d 'Further files, and where they go in the initrd' -r
 complete -c bootjack -n "__fish_bootjack_using_subcommand initrd" -l microcode -d 'Microcode for the processor, Intel\'s or AMD\'s; goes uncompressed in front' -r -F
 complete -c bootjack -n "__fish_bootjack_using_subcommand initrd" -l compress -d 'How to compress' -r -f -a "zstd\t'Small and quick to unpack'

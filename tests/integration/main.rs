@@ -30,6 +30,7 @@ mod screens;
 mod secrets;
 mod serve;
 mod signed;
+mod ssh;
 mod tftp;
 mod trees;
 mod vm;
