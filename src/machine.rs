@@ -1,8 +1,12 @@
 //! The machine as plain data: probed once, then passed around. Deciding anything from it is `plan`'s.
 
+mod devices;
+
 use std::fs;
 
 use crate::verify::signature::KEYS;
+
+pub use devices::{Device, Kind};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -26,6 +30,15 @@ pub struct Machine {
     pub has_keys: bool,
     /// Why the running kernel loads no other one; absent: it may.
     pub no_kexec: Option<String>,
+    /// How far the running kernel is locked down (kernel_lockdown(7)): `integrity`, `confidentiality`; absent: it is not.
+    pub lockdown: Option<String>,
+    /// Whether the firmware starts signed programs alone; absent: it does not say.
+    pub secure_boot: Option<bool>,
+    /// Its network cards and disks; absent: nobody looked.
+    pub devices: Option<Vec<Device>>,
+    /// What the running kernel was told, as far as it goes on to another one. There may be passwords in it.
+    #[serde(skip)]
+    pub cmdline: String,
 }
 
 impl Machine {
@@ -46,6 +59,10 @@ impl Machine {
             own_initrd: own_initrd(),
             has_keys: has_keys(),
             no_kexec: no_kexec(),
+            lockdown: read("/sys/kernel/security/lockdown").as_deref().and_then(lockdown),
+            secure_boot: fs::read(SECURE_BOOT).ok().and_then(|bytes| secure_boot(&bytes)),
+            devices: Some(devices::all("/sys/class".as_ref())),
+            cmdline: read("/proc/cmdline").unwrap_or_default(),
         }
     }
 }
@@ -117,6 +134,24 @@ fn no_kexec() -> Option<String> {
     disabled.then(|| "kernel.kexec_load_disabled is 1".into())
 }
 
+/// EFI_GLOBAL_VARIABLE of the UEFI specification, 3.3; there only where efivarfs is mounted.
+const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+
+/// A variable as efivarfs shows it: four bytes of attributes, then 1 or 0.
+fn secure_boot(variable: &[u8]) -> Option<bool> {
+    match variable {
+        [_, _, _, _, value] => Some(*value == 1),
+        _ => None,
+    }
+}
+
+/// The mode in brackets, as security/lockdown/lockdown.c writes it: `none [integrity] confidentiality`.
+fn lockdown(modes: &str) -> Option<String> {
+    let (_, rest) = modes.split_once('[')?;
+    let (mode, _) = rest.split_once(']')?;
+    (mode != "none").then(|| mode.to_owned())
+}
+
 fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|s| s.trim().to_owned())
 }
@@ -142,6 +177,16 @@ mod tests {
         let mut share = [0; 3];
         (0..300).for_each(|uuid| share[(machine(uuid).number() % 3) as usize] += 1);
         assert!(share.iter().all(|machines| (70..130).contains(machines)), "{share:?}");
+    }
+
+    #[test]
+    fn what_locks_a_kernel_is_read_as_the_kernel_and_the_firmware_write_it() {
+        assert_eq!(lockdown("none [integrity] confidentiality"), Some("integrity".into()));
+        assert_eq!(lockdown("[none] integrity confidentiality"), None);
+        assert_eq!(lockdown(""), None);
+        assert_eq!(secure_boot(&[6, 0, 0, 0, 1]), Some(true));
+        assert_eq!(secure_boot(&[6, 0, 0, 0, 0]), Some(false));
+        assert_eq!(secure_boot(&[6, 0, 0, 0]), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod carry;
 mod root_word;
+mod verdict;
 mod vouched;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::volumes::Tag;
 use carry::KERNEL;
 pub use carry::{Cargo, Numbers, Way, fits, way};
 pub use root_word::ROOT_WORD_ID;
+pub use verdict::{Check, Mark, verdict};
 pub use vouched::unvouched;
 
 /// Everything that is decided before the first byte is fetched.
@@ -242,6 +244,12 @@ pub fn plan(entry: &Entry, machine: &Machine) -> Result<Plan, Refusal> {
     if machine.has_keys {
         vouched::demand(entry)?;
     }
+    if let Some(arch) = entry.arch.filter(|arch| !machine.arch.is_empty() && machine.arch != *arch) {
+        return Err(Refusal {
+            cause: format!("it is for {arch}, this machine is {}", machine.arch),
+            hint: Some("choose an entry for this machine, or mend arch in the catalog".into()),
+        });
+    }
     let step = match &entry.boot {
         Boot::SwitchRoot(root) => Step::SwitchRoot(Box::new(root_plan(root, machine)?)),
         Boot::Shared(shared) => Step::Shared(Box::new(shared_plan(shared))),
@@ -456,11 +464,12 @@ mod tests {
             size: None,
             unpacked,
             entries,
+            drivers: None,
         };
         let root =
             Root { archive, size, init: None, init_args: vec![], modules: None, fstab: Fstab::default() };
         let boot = Boot::SwitchRoot(Box::new(root));
-        Entry { id: "a".into(), title: "A".into(), help: None, group: None, boot }
+        Entry::new("a", "A", boot)
     }
 
     #[test]
@@ -557,6 +566,16 @@ mod tests {
         let archive = root.archive.clone();
         root.modules = Some(Artifact { locations: archive.locations[..1].to_vec(), ..archive });
         assert!(plan(&entry, &machine()).unwrap().needs_network());
+    }
+
+    #[test]
+    fn what_is_for_another_machine_is_refused_with_both_names() {
+        let entry = Entry { arch: Some("aarch64"), ..entry(None, None, RootSize::Percent(80)) };
+        let refusal = plan(&entry, &Machine { arch: "x86_64".into(), ..machine() }).unwrap_err();
+        assert_eq!(refusal.cause, "it is for aarch64, this machine is x86_64");
+        plan(&entry, &Machine { arch: "aarch64".into(), ..machine() }).unwrap();
+        // Of a machine that nobody looked at nothing is known.
+        plan(&entry, &machine()).unwrap();
     }
 
     #[test]

@@ -9,8 +9,18 @@ use super::table::{At, Table};
 use crate::fetch::{Location, LocationError, Pin};
 use crate::verify::{Sha256, Trust};
 
-pub(super) const KEYS: &[&str] =
-    &["url", "sha256", "chunks", "pin", "size", "unpacked", "entries", "unverified", "second_stage"];
+pub(super) const KEYS: &[&str] = &[
+    "url",
+    "sha256",
+    "chunks",
+    "pin",
+    "size",
+    "unpacked",
+    "entries",
+    "unverified",
+    "second_stage",
+    "drivers",
+];
 
 /// What an artifact is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +35,7 @@ pub(super) enum Role {
 const KEYS_OF_ROLES: &[(&str, Role, &str)] = &[
     ("unpacked", Role::Root, "it belongs to a root: nothing else is unpacked into a tmpfs"),
     ("entries", Role::Root, "it belongs to a root: nothing else is unpacked into a tmpfs"),
+    ("drivers", Role::Modules, "it belongs to modules: nothing else brings drivers"),
     ("second_stage", Role::Initrd, "it belongs to an initrd of boot = \"kexec\""),
 ];
 
@@ -79,7 +90,31 @@ pub(super) fn read(table: &Table, role: Role, base: &Location) -> Option<Artifac
     let pins = pins(table, &mirrors);
     let locations = mirrors.iter().map(|m| m.location.clone()).collect();
     table.page.place(Placed { size, chunks: chunks.clone(), pins: pins.clone(), mirrors });
-    Some(Artifact { locations, trust: trust?, chunks, pins, connections: 1, size, unpacked, entries })
+    let drivers = drivers(table);
+    Some(Artifact {
+        locations,
+        trust: trust?,
+        chunks,
+        pins,
+        connections: 1,
+        size,
+        unpacked,
+        entries,
+        drivers,
+    })
+}
+
+/// Names of kernel modules, as the kernel itself writes them: in files there may be `-` for `_`.
+fn drivers(table: &Table) -> Option<Vec<String>> {
+    let named = |(text, place): At<&str>| {
+        if text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
+            return Some(text.replace('-', "_"));
+        }
+        let hint = "such as \"virtio_net\"; `bootjack initrd --modules-only` prints the list";
+        table.page.error(&place, format!("{} is no name of a driver", quoted(text)), Some(hint.into()));
+        None
+    };
+    Some(table.texts("drivers")?.into_iter().filter_map(named).collect())
 }
 
 /// Complains of what no artifact has, and of what this one has not.

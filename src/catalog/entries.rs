@@ -35,7 +35,7 @@ pub(super) struct Entries {
 impl Entries {
     pub(super) fn read(top: &Table, base: &Location, defaults: &Defaults) -> Self {
         let mut entries = Self::default();
-        let mut lines = HashMap::new();
+        let (mut lines, mut hotkeys) = (HashMap::new(), HashMap::new());
         let mut jobs = Vec::new();
         for (index, value) in entry_tables(top).iter().enumerate() {
             let page = top.page;
@@ -45,7 +45,8 @@ impl Entries {
                 let table = Table::of(page, value, "the entry", "[[entry]] on a line of its own")?;
                 let text = |key| Some(table.value(key)?.get_ref().as_str()?.to_owned());
                 (name.1, name.2) = (text("id"), text("title"));
-                unique(&table, &mut lines);
+                unique(&table, "id", &mut lines);
+                unique(&table, "hotkey", &mut hotkeys);
                 entry::read(&table, base, defaults, &mut named)
             });
             if !named.is_empty() {
@@ -155,15 +156,15 @@ fn entry_tables<'a>(top: &Table<'a>) -> &'a [Spanned<DeValue<'a>>] {
     }
 }
 
-/// Complains of an id that an earlier entry has.
-fn unique<'a>(table: &Table<'a>, lines: &mut HashMap<&'a str, usize>) {
-    let Some(value) = table.value("id") else { return };
+/// Complains of a value that an earlier entry has for this key.
+fn unique<'a>(table: &Table<'a>, key: &str, lines: &mut HashMap<&'a str, usize>) {
+    let Some(value) = table.value(key) else { return };
     let Some(id) = value.get_ref().as_str() else { return };
     let line = table.page.line(value.span().start);
     match lines.get(id) {
         Some(first) => {
-            let message = format!("id {} is taken by the entry in line {first}", quoted(id));
-            table.page.error(&value.span(), message, Some("ids are unique: choose another".into()));
+            let message = format!("{key} {} is taken by the entry in line {first}", quoted(id));
+            table.page.error(&value.span(), message, Some(format!("{key}s are unique: choose another")));
         }
         None => {
             lines.insert(id, line);

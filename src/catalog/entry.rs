@@ -18,6 +18,7 @@ pub(super) struct Defaults {
     pub(super) carry: Carry,
     pub(super) modules: Option<Artifact>,
     pub(super) fstab: Fstab,
+    pub(super) arch: Option<&'static str>,
 }
 
 /// Said to one who does not know how an entry may boot.
@@ -60,6 +61,7 @@ const KEYS_OF_KINDS: &[(&str, &[Kind])] = &[
     ("initrd", &[Kind::Kexec]),
     ("carry", &[Kind::Kexec]),
     ("run", &[Kind::Run]),
+    ("arch", &[Kind::SwitchRoot, Kind::Kexec, Kind::Run]),
 ];
 
 /// Of an entry of any kind.
@@ -68,6 +70,8 @@ pub(super) const KEYS: &[&str] = &[
     "title",
     "help",
     "group",
+    "hotkey",
+    "arch",
     "boot",
     "root",
     "root_size",
@@ -101,8 +105,12 @@ pub(super) fn read(
     let title = required(table, "title", "say what the menu shows, such as title = \"Rescue console\"");
     let help = table.text("help").map(|(text, _)| text.to_owned());
     let group = table.text("group").map(|(text, _)| text.to_owned());
+    let hotkey = hotkey(table);
     let kind = kind(table);
     keys_of_kind(table, kind);
+    // Of a shell or a reboot nothing is built for any machine.
+    let built = matches!(kind, Some(Kind::SwitchRoot | Kind::Kexec | Kind::Run));
+    let arch = arch(table).or(defaults.arch.filter(|_| built));
     let boot = match kind {
         Some(Kind::SwitchRoot) => switch_root(table, base, defaults),
         Some(Kind::Kexec) => kexec::read(table, base, defaults).map(|k| Boot::Kexec(Box::new(k))),
@@ -119,7 +127,7 @@ pub(super) fn read(
             None
         }
     };
-    Some(Entry { id: id?, title: title?, help, group, boot: boot? })
+    Some(Entry { id: id?, title: title?, help, group, hotkey, arch, boot: boot? })
 }
 
 fn switch_root(table: &Table, base: &Location, defaults: &Defaults) -> Option<Boot> {
@@ -220,6 +228,47 @@ pub(super) fn fstab(table: &Table) -> Option<Fstab> {
         _ => Err("is neither \"keep\" nor \"drop\"".to_owned()),
     };
     table.read("fstab", "\"keep\" or \"drop\"", fstab).map(|(fstab, _)| fstab)
+}
+
+/// Letters that mean something in the menu already.
+pub const TAKEN_KEYS: &str = "cdeghjklnpqrsG";
+
+fn hotkey(table: &Table) -> Option<char> {
+    let letter = |text: &str| {
+        let mut letters = text.chars();
+        match (letters.next(), letters.next()) {
+            (Some(c), None) if c.is_ascii_alphabetic() && !TAKEN_KEYS.contains(c) => Ok(c),
+            (Some(c), None) if c.is_ascii_alphabetic() => {
+                Err(format!("means something in the menu already, as each of {TAKEN_KEYS} does"))
+            }
+            _ => Err("is not one letter from a to z or A to Z".to_owned()),
+        }
+    };
+    table.read("hotkey", "\"m\"", letter).map(|(letter, _)| letter)
+}
+
+/// Machines as their kernels call themselves (`uname -m`), and what distributions call them.
+const MACHINES: &[(&str, &str)] = &[
+    ("x86_64", "amd64"),
+    ("aarch64", "arm64"),
+    ("riscv64", "rv64"),
+    ("ppc64le", "ppc64el"),
+    ("s390x", "s390"),
+    ("loongarch64", "loong64"),
+];
+
+pub(super) fn arch(table: &Table) -> Option<&'static str> {
+    let arch = |text: &str| {
+        let known = MACHINES.iter().find(|(name, _)| *name == text);
+        known.map(|(name, _)| *name).ok_or_else(|| match MACHINES.iter().find(|(_, other)| *other == text) {
+            Some((name, _)) => format!("is {name:?} to kernels, as `uname -m` says"),
+            None => {
+                let all: Vec<&str> = MACHINES.iter().map(|(name, _)| *name).collect();
+                format!("is none of {}, as `uname -m` says", all.join(", "))
+            }
+        })
+    };
+    table.read("arch", "\"x86_64\"", arch).map(|(arch, _)| arch)
 }
 
 pub(super) fn init(table: &Table) -> Option<String> {

@@ -10,9 +10,19 @@ use super::{Carry, Fstab, MirrorOrder, kexec, quantity};
 use crate::fetch::{self, Location, MOST_CONNECTIONS};
 
 pub(super) const DEFAULTS_KEYS: &[&str] =
-    &["cmdline", "root_size", "init", "init_args", "carry", "modules", "fstab"];
-pub(super) const MENU_KEYS: &[&str] =
-    &["title", "timeout", "default", "idle", "retry_for", "on_failure", "base", "mirrors", "connections"];
+    &["cmdline", "root_size", "init", "init_args", "carry", "modules", "fstab", "arch"];
+pub(super) const MENU_KEYS: &[&str] = &[
+    "title",
+    "timeout",
+    "default",
+    "idle",
+    "retry_for",
+    "on_failure",
+    "base",
+    "mirrors",
+    "connections",
+    "folded",
+];
 /// `[menu]` as written.
 #[derive(Default)]
 pub(super) struct Menu {
@@ -26,6 +36,7 @@ pub(super) struct Menu {
     pub(super) base: Option<Location>,
     pub(super) mirrors: MirrorOrder,
     pub(super) connections: u8,
+    pub(super) folded: Vec<At<String>>,
 }
 
 impl Menu {
@@ -44,6 +55,7 @@ impl Menu {
             retry_for: menu.read("retry_for", "\"10m\"", quantity::duration).map(|(time, _)| time),
             on_failure: menu.text("on_failure").map(owned),
             base: menu_base(&menu, base),
+            folded: menu.texts("folded").unwrap_or_default().into_iter().map(owned).collect(),
             mirrors: menu.read("mirrors", "\"spread\"", mirrors).map(|(order, _)| order).unwrap_or_default(),
             connections: connections(&menu).unwrap_or(1),
         }
@@ -111,6 +123,7 @@ pub(super) fn defaults(top: &Table, base: &Location) -> Defaults {
         carry: Carry::default(),
         modules: None,
         fstab: Fstab::default(),
+        arch: None,
     };
     let Some(table) = top.table("defaults", "[defaults]", "[defaults] on a line of its own") else {
         return nothing;
@@ -124,5 +137,6 @@ pub(super) fn defaults(top: &Table, base: &Location) -> Defaults {
         carry: kexec::carry(&table).unwrap_or_default(),
         modules: artifact::of(&table, "modules", Role::Modules, base),
         fstab: entry::fstab(&table).unwrap_or_default(),
+        arch: entry::arch(&table),
     }
 }

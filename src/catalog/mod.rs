@@ -3,6 +3,7 @@
 
 mod age;
 mod artifact;
+mod edit;
 mod entries;
 mod entry;
 mod follow;
@@ -23,6 +24,8 @@ use crate::verify::{Sha256, Trust};
 use crate::volumes::Tag;
 
 pub use age::expired;
+pub use edit::{Edited, Edits, Line};
+pub use entry::TAKEN_KEYS;
 pub use places::{Mirror, Placed, artifacts};
 pub use problem::{Problem, Severity};
 pub use quantity::{duration, root_size};
@@ -48,6 +51,8 @@ pub struct Catalog {
     pub retry_for: Duration,
     /// `menu.on_failure`, reboot if absent.
     pub on_failure: Action,
+    /// `menu.folded`: groups that are closed until somebody opens them.
+    pub folded: Vec<String>,
     /// `menu.mirrors`.
     pub mirrors: MirrorOrder,
     /// In the order written, without the refused ones.
@@ -76,6 +81,7 @@ impl Catalog {
             idle: Duration::from_secs(300),
             retry_for: Duration::from_secs(600),
             on_failure: Action::Reboot,
+            folded: Vec::new(),
             mirrors: MirrorOrder::default(),
             entries: Vec::new(),
         }
@@ -112,11 +118,21 @@ pub struct Entry {
     pub id: String,
     pub title: String,
     pub help: Option<String>,
+    /// Names of groups in each other, with ` / ` between them.
     pub group: Option<String>,
+    /// The key that selects it.
+    pub hotkey: Option<char>,
+    /// The machines it is for, as `uname -m` says there; absent: nobody says.
+    pub arch: Option<&'static str>,
     pub boot: Boot,
 }
 
 impl Entry {
+    /// One of which no more is said.
+    pub fn new(id: impl Into<String>, title: impl Into<String>, boot: Boot) -> Self {
+        Self { id: id.into(), title: title.into(), help: None, group: None, hotkey: None, arch: None, boot }
+    }
+
     /// All that is fetched for it.
     fn artifacts_mut(&mut self) -> Vec<&mut Artifact> {
         fn of_root(root: &mut Root) -> impl Iterator<Item = &mut Artifact> {
@@ -255,6 +271,8 @@ pub struct Artifact {
     /// Bytes and members in the tmpfs.
     pub unpacked: Option<u64>,
     pub entries: Option<u64>,
+    /// Of modules: the drivers that their kernel has with them and built in, with `_`; absent: nobody says.
+    pub drivers: Option<Vec<String>>,
 }
 
 impl Artifact {

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::entries::{Entries, Name};
 use super::menu::{self, Menu};
 use super::problem::{Page, Problem, Severity, quoted};
-use super::table::Table;
+use super::table::{At, Table};
 use super::{Catalog, Entry, age};
 use crate::fetch::Location;
 
@@ -127,6 +127,7 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
     let base = menu.base.as_ref().unwrap_or(base);
     let defaults = menu::defaults(&top, base);
     let entries = Entries::read(&top, base, &defaults);
+    folded_groups(page, &menu.folded, &entries);
     let mut catalog = Catalog {
         serial: top.integer("serial").map(|(serial, _)| serial),
         expires: age::expires(&top).map(|(at, _)| at),
@@ -135,6 +136,7 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
         title: menu.title.unwrap_or_else(|| "bootjack".into()),
         timeout: menu.timeout,
         mirrors: menu.mirrors,
+        folded: menu.folded.into_iter().map(|(group, _)| group).collect(),
         idle: menu.idle.unwrap_or(Duration::from_secs(5 * 60)),
         retry_for: menu.retry_for.unwrap_or(Duration::from_secs(10 * 60)),
         entries: entries.standing.into_iter().map(|(_, entry)| entry).collect(),
@@ -167,6 +169,20 @@ pub(super) fn document<'a>(page: &Page<'a>) -> Option<Spanned<DeTable<'a>>> {
         }
     }
     whole.then_some(document)
+}
+
+/// Warns of a group that nothing is in.
+fn folded_groups(page: &Page, folded: &[At<String>], entries: &Entries) {
+    let is_in = |group: &str, path: &str| {
+        group.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(" / "))
+    };
+    for (path, place) in folded {
+        let mut groups = entries.standing.iter().filter_map(|(_, entry)| entry.group.as_deref());
+        if !groups.any(|group| is_in(group, path)) {
+            let hint = "a group in another is written with its name, as in \"Systems / Debian\"";
+            page.warning(place, format!("\"folded\": no entry is in the group {}", quoted(path)), hint);
+        }
+    }
 }
 
 /// Complains of a wrong version; of another one nothing more is said, since nothing more is known.
@@ -220,7 +236,7 @@ mod tests {
     #[test]
     fn what_is_absent_has_its_documented_meaning() {
         let catalog = meant(&format!("version = 1\n{}", shell("a")));
-        let a = Entry { id: "a".into(), title: "T".into(), help: None, group: None, boot: Boot::Shell };
+        let a = Entry::new("a", "T", Boot::Shell);
         let expected = Catalog {
             serial: None,
             expires: None,
@@ -230,6 +246,7 @@ mod tests {
             idle: Duration::from_secs(300),
             retry_for: Duration::from_secs(600),
             on_failure: Action::Reboot,
+            folded: vec![],
             mirrors: crate::catalog::MirrorOrder::InOrder,
             entries: vec![a],
         };
@@ -293,6 +310,7 @@ mod tests {
                 size: Some(53_721_901),
                 unpacked: Some(229_000_000),
                 entries: Some(21_034),
+                drivers: None,
             },
             size: RootSize::Percent(60),
             init: Some("/sbin/init".into()),
@@ -354,6 +372,17 @@ mod tests {
         assert_eq!(first("menu.base = 'initramfs:/roots/'", "r.tar"), "initramfs:/roots/r.tar");
         assert_eq!(first("menu.base = '../e/'", "r.tar"), "http://a/e/r.tar");
         assert_eq!(first("menu.base = 'http://c/d/'", "https://x/y"), "https://x/y");
+    }
+
+    #[test]
+    fn a_group_to_fold_has_to_be_one() {
+        let entry = shell("a") + "group = 'Systems / Debian'\n";
+        let folded = |groups: &str| parsed(&format!("version = 1\nmenu.folded = {groups}\n{entry}"));
+        assert_eq!(folded("['Systems', 'Systems / Debian']").problems, []);
+        let said = folded("['Sys', 'Debian']");
+        assert!(!said.has_errors() && said.problems.len() == 2, "{}", said.render());
+        assert_eq!(said.catalog.unwrap().folded, ["Sys", "Debian"]);
+        assert!(folded("'Systems'").has_errors(), "a list");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::keys::KeyArgs;
 use super::output;
 use crate::archive::newc::{Content, Tree};
 use crate::catalog;
+use crate::drivers::Module;
 use crate::early;
 use crate::fetch::Location;
 use crate::handover::kernel;
@@ -120,14 +121,18 @@ pub fn run(args: &InitrdArgs) -> Result<ExitCode, Failure> {
     let failed = |e| with_way_out(Failure::new(Phase::Initrd, args.output.display().to_string(), e), args);
     let kernel = args.modules.as_deref().map(Kernel::read).transpose().map_err(failed)?;
     let mut tree = if args.modules_only { Tree::default() } else { Tree::for_init() };
-    if let Some(kernel) = &kernel {
-        add_modules(args, kernel, &mut tree).map_err(failed)?;
-    }
+    let chosen =
+        kernel.as_ref().map(|kernel| add_modules(args, kernel, &mut tree)).transpose().map_err(failed)?;
+    let chosen = chosen.unwrap_or_default();
     if !args.modules_only {
         add_system(args, &mut tree).map_err(failed)?;
     }
     let (bytes, digest) = write(args, &tree).map_err(failed)?;
-    output::print(Phase::Initrd, &format!("{}: {bytes} bytes, sha256 {digest}\n", args.output.display()))?;
+    let mut said = format!("{}: {bytes} bytes, sha256 {digest}\n", args.output.display());
+    if let (Some(kernel), true) = (&kernel, args.modules_only) {
+        said += &drivers_line(&kernel.drivers_of(&chosen));
+    }
+    output::print(Phase::Initrd, &said)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -148,7 +153,7 @@ pub(super) fn in_memory(modules: &Path) -> Result<File> {
 }
 
 /// The modules asked for, if the kernel is the one they were built for.
-fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()> {
+fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<Vec<Module>> {
     if let Some(image) = &args.kernel {
         let release = kernel::release(&read(image)?).with_context(|| image.display().to_string())?;
         ensure!(
@@ -167,7 +172,23 @@ fn add_modules(args: &InitrdArgs, kernel: &Kernel, tree: &mut Tree) -> Result<()
     let chosen = kernel.select(&wanted)?;
     kernel.add(&chosen, tree)?;
     eprintln!("{} modules of kernel {}", chosen.len(), kernel.release);
-    Ok(())
+    Ok(chosen)
+}
+
+/// For the catalog, to paste after `modules = { …`: TOML has no other place for a new line there than a list.
+fn drivers_line(names: &[String]) -> String {
+    let mut lines = vec![String::from("drivers = [")];
+    for name in names {
+        let word = format!("{name:?},");
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < 110 && !line.ends_with('[') => {
+                *line += &format!(" {word}")
+            }
+            Some(line) if line.ends_with('[') => *line += &word,
+            _ => lines.push(format!("  {word}")),
+        }
+    }
+    format!("{}]\n", lines.join("\n"))
 }
 
 /// Everything but the modules.

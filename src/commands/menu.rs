@@ -11,7 +11,7 @@ use super::output;
 use crate::catalog::Parsed;
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
-use crate::plan::plan;
+use crate::plan::{plan, verdict};
 use crate::tui::menu::{Menu, MenuAnswer, MenuModel};
 use crate::tui::{Consoles, text};
 
@@ -56,19 +56,33 @@ pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::FAILURE);
     };
     let entry = &catalog.entries[index];
-    let plan = plan(entry, &machine).map_err(|refusal| Failure {
+    let outcome = plan(entry, &machine);
+    let checks = verdict(entry, &outcome, &machine);
+    let plan = outcome.map_err(|refusal| Failure {
         hint: refusal.hint,
         ..Failure::because(Phase::Plan, &entry.title, refusal.cause)
     })?;
-    let printed = if args.json { format!("{}\n", shown::as_json(&plan)) } else { shown::as_text(&plan) };
+    let printed = match args.json {
+        true => format!("{}\n", shown::as_json(&plan, &checks)),
+        false => shown::as_text(&plan) + &shown::checks_as_text(&checks),
+    };
     output::print(Phase::Menu, &printed)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is previewed here boots on another machine: whether this kernel loads another one, and which keys lie here, says
-/// nothing of that.
+/// What is previewed here boots on another machine: whether this kernel loads another one, how it was started, which keys
+/// and which devices there are here, says nothing of that.
 fn elsewhere(machine: Machine) -> Machine {
-    Machine { no_kexec: None, has_keys: false, ..machine }
+    let nothing = Machine::default();
+    Machine {
+        no_kexec: None,
+        has_keys: false,
+        lockdown: None,
+        secure_boot: None,
+        devices: None,
+        cmdline: nothing.cmdline,
+        ..machine
+    }
 }
 
 /// The first complaint; `check` says all.

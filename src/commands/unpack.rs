@@ -195,6 +195,7 @@ fn unpack(args: &UnpackArgs, places: &[String], dir: &str) -> Result<Fetched, Fa
         size: args.size,
         unpacked: None,
         entries: None,
+        drivers: None,
     };
     let fetcher = args.ca.fetcher()?;
     let stop = stop_on_signals().map_err(|e| Failure::new(Phase::Unpack, dir, e))?;

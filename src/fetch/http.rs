@@ -20,7 +20,7 @@ use super::dns::{Names, Told, asking};
 use super::error::seconds;
 use super::location::shown;
 use super::range::{At, ContentRange, Version};
-use super::{Config, Event, FetchError, Flow, Location, OnEvent, Proxy, Source, Timing, date, tls};
+use super::{Config, Event, FetchError, Flow, Location, OnEvent, Proxy, Source, Timing, date, tls, urls};
 
 /// How often a wait looks whether it was told to stop: well within the quarter of a second that is promised.
 const PULSE: Duration = Duration::from_millis(100);
@@ -256,7 +256,7 @@ async fn follow(
         let Some(to) = redirected(&response) else { return Ok((response, url)) };
         let wrong =
             |why: &str| FetchError::Permanent(format!("{}: following a redirect: {why}", trace.url()));
-        let next = url.join(to).map_err(|why| wrong(&format!("{to:?}: {why}")))?;
+        let next = urls::join(&url, to).map_err(|why| wrong(&format!("{to:?}: {why}")))?;
         if !matches!(next.scheme(), "http" | "https") {
             return Err(wrong(&format!("it leads to {}", shown(&next))));
         }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use super::urls;
+
 use crate::volumes::{Export, NotATag, NotAVolume, NotAnExport, Tag, Volume};
 
 /// A place bytes come from.
@@ -172,7 +174,7 @@ impl Location {
         if scheme(text).is_some() {
             return Self::parse(text);
         }
-        let url = |base: &Url| base.join(text).map_err(not_a_url);
+        let url = |base: &Url| urls::join(base, text).map_err(LocationError::Url);
         // On a volume the path is below its root, which the text before it names.
         let on = |base: &Path| inside(&sibling(&Path::new("/").join(base), text).to_string_lossy());
         Ok(match self {
@@ -298,16 +300,6 @@ impl<'de> serde::Deserialize<'de> for Location {
     }
 }
 
-/// In the parser's words; what it says of a host name beyond ASCII helps nobody (why it takes none: Cargo.toml).
-fn not_a_url(error: url::ParseError) -> LocationError {
-    LocationError::Url(match error {
-        url::ParseError::IdnaError => {
-            "a host name is ASCII; others are written in punycode, like xn--bcher-kva.example".into()
-        }
-        other => other.to_string(),
-    })
-}
-
 /// A URL for people: without a password.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();
@@ -335,23 +327,11 @@ fn with_host(text: &str) -> Result<Url, LocationError> {
     if text.split_once("://").is_none_or(|(_, rest)| rest.starts_with(['/', '\\'])) {
         return Err(LocationError::Url("no host".into()));
     }
-    if !has_plain_host(text) {
-        return Err(not_a_url(url::ParseError::IdnaError));
-    }
-    let url = Url::parse(text).map_err(not_a_url)?;
+    let url = urls::parse(text).map_err(LocationError::Url)?;
     match url.host_str() {
         Some(host) if !host.is_empty() => Ok(url),
         _ => Err(LocationError::Url("no host".into())),
     }
-}
-
-/// Whether the host is written in ASCII, and not in octets with `%` either: what there is in place of the tables for names
-/// beyond it (Cargo.toml) takes them for granted to have been lowered.
-fn has_plain_host(text: &str) -> bool {
-    let after = text.split_once("://").map_or(text, |(_, after)| after);
-    let authority = after.split(['/', '\\', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    host.bytes().all(|b| b.is_ascii() && b != b'%')
 }
 
 /// A path below the root of a volume, without the `/` it begins with.

@@ -29,6 +29,7 @@ mod slow;
 mod stream;
 mod tftp;
 mod tls;
+mod urls;
 mod volume;
 
 use std::io::{self, Read};
@@ -116,6 +117,16 @@ impl Source<'static> {
     }
 }
 
+/// Where a connection goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// A name or an address.
+    pub host: String,
+    pub port: u16,
+    /// It is the proxy, and not the server itself.
+    pub is_proxy: bool,
+}
+
 /// How long one try may wait for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -197,6 +208,29 @@ impl Fetcher {
     /// For every place where it is shown whom to trust: `UNVERIFIED TLS`, if whoever answers is believed.
     pub fn unverified_tls(&self) -> Option<&'static str> {
         self.config.unverified_tls.then_some("UNVERIFIED TLS")
+    }
+
+    /// Addresses of a name, as a fetch would look them up. The error is a line.
+    ///
+    /// # Errors
+    /// No name server knows it, or none is known, or none answers within so long.
+    pub fn look_up(&self, name: &str, within: Duration) -> Result<Vec<IpAddr>, String> {
+        dns::look_up(&self.config, name, within)
+    }
+
+    /// Whom a connection for `location` goes to first; absent for what comes over none, or is no stream.
+    pub fn first_hop(&self, location: &Location) -> Option<Hop> {
+        let (url, is_proxy) = match location {
+            Location::Http(url) => match self.config.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
+                Some(proxy) => (proxy, true),
+                None => (url, false),
+            },
+            Location::Ftp(url) => (url, false),
+            _ => return None,
+        };
+        let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+        let port = url.port_or_known_default()?;
+        Some(Hop { host, port, is_proxy })
     }
 
     /// One try to open `location`; `on` is asked at least four times a second. Redirects are followed (10 at most, never

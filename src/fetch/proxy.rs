@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
+use super::urls;
+
 /// A proxy, and the hosts that are asked without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
@@ -122,7 +124,7 @@ pub fn parse_proxy(text: &str) -> Result<Url, String> {
         return Err("no value".into());
     }
     let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let url = Url::parse(&full).map_err(|why| format!("is no URL: {why}"))?;
+    let url = urls::parse(&full).map_err(|why| format!("is no URL: {why}"))?;
     if url.scheme() != "http" {
         return Err(format!("a proxy is asked by http, not by {}", url.scheme()));
     }

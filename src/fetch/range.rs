@@ -44,6 +44,11 @@ impl Version {
         }
     }
 
+    /// When the server sent it, by its own clock: seconds since 1970.
+    pub fn sent(&self) -> Option<u64> {
+        date::parse_http(self.date.as_deref()?)
+    }
+
     /// What may stand in `If-Range` (RFC 9110, section 13.1.5): a strong entity tag, or a time of change that is older than
     /// the answer by a second, so that it was not changed once more within it (section 8.8.2.2).
     pub(super) fn strong(&self) -> Option<&str> {

@@ -20,6 +20,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 
 use crate::verify::Verified;
 pub use farewell::LastWords;
+pub use firmware::{BootEntry, Firmware};
 pub use image::NotMounted;
 use init::Init;
 use kexec::Loaded;
@@ -47,6 +48,10 @@ pub enum Order {
     PowerOff,
     /// Reboot into the next boot entry of the firmware.
     Local,
+    /// Reboot into the boot entry with this number.
+    Next(u16),
+    /// Reboot into the firmware's own screens.
+    Setup,
 }
 
 impl Handover {
@@ -76,6 +81,12 @@ impl Handover {
     pub fn local() -> Self {
         Self(Order::Local)
     }
+    pub fn next(entry: u16) -> Self {
+        Self(Order::Next(entry))
+    }
+    pub fn setup() -> Self {
+        Self(Order::Setup)
+    }
     /// Not wanted any more: what was made for it is thrown away.
     ///
     /// # Errors
@@ -97,6 +108,8 @@ impl std::fmt::Display for Order {
             Self::Reboot => f.write_str("to the firmware"),
             Self::PowerOff => f.write_str("to nobody: powering off"),
             Self::Local => f.write_str("to the firmware's next boot entry"),
+            Self::Next(entry) => write!(f, "to the firmware's Boot{entry:04X}"),
+            Self::Setup => f.write_str("to the firmware's set-up"),
         }
     }
 }
@@ -112,10 +125,13 @@ impl Order {
             Self::Kexec(_) => kexec::jump().map_err(Fallen::Back),
             Self::Reboot => restart(RebootMode::RB_AUTOBOOT).map_err(Fallen::Back),
             Self::PowerOff => restart(RebootMode::RB_POWER_OFF).map_err(Fallen::Back),
-            Self::Local => firmware::choose_next_entry()
-                .context("choosing the next boot entry of the firmware")
-                .and_then(|()| restart(RebootMode::RB_AUTOBOOT))
-                .map_err(Fallen::Back),
+            Self::Local => {
+                restart_after(firmware::choose_next_entry(), "the next boot entry of the firmware")
+            }
+            Self::Next(entry) => {
+                restart_after(firmware::choose_entry(*entry), "a boot entry of the firmware")
+            }
+            Self::Setup => restart_after(firmware::choose_setup(), "the firmware's set-up"),
         }
     }
 }
@@ -128,6 +144,12 @@ impl Order {
 pub fn discard_all() -> std::io::Result<bool> {
     let (unloaded, shared) = (kexec::unload(), shared::discard());
     Ok(root::discard()? | unloaded? | shared?)
+}
+
+/// What was asked of the firmware holds for the next start.
+fn restart_after(asked: anyhow::Result<()>, what: &str) -> Result<Infallible, Fallen> {
+    let asked = asked.with_context(|| format!("choosing {what}"));
+    asked.and_then(|()| restart(RebootMode::RB_AUTOBOOT)).map_err(Fallen::Back)
 }
 
 /// reboot(2); what is to be written back is, by then.

@@ -89,6 +89,7 @@ fn of(locations: Vec<Location>, trust: Trust) -> Artifact {
         chunks: None,
         pins: vec![],
         connections: 1,
+        drivers: None,
     }
 }
 

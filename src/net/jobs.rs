@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ask::{Event, ask_and_keep};
 use super::choice::{self, Task};
-use super::config::{Config, Method};
+use super::config::{Config, Method, Rule, Static};
 use super::lease::Lease;
 use super::link::{self, Link};
 use super::mac::Mac;
@@ -410,6 +410,36 @@ impl Jobs {
             self.raised(index, Raised::NotYet);
         }
         self.recount().await;
+    }
+
+    /// From now on this interface is the network, with this address, as if the command line had said so.
+    pub async fn set(&mut self, name: String, fixed: Static) {
+        let found = self.jobs.iter().find(|(_, job)| job.link.name == name);
+        let Some((index, link)) = found.map(|(index, job)| (*index, job.link.clone())) else {
+            return self.shared.note(format!("an address for {name} by hand: there is no such interface"));
+        };
+        log::info!("{name}: {}/{} by hand", fixed.address, fixed.prefix);
+        (self.config.off, self.config.bootif, self.config.bootdev) = (false, None, None);
+        let rule = Rule {
+            interface: Some(name),
+            method: Method::Static(fixed),
+            mtu: None,
+            mac: None,
+            hostname: None,
+        };
+        self.config.rules.insert(0, rule);
+        if let Some((holder, _)) = self.holder.take() {
+            self.shared.set_lease(None);
+            self.stop(holder);
+            self.shared.set(holder, NicState::Idle);
+            self.flush(holder).await;
+        }
+        self.stop(index);
+        match self.task(index) {
+            Some(task) if link.up && link.carrier => self.set_out(index, &task),
+            Some(task) if !link.up => self.raise(index, task.mac, 1).await,
+            _ => self.shared.set(index, NicState::NoLink),
+        }
     }
 
     pub async fn down(&mut self) {

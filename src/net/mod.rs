@@ -106,6 +106,11 @@ impl Network {
         let _ = self.orders.send(Order::Retry);
     }
 
+    /// Makes an interface the network, with an address that a person gave, whatever was asked for before.
+    pub fn set(&self, interface: String, fixed: Static) {
+        let _ = self.orders.send(Order::Set(interface, fixed));
+    }
+
     /// Gives the network up, as before a kexec: sockets closed, addresses taken away, links down. For a switch-root it
     /// is not called: there the links stay up.
     pub fn down(&self) {

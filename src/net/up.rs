@@ -15,7 +15,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, interval_at, sleep_until};
 
 use super::ask::Event;
-use super::config::Config;
+use super::config::{Config, Static};
 use super::jobs::Jobs;
 use super::link::Link;
 use super::state::Shared;
@@ -29,6 +29,8 @@ const RECOUNT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Order {
     Retry,
+    /// The interface with this name gets an address by hand.
+    Set(String, Static),
     /// Answered when everything is down.
     Down(Giver<()>),
 }
@@ -78,6 +80,7 @@ async fn serve(
             Some(event) = events.recv() => jobs.happened(event).await,
             order = orders.recv() => match order {
                 Some(Order::Retry) => jobs.retry().await,
+                Some(Order::Set(name, fixed)) => jobs.set(name, fixed).await,
                 Some(Order::Down(done)) => {
                     jobs.down().await;
                     return done.give(());

@@ -35,8 +35,8 @@ impl Params {
             init: self.init.clone().or(usual),
             init_args: self.init_args.clone(),
         };
-        let (id, title) = (ROOT_WORD_ID.into(), format!("virtiofs:{tag}"));
-        Entry { id, title, help: None, group: None, boot: Boot::Shared(Box::new(shared)) }
+        let title = format!("virtiofs:{tag}");
+        Entry::new(ROOT_WORD_ID, title, Boot::Shared(Box::new(shared)))
     }
 
     /// What ramroot does for its roots beside unpacking: modules for the running kernel, and a network for ifupdown on
@@ -60,13 +60,14 @@ impl Params {
             size: word.length,
             unpacked: None,
             entries: None,
+            drivers: None,
         };
         let size = word.size.map_or(RootSize::Percent(80), RootSize::from);
         let (init, init_args) = (self.init.clone(), self.init_args.clone());
         let root = Root { archive, size, init, init_args, modules: None, fstab: Fstab::default() };
         let title = locations.first().map(ToString::to_string).unwrap_or_default();
         let boot = Boot::SwitchRoot(Box::new(root));
-        Entry { id: ROOT_WORD_ID.into(), title, help: None, group: None, boot }
+        Entry::new(ROOT_WORD_ID, title, boot)
     }
 }
 

@@ -32,16 +32,20 @@ const FIRST_FRAME: Duration = Duration::from_secs(3);
 
 /// A guest's key for leaving, as telnet's.
 const LEAVE: KeyEvent = KeyEvent::new(KeyCode::Char(']'), KeyModifiers::CONTROL);
+/// Lines of the log that are shown: all of a boot that goes well.
+const LOG_LINES: usize = 5000;
 
 /// The terminals that show what is asked.
 pub struct Consoles {
     slots: Vec<Slot>,
     /// A key was pressed, whether it was an answer or not.
     touched: bool,
-    /// Seconds since 1970, where the head of each screen is to say the time.
-    clock: Option<fn() -> u64>,
     /// Where others come in from terminals of their own.
     door: Option<Door>,
+    /// Seconds since 1970, where the head of each screen is to say the time.
+    clock: Option<fn() -> u64>,
+    /// What `l` shows, and how long it was when it was read last.
+    log: Option<(PathBuf, u64)>,
 }
 
 /// An answer, and the console it came from; absent: from the time or the feed.
@@ -71,7 +75,7 @@ impl Consoles {
     }
 
     fn of(slots: Vec<Slot>) -> Self {
-        Self { slots, touched: false, clock: None, door: None }
+        Self { slots, touched: false, clock: None, door: None, log: None }
     }
 
     /// The terminal this process was started in.
@@ -81,6 +85,22 @@ impl Consoles {
     pub fn stdio() -> io::Result<Self> {
         let (path, look) = (PathBuf::from("/dev/tty"), Look::for_terminal());
         Ok(Self::of(vec![Slot::open_device(Port::from(path.clone()), path, look, true)?]))
+    }
+
+    /// The file that screens show as the log.
+    pub fn show_log(&mut self, path: &Path) {
+        self.log = Some((path.to_owned(), 0));
+    }
+
+    /// Tells the log that is open on a screen what is new in the file; what it warns of is then no news any more.
+    fn tell_log<S: Screen>(&mut self, screen: &mut S) {
+        let (Some(view), Some((path, seen))) = (screen.log(), &mut self.log) else { return };
+        early::warnings_were_seen();
+        let length = std::fs::metadata(&*path).map_or(0, |about| about.len());
+        if view.is_empty() || length != *seen {
+            view.told(early::log_tail(path, LOG_LINES));
+            *seen = length;
+        }
     }
 
     /// Lets others in, from terminals of their own.
@@ -175,6 +195,7 @@ impl Consoles {
                 }
                 self.slots.iter_mut().for_each(|slot| slot.follow(now));
                 self.all().for_each(Console::follow_size);
+                self.tell_log(screen);
                 self.draw(screen);
             } else if self.all().any(|console| console.is_late() && console.is_drained()) {
                 self.draw(screen);
@@ -193,6 +214,7 @@ impl Consoles {
                 }
             }
             if !keys.is_empty() {
+                self.tell_log(screen);
                 self.draw(screen);
             }
         }
@@ -287,9 +309,6 @@ impl Consoles {
 
     fn draw<S: Screen>(&mut self, screen: &S) {
         let now = Instant::now();
-        if screen.shows_log() {
-            early::warnings_were_seen();
-        }
         let around = self.around();
         self.all().for_each(|console| console.draw(screen, around, now));
         self.each(|_, console| console.flush());

@@ -9,6 +9,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::keys::{self, Command};
+use super::log::LogView;
 use super::page::{self, Head};
 use super::pager::Pager;
 use super::{Event, Look, Screen, text};
@@ -19,9 +20,14 @@ use crate::load;
 pub enum FailureAnswer {
     Retry,
     Menu,
+    /// The entry is to be changed first.
+    Edit,
+    /// The same from the next mirror.
+    OtherMirror,
     Shell,
     Reboot,
-    PowerOff,
+    /// To choose how the machine is left.
+    Power,
     /// Nobody answered in time: what the catalog declares for that.
     Declared,
 }
@@ -61,7 +67,7 @@ struct Declared {
 impl Failure {
     /// The screen of a failure; `facts` for its head, `log` with the newest line last.
     pub fn new(failure: load::Failure, facts: Vec<String>, log: Vec<String>) -> Self {
-        let without = if log.is_empty() { vec![Command::Log] } else { vec![] };
+        let without = vec![Command::Edit, Command::OtherMirror];
         let (went_well, shell_first, declared, asked, over) = (false, false, None, None, None);
         Self { failure, went_well, facts, log, without, shell_first, declared, asked, top: 0, over }
     }
@@ -69,6 +75,18 @@ impl Failure {
     /// The same screen for the end of a job that went well.
     pub fn went_well(mut self) -> Self {
         self.went_well = true;
+        self
+    }
+
+    /// The entry can be changed.
+    pub fn with_edit(mut self) -> Self {
+        self.without.retain(|command| *command != Command::Edit);
+        self
+    }
+
+    /// Another mirror can be asked.
+    pub fn with_other_mirror(mut self) -> Self {
+        self.without.retain(|command| *command != Command::OtherMirror);
         self
     }
 
@@ -128,12 +146,14 @@ impl Failure {
         match command {
             Command::Retry => return Some(FailureAnswer::Retry),
             Command::Menu => return Some(FailureAnswer::Menu),
+            Command::Edit => return Some(FailureAnswer::Edit),
+            Command::OtherMirror => return Some(FailureAnswer::OtherMirror),
             Command::Shell => return Some(FailureAnswer::Shell),
             Command::Reboot if asked == Some(command) => return Some(FailureAnswer::Reboot),
-            Command::PowerOff if asked == Some(command) => return Some(FailureAnswer::PowerOff),
-            Command::Reboot | Command::PowerOff => self.asked = Some(command),
+            Command::Reboot => self.asked = Some(command),
+            Command::Power => return Some(FailureAnswer::Power),
             Command::Help => self.over = Some(Pager::help(keys::FAILURE, &self.without)),
-            Command::Log => self.over = Some(Pager::log(self.log.clone())),
+            Command::Log => self.over = Some(Pager::log()),
             Command::Up => self.top = self.top.saturating_sub(1),
             Command::Down => self.top = (self.top + 1).min(self.longest()),
             Command::PageUp => self.top = self.top.saturating_sub(8),
@@ -171,8 +191,7 @@ impl Failure {
 
     fn status(&self, look: &Look) -> Span<'static> {
         let said = match (self.asked, &self.declared) {
-            (Some(Command::Reboot), _) => "Press b again to reboot, any other key not to.".into(),
-            (Some(_), _) => "Press p again to power off, any other key not to.".into(),
+            (Some(_), _) => "Press b again to reboot, any other key not to.".into(),
             (None, Some(Declared { doing, left: Some(left), .. })) => {
                 let mut doing = doing.clone();
                 if let Some(first) = doing.get_mut(..1) {
@@ -207,8 +226,12 @@ impl Screen for Failure {
         }
     }
 
-    fn shows_log(&self) -> bool {
-        self.over.as_ref().is_some_and(Pager::is_log)
+    fn takes_text(&self) -> bool {
+        self.over.as_ref().is_some_and(Pager::takes_text)
+    }
+
+    fn log(&mut self) -> Option<&mut LogView> {
+        self.over.as_mut()?.grows()
     }
 
     fn draw(&self, frame: &mut Frame, look: &Look) {

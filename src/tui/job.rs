@@ -146,7 +146,7 @@ impl Job {
             }
             Some(Command::Stop) => self.asked = true,
             Some(Command::Help) => self.over = Some(Pager::help(keys::JOB, self.without())),
-            Some(Command::Log) => self.over = Some(Pager::log(self.lines.all())),
+            Some(Command::Log) => self.over = Some(Pager::text("Log", self.lines.all()).from_the_end()),
             _ => {}
         }
         None

@@ -9,6 +9,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::keys::{self, Command};
+use super::log::LogView;
 use super::page::{self, Head};
 use super::pager::Pager;
 use super::{Event, Look, Screen, text};
@@ -198,6 +199,7 @@ fn of_shared(shared: &SharedPlan) -> Part {
         chunks: None,
         pins: vec![],
         connections: 1,
+        drivers: None,
     };
     Part { kept: true, ..Part::new("root", Some(root)) }
 }
@@ -441,10 +443,18 @@ impl Screen for Loading {
         match keys::command(keys::LOADING, key) {
             Some(Command::Cancel) => return Some(Cancel),
             Some(Command::Help) => self.over = Some(Pager::help(keys::LOADING, &[])),
-            Some(Command::Log) => self.over = Some(Pager::log(self.log.clone())),
+            Some(Command::Log) => self.over = Some(Pager::log()),
             _ => {}
         }
         None
+    }
+
+    fn takes_text(&self) -> bool {
+        self.over.as_ref().is_some_and(Pager::takes_text)
+    }
+
+    fn log(&mut self) -> Option<&mut LogView> {
+        self.over.as_mut()?.grows()
     }
 
     fn draw(&self, frame: &mut Frame, look: &Look) {

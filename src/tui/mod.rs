@@ -2,18 +2,23 @@
 //! the terminals are [`Consoles`]'s, which asks one screen on all of them at once. What an answer leads to is
 //! decided in `commands`.
 
+pub mod address;
 pub mod attach;
 pub mod consoles;
 pub mod countdown;
+pub mod edit;
 pub mod failure;
+pub mod field;
 pub mod job;
 pub mod keys;
 pub mod loading;
+pub mod log;
 pub mod menu;
 pub mod network;
 pub mod page;
 pub mod pager;
 pub mod passphrase;
+pub mod power;
 pub mod text;
 pub mod theme;
 
@@ -43,9 +48,9 @@ pub trait Screen {
         false
     }
 
-    /// Whether the log is read just now: what it warned of is then no news any more.
-    fn shows_log(&self) -> bool {
-        false
+    /// The log, if it is open on this screen: it is told of new lines.
+    fn log(&mut self) -> Option<&mut log::LogView> {
+        None
     }
 
     /// What it looks like now. Right at any size, and without effect on what is asked.

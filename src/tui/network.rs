@@ -8,6 +8,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::keys::{self, Command};
+use super::log::LogView;
 use super::page::{self, Head};
 use super::pager::Pager;
 use super::{Event, Look, Screen, text};
@@ -74,10 +75,46 @@ pub struct Awaited {
     pub ssh: Option<String>,
 }
 
+/// One step on the way to the server, as far as a test came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// "link", "gateway".
+    pub what: &'static str,
+    pub verdict: Verdict,
+    pub words: String,
+    pub took: Duration,
+    /// The way out.
+    pub hint: Option<&'static str>,
+}
+
+/// How a step came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Good,
+    /// It cannot be said, or is no fault of the network.
+    Unknown,
+    /// Here the way ends.
+    Bad,
+}
+
+/// A test of the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tested {
+    /// What is to be reached.
+    pub what: String,
+    pub steps: Vec<Step>,
+    /// There is a step yet to come.
+    pub goes_on: bool,
+}
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkAnswer {
     Retry,
+    /// Look where the way ends.
+    Test,
+    /// An address is to be given by hand.
+    Address,
     BuiltIn,
     Shell,
     Back,
@@ -89,7 +126,6 @@ pub struct Network {
     facts: Vec<String>,
     nics: Vec<NicLine>,
     awaited: Awaited,
-    log: Vec<String>,
     since: Duration,
     /// Since the last key.
     quiet: Duration,
@@ -97,6 +133,7 @@ pub struct Network {
     paused: Duration,
     top: usize,
     without_shell: bool,
+    tested: Option<Tested>,
     over: Option<Pager>,
 }
 
@@ -124,9 +161,30 @@ impl Network {
         (self.nics, self.awaited) = (nics, awaited);
     }
 
-    /// Lines of the log, for `l`.
-    pub fn set_log(&mut self, log: Vec<String>) {
-        self.log = log;
+    /// How far a test came.
+    pub fn tested(&mut self, tested: Option<Tested>) {
+        self.tested = tested;
+    }
+
+    /// The steps of a test, the last one with the way out.
+    fn test_lines(&self, look: &Look, cells: usize) -> Vec<Line<'static>> {
+        let Some(tested) = &self.tested else { return vec![] };
+        let what = text::clip_middle(&format!("Test: {}", tested.what), cells.saturating_sub(2));
+        let mut lines = vec![Line::styled(format!(" {what}"), look.title())];
+        for step in &tested.steps {
+            let (mark, style) = match step.verdict {
+                Verdict::Good => ('+', look.good()),
+                Verdict::Unknown => ('?', look.warn()),
+                Verdict::Bad => ('x', look.bad()),
+            };
+            let words = format!("{} ({} ms)", step.words, step.took.as_millis());
+            lines.extend(page::fact(look, &format!("{mark} {}", step.what), &words, style, cells));
+            lines.extend(step.hint.iter().flat_map(|hint| page::fact(look, "", hint, look.title(), cells)));
+        }
+        if tested.goes_on {
+            lines.push(Line::from(" the next step is under way"));
+        }
+        lines
     }
 
     fn unavailable(&self) -> Vec<Command> {
@@ -135,10 +193,8 @@ impl Network {
             none.push(Command::BuiltIn);
         }
         if self.without_shell {
-            none.push(Command::Shell);
-        }
-        if self.log.is_empty() {
-            none.push(Command::Log);
+            // Nor say where this machine is to be found.
+            none.extend([Command::Shell, Command::Address]);
         }
         none
     }
@@ -241,20 +297,29 @@ impl Screen for Network {
         let command = keys::command(keys::NETWORK, key).filter(|c| !self.unavailable().contains(c))?;
         match command {
             Command::Retry => return Some(NetworkAnswer::Retry),
+            Command::Address => return Some(NetworkAnswer::Address),
+            Command::Test => return Some(NetworkAnswer::Test),
             Command::BuiltIn => return Some(NetworkAnswer::BuiltIn),
             Command::Shell => return Some(NetworkAnswer::Shell),
             Command::Cancel => return Some(NetworkAnswer::Back),
             Command::Help => self.over = Some(Pager::help(keys::NETWORK, &self.unavailable())),
-            Command::Log => self.over = Some(Pager::log(self.log.clone())),
+            Command::Log => self.over = Some(Pager::log()),
             Command::Up => self.top = self.top.saturating_sub(1),
-            Command::Down => self.top = (self.top + 1).min(self.nics.len() * 3),
+            Command::Down => {
+                self.top = (self.top + 1)
+                    .min(self.nics.len() * 3 + self.tested.as_ref().map_or(0, |t| t.steps.len() * 3))
+            }
             _ => {}
         }
         None
     }
 
-    fn shows_log(&self) -> bool {
-        self.over.as_ref().is_some_and(Pager::is_log)
+    fn takes_text(&self) -> bool {
+        self.over.as_ref().is_some_and(Pager::takes_text)
+    }
+
+    fn log(&mut self) -> Option<&mut LogView> {
+        self.over.as_mut()?.grows()
     }
 
     fn draw(&self, frame: &mut Frame, look: &Look) {
@@ -271,7 +336,12 @@ impl Screen for Network {
         }
         let fixed = page::lines(frame.buffer_mut(), area, lines);
         let rest = ratatui::layout::Rect { y: area.y + fixed, height: area.height - fixed, ..area };
-        let nics = self.lines(look, cells);
+        // What was asked for last comes first.
+        let mut nics = self.test_lines(look, cells);
+        if !nics.is_empty() {
+            nics.push(Line::default());
+        }
+        nics.extend(self.lines(look, cells));
         let top = self.top.min(nics.len().saturating_sub(usize::from(rest.height)));
         page::lines(frame.buffer_mut(), rest, nics.into_iter().skip(top));
     }

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use std::cell::Cell;
 
 use super::keys::{self, Binding, Command};
+use super::log::LogView;
 use super::page::{self, Head};
 use super::text;
 use super::theme::Look;
@@ -16,7 +17,6 @@ use super::theme::Look;
 pub struct Pager {
     title: String,
     body: Body,
-    is_log: bool,
     /// First line shown. What the last line is depends on the console's width, which is known only when it is
     /// drawn: drawing cuts this to what there is.
     top: usize,
@@ -29,32 +29,49 @@ pub struct Pager {
 enum Body {
     Text(Vec<String>),
     Keys(&'static [Binding], Vec<Command>),
+    Log(Box<LogView>),
 }
 
 impl Pager {
     /// Lines of text; each is wrapped to the width of the console.
     pub fn text(title: impl Into<String>, lines: Vec<String>) -> Self {
-        Self { title: title.into(), body: Body::Text(lines), is_log: false, top: 0, seen: Cell::default() }
+        Self { title: title.into(), body: Body::Text(lines), top: 0, seen: Cell::default() }
     }
 
     /// The keys of a screen, without those that do nothing there now.
     pub fn help(table: &'static [Binding], without: &[Command]) -> Self {
         let body = Body::Keys(table, without.to_vec());
-        Self { title: "Keys".into(), body, is_log: false, top: 0, seen: Cell::default() }
+        Self { title: "Keys".into(), body, top: 0, seen: Cell::default() }
     }
 
-    /// The log, from its end.
-    pub fn log(lines: Vec<String>) -> Self {
-        Self { top: usize::MAX, is_log: true, ..Self::text("Log", lines) }
+    /// The log of the boot, while it grows.
+    pub fn log() -> Self {
+        Self { title: "Log".into(), body: Body::Log(Box::default()), top: 0, seen: Cell::default() }
     }
 
-    /// Whether it is the log that is read.
-    pub fn is_log(&self) -> bool {
-        self.is_log
+    /// The log, if that is what is read.
+    pub fn grows(&mut self) -> Option<&mut LogView> {
+        match &mut self.body {
+            Body::Log(view) => Some(view),
+            Body::Text(_) | Body::Keys(..) => None,
+        }
+    }
+
+    /// Whether there is a field for text just now.
+    pub fn takes_text(&self) -> bool {
+        matches!(&self.body, Body::Log(view) if view.takes_text())
+    }
+
+    /// The same text, from its end: for what a job said.
+    pub fn from_the_end(self) -> Self {
+        Self { top: usize::MAX, ..self }
     }
 
     /// Whether it is still open after this key.
     pub fn on(&mut self, key: KeyEvent) -> bool {
+        if let Body::Log(view) = &mut self.body {
+            return view.on(key);
+        }
         let (page, all) = self.seen.get();
         let last = all.saturating_sub(page);
         let top = self.top.min(last);
@@ -74,6 +91,9 @@ impl Pager {
 
     /// Draws it over the whole console.
     pub fn draw(&self, frame: &mut Frame, look: &Look) {
+        if let Body::Log(view) = &self.body {
+            return view.draw(frame, look);
+        }
         let cells = usize::from(frame.area().width);
         let lines = self.lines(look, cells);
         let legend = page::legend(look, keys::PAGER, &[], frame.area().width);
@@ -108,6 +128,7 @@ impl Pager {
                     Line::from(vec![name, Span::raw(b.does)])
                 })
                 .collect(),
+            Body::Log(_) => Vec::new(),
         }
     }
 }

@@ -256,9 +256,9 @@ fn a_console_that_nobody_reads_holds_up_no_other() {
         t.until("selection", |t| t.text().contains(&format!(" >   {digit}  ")));
     }
     t.press("2");
-    t.expect(" >   2  ");
+    t.expect(" >!  2  ");
     // Read at last, it shows what is now, not all that was: frames were dropped, not kept.
-    stalled.until("last selection", |t| t.text().contains(" >   2  "));
+    stalled.until("last selection", |t| t.text().contains(" >!  2  "));
     assert!(stalled.bytes.len() < 30_000, "{} bytes", stalled.bytes.len());
     // And stalled again until the end.
     (0..60).for_each(|_| stalled.press("\x0c"));
@@ -388,9 +388,9 @@ fn what_is_pasted_is_no_order() {
     t.press("\x1b[200~2\rrrpps\x1b[201~");
     t.settle();
     assert!(!asked.is_finished());
-    assert!(!t.text().contains(" >   2  "), "{}", t.text());
+    assert!(!t.text().contains(" >!  2  "), "{}", t.text());
     t.press("2");
-    t.expect(" >   2  ");
+    t.expect(" >!  2  ");
     let (_, consoles) = finish(&mut t, asked);
     drop(consoles);
     t.settle();

@@ -321,7 +321,7 @@ impl Lab {
         let size = RootSize::Bytes(64 << 20);
         let (init, init_args, modules, fstab) = (None, vec![], None, Fstab::default());
         let boot = Boot::SwitchRoot(Box::new(Root { archive, size, init, init_args, modules, fstab }));
-        let entry = Entry { id: "root".into(), title: "Root".into(), help: None, group: None, boot };
+        let entry = Entry::new("root", "Root", boot);
         match plan(&entry, &Machine::probe()).unwrap().step {
             Step::SwitchRoot(plan) => *plan,
             step => panic!("{step:?}"),
@@ -351,6 +351,7 @@ impl Lab {
             size,
             unpacked: None,
             entries: None,
+            drivers: None,
         };
         // Now and then whoever takes a moment counts as slow.
         let pace = match dice.roll(3) {

@@ -205,6 +205,29 @@ fn modules_alone_are_all_of_them_and_nothing_else() {
 }
 
 #[test]
+fn the_drivers_among_modules_are_printed_as_a_catalog_takes_them() {
+    let bench = Bench::new();
+    let out = bench.path("modules.cpio");
+    let printed = Command::new(env!("CARGO_BIN_EXE_bootjack"))
+        .args(["initrd", "-o", out.to_str().unwrap(), "--modules", &bench.modules(), "--modules-only"])
+        .output()
+        .unwrap();
+    assert!(printed.status.success());
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let (_, drivers) = printed.split_once('\n').unwrap();
+    // What is built in is there without a module.
+    assert_eq!(drivers, "drivers = [\"failover\", \"nvme\", \"virtio_net\", \"wild\",]\n");
+    let modules = format!("modules = {{ url = 'm', unverified = true, {} }}", drivers.trim_end());
+    let text = format!(
+        "version = 1\n[[entry]]\nid = 'a'\ntitle = 'A'\nboot = 'kexec'\n{modules}\n\
+         kernel = {{ url = 'k', unverified = true }}\nroot = {{ url = 'r', unverified = true }}\n"
+    );
+    let place = bootjack::fetch::Location::parse("http://a/c.toml").unwrap();
+    let parsed = bootjack::catalog::parse(&text, &place, "c.toml");
+    assert!(!parsed.has_errors(), "{}", parsed.render());
+}
+
+#[test]
 fn microcode_comes_first_and_uncompressed() {
     let bench = Bench::new();
     fs::write(bench.path("amd"), b"DMA\0first").unwrap();

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bootjack::fetch::{Fetcher, Location};
-use bootjack::net::{Config, Lease, Network, NicState};
+use bootjack::net::{Config, Lease, Network, NicState, Static};
 
 const INSIDE: &str = "BOOTJACK_TEST_IN_A_NAMESPACE";
 
@@ -233,6 +233,30 @@ fn an_address_by_hand_needs_no_server_and_off_means_off() {
         sh("ping -c 1 -W 5 10.99.0.1 || busybox ping -c 1 -W 5 10.99.0.1");
         assert!(sh("ip link show eth0").contains("mtu 1300"));
         assert_eq!(sh("uname -n").trim(), "bob");
+    });
+}
+
+#[test]
+fn an_address_that_a_person_gives_takes_the_place_of_a_lease() {
+    alone("an_address_that_a_person_gives_takes_the_place_of_a_lease", |dir| {
+        let mut server = Server::new(dir);
+        let network = Network::start(config(&[])).unwrap();
+        server.serve("10.99.0.7");
+        assert_eq!(lease(&network).address.to_string(), "10.99.0.50");
+        let fixed = Static {
+            address: "10.99.0.9".parse().unwrap(),
+            prefix: 24,
+            gateway: None,
+            nameservers: vec!["10.99.0.8".parse().unwrap()],
+        };
+        network.set("eth7".into(), fixed.clone());
+        until("told", &network, |n| n.notes().iter().any(|note| note.contains("no such interface")));
+        assert_eq!(lease(&network).address.to_string(), "10.99.0.50", "nothing else changed");
+        network.set("eth0".into(), fixed);
+        until("the network", &network, |n| n.lease().is_some_and(|l| l.address.to_string() == "10.99.0.9"));
+        let seen = addresses();
+        assert!(seen.contains("10.99.0.9/24") && !seen.contains("10.99.0.50"), "{seen}");
+        assert!(fs::read_to_string("/etc/resolv.conf").unwrap().contains("10.99.0.8"));
     });
 }
 

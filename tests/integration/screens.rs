@@ -9,15 +9,20 @@ use bootjack::catalog::{
 };
 use bootjack::fetch::{Location, Retrying};
 use bootjack::handover::run::End;
+use bootjack::handover::{BootEntry, Firmware};
 use bootjack::load::{self, Phase, Report};
-use bootjack::machine::Machine;
+use bootjack::machine::{Device as MachineDevice, Kind, Machine};
+use bootjack::net::Static;
 use bootjack::plan::plan;
+use bootjack::tui::address::{Address, AddressAnswer};
+use bootjack::tui::edit::{Edit, EditAnswer};
 use bootjack::tui::failure::{Failure, FailureAnswer};
 use bootjack::tui::job::{self, JobAnswer};
 use bootjack::tui::loading::{Cancel, Loading};
 use bootjack::tui::menu::{Broken, Menu, MenuAnswer, MenuModel, rows};
-use bootjack::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine};
+use bootjack::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine, Step, Tested, Verdict};
 use bootjack::tui::passphrase::{Passphrase, PassphraseAnswer};
+use bootjack::tui::power::{Power, PowerAnswer};
 use bootjack::tui::{Event, Look, Screen};
 use bootjack::verify::{Sha256, Trust};
 use bootjack::volumes::{Content, Device, Locked};
@@ -82,13 +87,14 @@ pub fn artifact(url: &[&str], trust: Trust, size: Option<u64>, unpacked: Option<
         size,
         unpacked,
         entries: unpacked.map(|_| 17_353),
+        drivers: None,
     }
 }
 
 fn entry(id: &str, title: &str, group: &str, help: &str, boot: Boot) -> Entry {
     let group = (!group.is_empty()).then(|| group.to_owned());
     let help = (!help.is_empty()).then(|| help.to_owned());
-    Entry { id: id.into(), title: title.into(), help, group, boot }
+    Entry { help, group, ..Entry::new(id, title, boot) }
 }
 
 fn switch_root(archive: Artifact) -> Boot {
@@ -124,6 +130,7 @@ pub fn catalog() -> Catalog {
         idle: Duration::from_secs(300),
         retry_for: Duration::from_secs(600),
         on_failure: Action::Reboot,
+        folded: vec![],
         mirrors: MirrorOrder::InOrder,
         entries: vec![
             entry(
@@ -151,13 +158,12 @@ pub fn catalog() -> Catalog {
 pub fn model() -> MenuModel {
     let catalog = catalog();
     let machine = Machine { memory_total: 2048 * MIB, memory_available: 1862 * MIB, ..Machine::default() };
-    let plans = catalog.entries.iter().map(|e| plan(e, &machine)).collect();
     MenuModel {
         title: catalog.title.clone(),
         header: vec!["node7".into(), "10.0.2.15".into(), "14:03 UTC".into()],
         source: "http://10.0.2.2:8080/catalog.toml".into(),
         trust: "plain http".into(),
-        rows: rows(&catalog, plans, vec![]),
+        rows: rows(&catalog, &machine, vec![]),
         default: catalog.default,
         timeout: catalog.timeout,
         idle: catalog.idle,
@@ -169,10 +175,9 @@ pub fn troubled() -> MenuModel {
     let mut model = model();
     let catalog = catalog();
     let machine = Machine { memory_total: 512 * MIB, memory_available: 200 * MIB, ..Machine::default() };
-    let plans = catalog.entries.iter().map(|e| plan(e, &machine)).collect();
     let complaint = "catalog.toml:31:1: error: unknown key 'sha265'\n   31 | sha265 = \"ab\"\n      | ^^^^^^\nhint: did you mean 'sha256'?";
     let broken = Broken { title: "bios".into(), complaints: complaint.lines().map(Into::into).collect() };
-    model.rows = rows(&catalog, plans, vec![broken]);
+    model.rows = rows(&catalog, &machine, vec![broken]);
     (model.source, model.trust) = ("built-in catalog".into(), "built-in".into());
     model.notices = vec![
         "the catalog at http://10.0.2.2:8080/catalog.toml could not be read: connecting to 10.0.2.2:8080: connection refused; this is the built-in one".into(),
@@ -191,6 +196,138 @@ fn the_menu_says_what_each_entry_does_before_a_byte_is_fetched() {
     shows("menu-unverified", &menu);
     menu.on(press(KeyCode::Char('4')));
     shows("menu-shell", &menu);
+}
+
+#[test]
+fn all_that_is_known_of_an_entry_is_one_key_away() {
+    let mut menu = Menu::new(model());
+    menu.on(press(KeyCode::Char('2')));
+    assert_eq!(menu.on(press(KeyCode::Char('d'))), None);
+    shows("menu-details", &menu);
+    menu.on(press(KeyCode::Esc));
+    assert_eq!(menu.on(press(KeyCode::Enter)), Some(MenuAnswer::Boot(1)));
+}
+
+#[test]
+fn what_is_known_is_a_mark_before_each_entry() {
+    let mut catalog = catalog();
+    catalog.entries[0].arch = Some("x86_64");
+    let machine = Machine {
+        arch: "x86_64".into(),
+        memory_total: 2048 * MIB,
+        memory_available: 1862 * MIB,
+        lockdown: Some("integrity".into()),
+        devices: Some(vec![
+            MachineDevice { name: "eth0".into(), kind: Kind::Nic, drivers: vec!["ixgbe".into()] },
+            MachineDevice { name: "nvme0n1".into(), kind: Kind::Disk, drivers: vec!["nvme".into()] },
+        ]),
+        ..Machine::default()
+    };
+    let other = Entry { arch: Some("aarch64"), ..catalog.entries[0].clone() };
+    let own = Entry {
+        arch: Some("x86_64"),
+        ..entry("own", "Its own kernel", "Maintenance", "", Boot::Kexec(Box::new(own_kernel())))
+    };
+    catalog.entries.splice(1..1, [other, own]);
+    let mut menu = Menu::new(MenuModel { rows: rows(&catalog, &machine, vec![]), ..model() });
+    menu.on(press(KeyCode::Char('3')));
+    shows("menu-marks", &menu);
+    menu.on(press(KeyCode::Char('d')));
+    shows("menu-marks-details", &menu);
+}
+
+/// Another kernel whose modules lack what a disk needs.
+fn own_kernel() -> Kexec {
+    let file = |name: &str, mib: u64| {
+        let trust = Trust::Sha256(Sha256::of(name.as_bytes()));
+        artifact(&[&format!("http://10.0.2.2:8080/images/{name}")], trust, Some(mib * MIB), None)
+    };
+    let modules = Artifact { drivers: Some(vec!["ixgbe".into(), "ahci".into()]), ..file("modules.cpio", 12) };
+    let archive = Artifact { unpacked: Some(120 * MIB), entries: Some(9000), ..file("debian.tar.zst", 60) };
+    let Boot::SwitchRoot(root) = switch_root(archive) else { panic!("a root") };
+    Kexec {
+        kernel: file("vmlinuz", 8),
+        initrd: vec![],
+        root: Some(*root),
+        modules: Some(modules),
+        cmdline: "console=tty0 console=ttyS0,115200".into(),
+        carry: Carry::Auto,
+    }
+}
+
+/// The screen in which an entry is changed, on a machine with room for it.
+fn editing(entry: &Entry) -> Edit {
+    let machine = Machine {
+        arch: "x86_64".into(),
+        memory_total: 2048 * MIB,
+        memory_available: 1862 * MIB,
+        devices: Some(vec![]),
+        ..Machine::default()
+    };
+    Edit::new(entry, machine, Duration::from_secs(300), vec!["node7".into()]).expect("something to change")
+}
+
+#[test]
+fn an_entry_is_changed_for_one_boot_and_what_comes_of_it_is_seen_while_typing() {
+    let own = entry("own", "Its own kernel", "", "", Boot::Kexec(Box::new(own_kernel())));
+    let mut edit = editing(&own);
+    shows("edit", &edit);
+    type_keys(&mut edit, " single");
+    shows("edit-changed", &edit);
+    edit.on(press(KeyCode::Down));
+    edit.on(press(KeyCode::Backspace));
+    shows("edit-wrong", &edit);
+    assert_eq!(edit.on(press(KeyCode::Enter)), None, "what is wrong cannot be booted");
+    type_keys(&mut edit, "%");
+    let Some(EditAnswer::Boot(changed)) = edit.on(press(KeyCode::Enter)) else { panic!("a boot") };
+    let Boot::Kexec(kexec) = changed.boot else { panic!("a kernel") };
+    assert_eq!(kexec.cmdline, "console=tty0 console=ttyS0,115200 single");
+    edit.on(press(KeyCode::F(1)));
+    shows("edit-help", &edit);
+}
+
+#[test]
+fn another_mirror_and_a_typed_place_are_asked_first() {
+    let rescue = &catalog().entries[0];
+    let mut edit = editing(rescue);
+    type_keys(&mut edit, "systemd.unit=rescue.target");
+    edit.on(press(KeyCode::Down));
+    edit.on(press(KeyCode::Down));
+    edit.on(press(KeyCode::Right));
+    shows("edit-mirror", &edit);
+    edit.on(press(KeyCode::Down));
+    type_keys(
+        &mut edit,
+        "https://elsewhere.example/a/rather/long/way/down/to/the/images/rescue-20261130.tar.zst",
+    );
+    shows("edit-location", &edit);
+    let Some(EditAnswer::Boot(changed)) = edit.on(press(KeyCode::Enter)) else { panic!("a boot") };
+    let places: Vec<String> = changed.places().unwrap().iter().map(ToString::to_string).collect();
+    assert!(places[0].starts_with("https://elsewhere.example/") && places[1].contains("mirror.rack12"));
+    assert_eq!(changed.root().unwrap().archive.trust, rescue.root().unwrap().archive.trust);
+    edit.on(Event::Key(KeyEvent::new(KeyCode::Char('r'), KeyModifiers::CONTROL)));
+    let Some(EditAnswer::Boot(as_before)) = edit.on(press(KeyCode::Enter)) else { panic!("a boot") };
+    assert_eq!(&*as_before, rescue);
+    assert_eq!(edit.on(press(KeyCode::Esc)), Some(EditAnswer::Back));
+}
+
+#[test]
+fn whoever_changes_an_entry_and_goes_away_leaves_no_machine_waiting() {
+    let mut edit = editing(&catalog().entries[0]);
+    assert_eq!(edit.on(seconds(299)), None);
+    edit.on(press(KeyCode::Char('x')));
+    assert_eq!(edit.on(seconds(299)), None);
+    assert_eq!(edit.on(seconds(1)), Some(EditAnswer::Back));
+}
+
+#[test]
+fn nothing_is_changed_where_nobody_may_have_a_shell_or_nothing_can_be() {
+    let mut menu = Menu::new(model());
+    assert_eq!(menu.on(press(KeyCode::Char('e'))), Some(MenuAnswer::Edit(0)));
+    menu.on(press(KeyCode::Char('4')));
+    assert_eq!(menu.on(press(KeyCode::Char('e'))), None, "a shell has nothing to change");
+    let mut menu = Menu::new(MenuModel { without_shell: true, ..model() });
+    assert_eq!(menu.on(press(KeyCode::Char('e'))), None);
 }
 
 #[test]
@@ -259,8 +396,7 @@ fn kernels_and_a_job() -> MenuModel {
         own_initrd: 6 * MIB,
         ..Machine::default()
     };
-    let plans = catalog.entries.iter().map(|e| plan(e, &machine)).collect();
-    MenuModel { rows: rows(&catalog, plans, vec![]), ..model() }
+    MenuModel { rows: rows(&catalog, &machine, vec![]), ..model() }
 }
 
 #[test]
@@ -291,6 +427,108 @@ fn a_long_menu_scrolls_and_says_how_much_there_is() {
     let mut menu = Menu::new(long);
     (0..20).for_each(|_| assert_eq!(menu.on(press(KeyCode::Down)), None));
     shows("menu-long", &menu);
+}
+
+/// Two racks' worth of systems, in groups in groups.
+fn many(folded: &[&str]) -> MenuModel {
+    let groups = ["Systems / Debian", "Systems / Rocky", "Maintenance", ""];
+    let mut entries: Vec<Entry> = (0..24)
+        .map(|n| entry(&format!("e{n}"), &format!("Entry number {n}"), groups[n % 4], "", Boot::Shell))
+        .collect();
+    entries[6].hotkey = Some('m');
+    entries[9].help = Some("Flashes the firmware of the card.".into());
+    let catalog = Catalog { entries, ..catalog() };
+    let folded = folded.iter().map(ToString::to_string).collect();
+    MenuModel {
+        rows: rows(&catalog, &Machine::default(), vec![]),
+        folded,
+        default: None,
+        timeout: None,
+        ..model()
+    }
+}
+
+fn chosen(menu: &mut Menu) -> Option<usize> {
+    match menu.on(press(KeyCode::Enter)) {
+        Some(MenuAnswer::Boot(entry)) => Some(entry),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_number_selects_from_10_on_too_if_its_digits_come_soon() {
+    let mut menu = Menu::new(many(&[]));
+    type_keys(&mut menu, "1");
+    menu.on(Event::Tick(Duration::from_millis(400)));
+    type_keys(&mut menu, "2");
+    assert_eq!(chosen(&mut menu), Some(21), "the twelfth line: the last of the second group");
+    type_keys(&mut menu, "1");
+    menu.on(Event::Tick(Duration::from_millis(1100)));
+    type_keys(&mut menu, "2");
+    assert_eq!(chosen(&mut menu), Some(4), "the second");
+    // 29 is none: 9 is.
+    type_keys(&mut menu, "29");
+    assert_eq!(chosen(&mut menu), Some(9));
+    type_keys(&mut menu, "00");
+    assert_eq!(chosen(&mut menu), Some(9), "0 is none");
+}
+
+#[test]
+fn groups_are_in_groups_and_fold() {
+    let mut menu = Menu::new(many(&[]));
+    shows("menu-groups", &menu);
+    menu.on(press(KeyCode::Left));
+    menu.on(press(KeyCode::Left));
+    shows("menu-folded", &menu);
+    assert_eq!(chosen(&mut menu), None, "Enter opens it");
+    assert_eq!(chosen(&mut menu), None, "and the group in it");
+    assert_eq!(chosen(&mut menu), Some(0));
+    // What the catalog folds is found by its number all the same.
+    let mut menu = Menu::new(many(&["Systems", "Maintenance"]));
+    type_keys(&mut menu, "-");
+    menu.on(press(KeyCode::Home));
+    menu.on(press(KeyCode::Down));
+    assert_eq!(chosen(&mut menu), None);
+    assert_eq!(chosen(&mut menu), Some(2), "the first of what was folded");
+    type_keys(&mut menu, "7");
+    assert_eq!(chosen(&mut menu), Some(1));
+}
+
+#[test]
+fn what_boots_by_itself_is_never_hidden() {
+    let model =
+        MenuModel { default: Some(4), timeout: Some(Duration::from_secs(5)), ..many(&["Systems / Debian"]) };
+    let seen = picture(&Menu::new(model), &Look::MONO, 80, 24);
+    assert!(seen.contains("*  2  Entry number 4"), "{seen}");
+}
+
+#[test]
+fn a_letter_selects_and_boots_nothing() {
+    let mut menu = Menu::new(many(&["Maintenance"]));
+    assert_eq!(type_keys(&mut menu, "m"), None);
+    assert_eq!(chosen(&mut menu), Some(6));
+}
+
+#[test]
+fn a_search_shows_what_has_the_letters_wherever_it_is() {
+    let mut menu = Menu::new(many(&["Systems"]));
+    type_keys(&mut menu, "/DEBIAN 2");
+    shows("menu-search", &menu);
+    menu.on(press(KeyCode::Down));
+    assert_eq!(chosen(&mut menu), None, "Enter keeps what was found");
+    shows("menu-found", &menu);
+    assert_eq!(chosen(&mut menu), Some(20));
+    menu.on(press(KeyCode::Esc));
+    type_keys(&mut menu, "/firmware");
+    chosen(&mut menu);
+    assert_eq!(chosen(&mut menu), Some(9), "by its help");
+    menu.on(press(KeyCode::Esc));
+    type_keys(&mut menu, "/zzz");
+    shows("menu-nothing-found", &menu);
+    menu.on(press(KeyCode::Esc));
+    assert!(chosen(&mut menu).is_some(), "all are there again");
+    type_keys(&mut menu, "/q");
+    assert!(picture(&menu, &Look::MONO, 80, 24).contains("/q_"), "a letter, even one that leaves a preview");
 }
 
 #[test]
@@ -328,21 +566,39 @@ fn an_empty_menu_is_a_menu() {
 }
 
 #[test]
-fn keys_choose_and_dangerous_ones_ask_once() {
+fn keys_choose() {
     let mut menu = Menu::new(model());
     assert_eq!(menu.on(press(KeyCode::Enter)), Some(MenuAnswer::Boot(0)));
     assert_eq!(type_keys(&mut menu, "jj3k"), None);
     assert_eq!(menu.on(press(KeyCode::Enter)), Some(MenuAnswer::Boot(1)));
-    assert_eq!(type_keys(&mut menu, "r"), None);
-    shows("menu-asks", &menu);
-    assert_eq!(type_keys(&mut menu, "jr"), None, "another key in between is a no");
-    assert_eq!(type_keys(&mut menu, "r"), Some(MenuAnswer::Reboot));
-    assert_eq!(type_keys(&mut menu, "rp"), None, "a different one too");
-    assert_eq!(type_keys(&mut menu, "p"), Some(MenuAnswer::PowerOff));
+    assert_eq!(type_keys(&mut menu, "p"), Some(MenuAnswer::Power));
     assert_eq!(type_keys(&mut menu, "s"), Some(MenuAnswer::Shell));
     assert_eq!(type_keys(&mut menu, "n"), Some(MenuAnswer::Network));
     assert_eq!(type_keys(&mut menu, "q"), None, "there is nowhere to leave to");
     assert_eq!(menu.on(press(KeyCode::Esc)), None);
+}
+
+#[test]
+fn the_machine_is_left_as_somebody_chooses_and_by_nobody() {
+    let entry = |number, name: &str| BootEntry { number, name: name.into(), current: number == 1 };
+    let entries = vec![entry(1, "UEFI PXEv4 (MAC:525400123456)"), entry(0, "debian"), entry(0xa, "Windows")];
+    let firmware = Firmware { setup: true, entries };
+    let idle = Duration::from_secs(300);
+    let mut power = Power::new(Some(&firmware), idle, vec!["node7".into()]);
+    power.on(press(KeyCode::Down));
+    shows("power", &power);
+    assert_eq!(power.on(press(KeyCode::Enter)), Some(PowerAnswer::PowerOff));
+    assert_eq!(type_keys(&mut power, "3"), None, "a digit selects");
+    assert_eq!(power.on(press(KeyCode::Enter)), Some(PowerAnswer::Setup));
+    power.on(press(KeyCode::End));
+    assert_eq!(power.on(press(KeyCode::Enter)), Some(PowerAnswer::Next(0xa)));
+    assert_eq!(power.on(press(KeyCode::Esc)), Some(PowerAnswer::Back));
+    assert_eq!(power.on(seconds(299)), None);
+    assert_eq!(power.on(seconds(1)), Some(PowerAnswer::Back));
+    let mut bios = Power::new(None, idle, vec!["node7".into()]);
+    shows("power-bios", &bios);
+    assert_eq!(type_keys(&mut bios, "3"), None);
+    assert_eq!(bios.on(press(KeyCode::Enter)), Some(PowerAnswer::Reboot));
 }
 
 #[test]
@@ -416,6 +672,84 @@ fn a_wait_for_the_network_says_what_each_card_does() {
     network.update(nics(), Awaited { built_in: false, ..awaited });
     assert_eq!(type_keys(&mut network, "b"), None, "what is not offered does nothing");
     assert_eq!(network.on(press(KeyCode::Esc)), Some(NetworkAnswer::Back));
+}
+
+#[test]
+fn an_address_is_given_by_hand_where_no_server_gives_one() {
+    let mut network = Network::new(Awaited::default(), vec![]);
+    assert_eq!(type_keys(&mut network, "a"), Some(NetworkAnswer::Address));
+    assert_eq!(type_keys(&mut Network::new(Awaited::default(), vec![]).without_shell(), "a"), None);
+    let mut screen = Address::new(vec!["eth0".into(), "eth1".into()], vec!["node7".into()]);
+    shows("address", &screen);
+    screen.on(press(KeyCode::Right));
+    screen.on(press(KeyCode::Down));
+    type_keys(&mut screen, "10.0.0.7/24");
+    screen.on(press(KeyCode::Tab));
+    type_keys(&mut screen, "10.0.1.1");
+    assert_eq!(screen.on(press(KeyCode::Enter)), None, "a gateway in another network");
+    shows("address-wrong", &screen);
+    type_keys(&mut screen, "");
+    (0..3).for_each(|_| drop(screen.on(press(KeyCode::Backspace))));
+    type_keys(&mut screen, "0.1");
+    screen.on(press(KeyCode::Down));
+    type_keys(&mut screen, "10.0.0.2, 9.9.9.9");
+    shows("address-typed", &screen);
+    let fixed = Static {
+        address: "10.0.0.7".parse().unwrap(),
+        prefix: 24,
+        gateway: Some("10.0.0.1".parse().unwrap()),
+        nameservers: vec!["10.0.0.2".parse().unwrap(), "9.9.9.9".parse().unwrap()],
+    };
+    assert_eq!(screen.on(press(KeyCode::Enter)), Some(AddressAnswer::Set("eth1".into(), fixed)));
+    for (typed, why) in
+        [("10.0.0.7", "needs its network"), ("10.0.0.7/33", "0 to 32"), ("10.0.0/8", "no IPv4")]
+    {
+        let mut screen = Address::new(vec!["eth0".into()], vec![]);
+        type_keys(&mut screen, typed);
+        assert!(picture(&screen, &Look::MONO, 80, 24).contains(why), "{typed}");
+        assert_eq!(screen.on(press(KeyCode::Enter)), None);
+    }
+    assert_eq!(screen.on(seconds(300)), Some(AddressAnswer::Back));
+}
+
+#[test]
+fn a_test_says_where_the_way_to_the_server_ends() {
+    let mut network = Network::new(Awaited { over: true, ..Awaited::default() }, vec!["node7".into()]);
+    assert_eq!(type_keys(&mut network, "t"), Some(NetworkAnswer::Test));
+    let step = |what, verdict, words: &str, hint| Step {
+        what,
+        verdict,
+        words: words.into(),
+        took: Duration::from_millis(12),
+        hint,
+    };
+    network.update(nics(), Awaited { over: true, ..Awaited::default() });
+    let mut tested = Tested {
+        what: "http://images.rack12.example/catalog.toml".into(),
+        steps: vec![
+            step("link", Verdict::Good, "eth0", None),
+            step("lease", Verdict::Good, "eth0 10.0.2.15/24 from 10.0.2.2", None),
+            step(
+                "gateway",
+                Verdict::Unknown,
+                "10.0.2.2 is there, or silent: it drops what nobody asked for",
+                None,
+            ),
+        ],
+        goes_on: true,
+    };
+    network.tested(Some(tested.clone()));
+    shows("network-test", &network);
+    let hint = Some("check nameserver=, or name the server by its address");
+    tested.steps.push(step(
+        "name",
+        Verdict::Bad,
+        "images.rack12.example: no answer within 5 s (asking 10.0.2.3)",
+        hint,
+    ));
+    tested.goes_on = false;
+    network.tested(Some(tested));
+    shows("network-test-ends", &network);
 }
 
 #[test]
@@ -668,19 +1002,46 @@ fn log() -> Vec<String> {
     (1..=30).map(|n| format!("{n:>5}.0 s  root: line {n} of what happened")).collect()
 }
 
+/// As `early::log` writes it.
+fn boot_log() -> Vec<String> {
+    let line = |n: usize| match n % 8 {
+        3 => format!(
+            "[    {n}.004] warning: try 1 of http://10.0.2.2:8080/images/rescue.tar.zst: connecting: refused"
+        ),
+        7 => format!("[    {n}.127] error: fetch: rescue: no mirror left"),
+        _ => format!("[    {n}.500] eth0: something that is worth a line, number {n}"),
+    };
+    (10..60).map(line).collect()
+}
+
 #[test]
 fn a_failure_says_phase_thing_cause_and_way_out() {
     let mut failure = Failure::new(failed(), vec!["node7".into(), "14:03 UTC".into()], log());
     shows("failure", &failure);
     type_keys(&mut failure, "l");
+    failure.log().expect("the log is open").told(boot_log());
     shows("failure-log", &failure);
+    type_keys(&mut failure, "w");
+    shows("failure-log-warnings", &failure);
+    type_keys(&mut failure, "a/CONNECT");
+    shows("failure-log-find", &failure);
+    failure.on(press(KeyCode::Enter));
+    failure.on(press(KeyCode::Esc));
+    assert!(failure.log().is_none());
+    let mut failure = Failure::new(failed(), vec![], log());
+    assert_eq!(type_keys(&mut failure, "eo"), None, "nothing to change, and no other mirror");
+    let mut failure = failure.with_edit().with_other_mirror();
+    assert!(picture(&failure, &Look::MONO, 80, 24).contains("e edit  o mirror"));
+    assert_eq!(type_keys(&mut failure, "e"), Some(FailureAnswer::Edit));
+    assert_eq!(type_keys(&mut failure, "o"), Some(FailureAnswer::OtherMirror));
+    let mut failure = Failure::new(failed(), vec!["node7".into(), "14:03 UTC".into()], log());
     type_keys(&mut failure, "q");
     assert_eq!(type_keys(&mut failure, "r"), Some(FailureAnswer::Retry));
     assert_eq!(type_keys(&mut failure, "m"), Some(FailureAnswer::Menu));
     assert_eq!(type_keys(&mut failure, "s"), Some(FailureAnswer::Shell));
     assert_eq!(type_keys(&mut failure, "b"), None);
     assert_eq!(type_keys(&mut failure, "b"), Some(FailureAnswer::Reboot));
-    assert_eq!(type_keys(&mut failure, "pp"), Some(FailureAnswer::PowerOff));
+    assert_eq!(type_keys(&mut failure, "p"), Some(FailureAnswer::Power));
     let mut last = Failure::new(failed(), vec![], vec![]).without_menu().without_retry();
     assert_eq!(type_keys(&mut last, "mr"), None);
 }

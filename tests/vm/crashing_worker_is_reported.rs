@@ -23,7 +23,7 @@ fn crash(signal: &str) {
     vm.type_keys(ENTER);
     vm.expect(&format!("killed by SIG{signal} while loading slow"));
     vm.expect("the half-made root was unmounted");
-    vm.expect("p power off");
+    vm.expect("p power");
     vm.type_keys("s");
     vm.expect("# ");
     vm.type_keys("grep -c sysroot /proc/mounts; ls -A /sysroot | wc -l\r");

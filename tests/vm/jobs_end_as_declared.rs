@@ -37,7 +37,7 @@ fn a_failure_is_shown_with_its_last_words_until_somebody_comes() {
     vm.expect("FAILED: exit status 3");
     vm.expect("it said: the disk is missing");
     vm.expect("What now?");
-    vm.expect("p power off");
+    vm.expect("p power");
     let screen = vm.screen();
     assert!(screen.contains("exit status 3") && !screen.contains("any key stops"), "it stays:\n{screen}");
     vm.type_keys("m");

@@ -22,9 +22,9 @@ fn capture(rows: u16, columns: u16) {
         std::fs::write(place, vm.screen() + "\n").unwrap();
         assert!(vm.screen().lines().all(|line| line.chars().count() <= columns.into()));
     };
-    keep("", "Is not there.", "r reboot", "menu");
+    keep("", "Is not there.", "p power", "menu");
     keep("?", "Keys", "back", "help");
-    keep("\x1b", "Is not there.", "r reboot", "menu");
+    keep("\x1b", "Is not there.", "p power", "menu");
     keep(ENTER, "404", "b reboot", "failure");
 }
 

@@ -7,7 +7,7 @@ use super::course::{self, Ended, JobEnd};
 use super::handoff::Handoff;
 use super::kernel::uptime;
 use super::report::{self, Part};
-use super::second::Outlook;
+use super::second::{self, Outlook};
 use super::waiting::Waited;
 use super::words::Word;
 use super::worker::Story;
@@ -132,12 +132,13 @@ impl Story {
             Ok(running) => running,
             Err(e) => return self.failed(attempt, Failure::new(Phase::Plan, "/proc/cmdline", e)),
         };
+        let lease = self.network.lease();
         let outlook = Outlook {
             entry: attempt.entry.clone(),
             kexec: written.clone(),
-            running,
+            running: second::with_address_by_hand(running, lease.as_ref()),
             console: self.used_console(attempt.console),
-            lease: self.network.lease(),
+            lease,
             attended: attempt.attended,
             policy: attempt.policy.clone(),
             attempt: attempt.attempt,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::LOG;
 use crate::cmdline::{CmdlineProblem, ConsoleWord, Params};
 use crate::drivers;
 use crate::early::{self, Quiet};
@@ -49,6 +50,7 @@ pub fn open_consoles(params: &Params, notices: &mut Vec<String>) -> Consoles {
     if consoles.count() == 0 && wanted != kernels {
         consoles = Consoles::open(&kernels).0;
     }
+    consoles.show_log(Path::new(LOG));
     consoles.tell_around(early::now);
     if let Err(e) = consoles.admit_at(Path::new(attach::SOCKET)) {
         notices.push(format!("bootjack attach will not work: {}: {e}", attach::SOCKET));

@@ -20,7 +20,7 @@ use crate::cmdline::Params;
 use crate::load::{Failure, Phase};
 use goal::{Boot, Failed, Goal};
 pub use goal::{Second, Start};
-pub use hands::{Attempt, End, Ended, Hands, JobEnd, Wanted};
+pub use hands::{Attempt, End, Ended, Hands, JobEnd, Restart, Wanted};
 
 /// The state of the story.
 pub struct Course {
@@ -67,6 +67,7 @@ impl Course {
                 Goal::Fail(failed) => self.failed(hands, *failed),
                 Goal::Reboot => return End::Reboot,
                 Goal::PowerOff => return End::PowerOff,
+                Goal::Restart(how) => return End::Restart(how),
             };
         }
     }
@@ -102,7 +103,7 @@ impl Course {
     fn asked_for(&self) -> Goal {
         let boot = |entry, catalog| {
             let policy = self.policy();
-            Goal::Boot(Box::new(Boot { entry, policy, console: None, catalog, named: None }))
+            Goal::Boot(Box::new(Boot { entry, policy, console: None, catalog, named: None, edited: false }))
         };
         if let Some(second) = &self.second {
             return boot(second.entry.clone(), second.catalog.clone());
@@ -153,6 +154,7 @@ impl Course {
                 console: None,
                 catalog,
                 named: Some(or_built_in),
+                edited: false,
             }));
         }
         let missing = || vec!["the catalog has no such entry".to_owned()];
@@ -224,6 +226,7 @@ impl Course {
             patience: self.patience(hands, &boot.policy),
             catalog: boot.catalog.as_ref(),
             standing: &self.standing,
+            edited: boot.edited,
             breaks: if self.legacy.worker == 0 { &self.params.break_at } else { &[] },
         });
         self.notice_keys(hands);
@@ -236,7 +239,9 @@ impl Course {
             Ended::Stopped if self.is_told_what_to_boot() => self.left(&id, boot.again(), policy),
             Ended::Stopped => Goal::Menu,
             Ended::Failed { failure, again } => {
-                self.fail_of(Some(id), failure, again.then(|| boot.again()), policy)
+                let again = again.then(|| boot.clone().again());
+                let boot = again.is_some().then_some(boot);
+                Goal::Fail(Box::new(Failed { failure, went_well: false, again, policy, id: Some(id), boot }))
             }
             Ended::Job(end) => self.after_job(hands, &boot, end),
         })
@@ -253,7 +258,7 @@ impl Course {
     }
 
     fn fail_of(&self, id: Option<String>, failure: Failure, again: Option<Goal>, policy: Policy) -> Goal {
-        Goal::Fail(Box::new(Failed { failure, went_well: false, again, policy, id }))
+        Goal::Fail(Box::new(Failed { failure, went_well: false, again, policy, id, boot: None }))
     }
 
     /// A person stopped what the machine was told to do: they decide what follows, and if they go away it goes on.

@@ -147,16 +147,11 @@ impl Handoff {
             size: root.size,
             unpacked: root.unpacked,
             entries: root.entries,
+            drivers: None,
         };
         let (init, init_args) = (root.init.clone(), root.init_args.clone());
         let boot = Root { archive, size: root.root_size, init, init_args, modules: None, fstab: root.fstab };
-        Entry {
-            id: self.id.clone(),
-            title: self.title.clone(),
-            help: None,
-            group: None,
-            boot: Boot::SwitchRoot(Box::new(boot)),
-        }
+        Entry::new(&self.id, &self.title, Boot::SwitchRoot(Box::new(boot)))
     }
 }
 

@@ -7,6 +7,7 @@ pub(super) mod beginning;
 mod breaks;
 mod child;
 mod course;
+mod diagnose;
 #[doc(hidden)]
 pub mod handoff;
 mod job;

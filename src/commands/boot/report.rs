@@ -276,8 +276,10 @@ impl Report {
         }
         // A second stage does what a kexec began.
         let same = self.entry.as_ref().filter(|entry| entry.id == plan.id && self.stages.len() > 1);
+        let same_was_edited = same.is_some_and(|entry| entry.edited);
         let boot = same.map_or_else(|| plan.step.word().to_owned(), |entry| entry.boot.clone());
-        let entry = Entry { id: plan.id.clone(), title: plan.title.clone(), boot };
+        let edited = attempt.edited || same_was_edited;
+        let entry = Entry { id: plan.id.clone(), title: plan.title.clone(), boot, edited };
         self.attempt(entry, !attempt.attended);
         self.attempt = attempt.attempt;
     }

@@ -1,6 +1,7 @@
 //! The first stage's view of the second: the words for its kernel's command line, and what it is told beside them.
 //! Loading the kernel is `load`'s.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
@@ -150,6 +151,35 @@ impl Outlook {
     }
 }
 
+/// The running kernel's words with an address that a person gave in place of what `ip=` says: the second stage has nobody
+/// who could type it again.
+pub fn with_address_by_hand(running: String, lease: Option<&Lease>) -> String {
+    let Some(lease) = lease.filter(|lease| lease.server.is_none()) else { return running };
+    let (IpAddr::V4(address), true) = (lease.address, lease.prefix <= 32) else { return running };
+    // The command line's own address is in its words already.
+    if running.split_whitespace().any(|word| word.starts_with(&format!("ip={address}:"))) {
+        return running;
+    }
+    let bits = u32::MAX.checked_shl(32 - u32::from(lease.prefix)).unwrap_or(0);
+    let (mask, name) = (Ipv4Addr::from(bits), &lease.interface);
+    let gateway = lease.gateway.map(|gateway| gateway.to_string()).unwrap_or_default();
+    // Behind a bare `--` all is init's.
+    let (kernels, inits) = match running.split_once(" -- ") {
+        Some((kernels, inits)) => (kernels, Some(inits)),
+        None => (running.as_str(), None),
+    };
+    let mut words: Vec<String> =
+        kernels.split(' ').filter(|word| !word.starts_with("ip=")).map(str::to_owned).collect();
+    words.push(format!("ip={address}::{gateway}:{mask}::{name}:none"));
+    for word in lease.nameservers.iter().map(|server| format!("nameserver={server}")) {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words.extend(inits.map(|inits| format!("-- {inits}")));
+    words.join(" ")
+}
+
 /// The console at `path` as a `console=` word has it: its device, and the speed of a serial line.
 pub fn console_of(path: &Path) -> Option<(String, Option<u32>)> {
     let device = path.strip_prefix("/dev").ok()?.to_str()?.to_owned();
@@ -187,6 +217,7 @@ mod tests {
             size: Some(3),
             unpacked: None,
             entries: None,
+            drivers: None,
         };
         let root = Root {
             archive: artifact("http://user:secret@a/root.tar"),
@@ -205,13 +236,7 @@ mod tests {
             carry: Carry::Auto,
         };
         Outlook {
-            entry: Entry {
-                id: "debian".into(),
-                title: "Debian".into(),
-                help: None,
-                group: None,
-                boot: Boot::Kexec(Box::new(kexec.clone())),
-            },
+            entry: Entry::new("debian", "Debian", Boot::Kexec(Box::new(kexec.clone()))),
             kexec,
             running: String::new(),
             console: None,
@@ -323,6 +348,27 @@ mod tests {
         assert!(failure.to_string().contains("nobody there knows the pin"), "{failure}");
         outlook.kexec.initrd[0].second_stage = true;
         outlook.cmdline(&kernel(), &[], &again).unwrap();
+    }
+
+    #[test]
+    fn an_address_that_a_person_gave_is_the_second_stages_too() {
+        let fixed = crate::net::Static {
+            address: Ipv4Addr::new(10, 0, 0, 7),
+            prefix: 24,
+            gateway: Some(Ipv4Addr::new(10, 0, 0, 1)),
+            nameservers: vec![Ipv4Addr::new(10, 0, 0, 2).into()],
+        };
+        let lease = Lease::by_hand(&fixed, "eth1", crate::net::Mac([2, 0, 0, 0, 0, 1]), None);
+        let words = with_address_by_hand("quiet ip=dhcp -- ip=x".into(), Some(&lease));
+        assert_eq!(words, "quiet ip=10.0.0.7::10.0.0.1:255.255.255.0::eth1:none nameserver=10.0.0.2 -- ip=x");
+        let (config, problems) = crate::net::Config::parse(&Params::parse(&words).network);
+        assert_eq!(problems, vec![]);
+        let crate::net::Method::Static(read) = &config.rules[0].method else { panic!("an address") };
+        assert_eq!((read.address, read.prefix, read.gateway), (fixed.address, 24, fixed.gateway));
+        assert_eq!(with_address_by_hand(words.clone(), Some(&lease)), words, "it is there already");
+        let leased = Lease { server: Some(Ipv4Addr::new(10, 0, 0, 1).into()), ..lease };
+        assert_eq!(with_address_by_hand("ip=dhcp".into(), Some(&leased)), "ip=dhcp");
+        assert_eq!(with_address_by_hand("ip=dhcp".into(), None), "ip=dhcp");
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::LOG;
 use super::course::Wanted;
 use super::trust::{BUILT_IN, Trust, Way, demand_fresh};
 use super::waiting::{self, Waited};
@@ -264,7 +263,6 @@ impl Story {
             source: offer.origin.to_string(),
             trust: offer.trust.as_ref().map(ToString::to_string).unwrap_or_default(),
             notices: [offer.notices.clone(), model.notices].concat(),
-            log: early::log_tail(Path::new(LOG), 400),
             ..model
         }
     }

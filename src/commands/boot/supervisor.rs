@@ -163,7 +163,7 @@ impl Life {
         if let Order::Kexec(words) = order {
             self.say_farewell(&format!("\r\nbootjack: {words}\r\n"));
         }
-        if matches!(order, Order::Reboot | Order::PowerOff | Order::Local) {
+        if !matches!(order, Order::SwitchRoot { .. } | Order::Kexec(_)) {
             write_back(&mut self.watchdog);
         }
         self.watchdog.before_jump();

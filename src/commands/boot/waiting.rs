@@ -1,19 +1,20 @@
 //! Waiting for the network, or for what comes over it, with the screen that says what each interface is doing.
 
+use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::LOG;
+use super::diagnose::{self, Outset};
 use super::words::Word;
 use super::worker::Story;
 use crate::answer::{self, Answer, NoAnswer};
-use crate::early;
+use crate::fetch::Location;
 use crate::load::{Failure, Phase};
 use crate::net::{self, Lease, Nic, NicState};
-use crate::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine};
+use crate::tui::address::{Address, AddressAnswer};
+use crate::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine, Tested};
 
 /// So long an address may take whatever the time for all tries is: a switch alone keeps a port that came up closed for
 /// 30 s (IEEE 802.1D, forward delay), and the interface that `BOOTIF=` names has as long to itself.
@@ -39,11 +40,12 @@ impl Story {
         if self.params.forbids_shell() {
             screen = screen.without_shell();
         }
+        let mut test: Option<Test> = None;
         loop {
-            screen.set_log(early::log_tail(Path::new(LOG), 400));
             let mut arrived = None;
             let answered = self.consoles.ask(&mut screen, &mut |screen| {
                 screen.update(network.status().iter().map(line).collect(), awaited());
+                screen.tested(test.as_ref().map(Test::so_far));
                 match finished.try_take() {
                     Ok(value) => {
                         arrived = Some(value);
@@ -59,6 +61,13 @@ impl Story {
             }
             match answered.answer {
                 NetworkAnswer::Retry => network.retry(),
+                NetworkAnswer::Address => self.address_by_hand(),
+                // One that goes on is waited for.
+                NetworkAnswer::Test if test.as_ref().is_some_and(|test| test.so_far().goes_on) => {}
+                NetworkAnswer::Test => match Test::begin(self) {
+                    Ok(begun) => test = Some(begun),
+                    Err(e) => log::error!("starting a thread: {e}"),
+                },
                 NetworkAnswer::Shell => {
                     // The next frame of this very screen has the log behind `l`.
                     if let Err(failure) = self.shell(answered.console) {
@@ -67,6 +76,17 @@ impl Story {
                 }
                 NetworkAnswer::BuiltIn | NetworkAnswer::Back => return Waited::Left,
             }
+        }
+    }
+
+    /// What a person types, if that is an address.
+    fn address_by_hand(&mut self) {
+        let names = self.network.status().into_iter().map(|nic| nic.name).collect();
+        let mut screen = Address::new(names, self.header());
+        let answered = self.consoles.ask(&mut screen, &mut |_| None);
+        self.touched(answered.console);
+        if let AddressAnswer::Set(interface, fixed) = answered.answer {
+            self.network.set(interface, fixed);
         }
     }
 
@@ -108,6 +128,50 @@ impl Story {
         let (Waited::For(()) | Waited::Left) = self.wait(&|| awaited.clone(), &finished);
         drop(never);
     }
+}
+
+/// A look at the way to the server, on a thread of its own: it ends at its next step when nobody is interested any more.
+struct Test {
+    tested: Arc<Mutex<Tested>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Test {
+    fn begin(story: &Story) -> io::Result<Self> {
+        let up = story.network.status().into_iter().filter(|nic| nic.link == Some(true)).map(|nic| nic.name);
+        let root = || story.params.root_entry()?.ok()?.places()?.iter().find(|l| l.is_remote()).cloned();
+        let catalog = story.params.catalog.as_ref().and_then(|catalog| catalog.clone().ok());
+        let location = catalog.filter(Location::is_remote).or_else(root);
+        let what = location.as_ref().map_or_else(|| "the network".to_owned(), ToString::to_string);
+        let outset = Outset { up: up.collect(), lease: story.network.lease(), location };
+        let tested = Arc::new(Mutex::new(Tested { what, steps: vec![], goes_on: true }));
+        let test = Self { tested: Arc::clone(&tested), over: Arc::default() };
+        let (over, fetcher) = (Arc::clone(&test.over), story.fetcher.clone());
+        let look = move || {
+            diagnose::run(&outset, &fetcher, &mut |step| {
+                log::info!("network test: {}: {:?}: {}", step.what, step.verdict, step.words);
+                lock(&tested).steps.push(step);
+                if over.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            lock(&tested).goes_on = false;
+        };
+        std::thread::Builder::new().name("test".into()).spawn(look)?;
+        Ok(test)
+    }
+
+    fn so_far(&self) -> Tested {
+        lock(&self.tested).clone()
+    }
+}
+
+impl Drop for Test {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn lock(tested: &Mutex<Tested>) -> MutexGuard<'_, Tested> {
+    tested.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits for an address, for as long as `go_on` says so.
@@ -184,7 +248,7 @@ fn line(nic: &Nic) -> NicLine {
                 let server = lease.server.map_or_else(|| "DHCP".into(), |s| format!("DHCP from {s}"));
                 ready(lease, server)
             }
-            NicState::Static(lease) => ready(lease, "ip=".into()),
+            NicState::Static(lease) => ready(lease, "by hand".into()),
         },
         error: match &nic.state {
             NicState::Refused(why) => Some(why.clone()),

@@ -7,14 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
-
 use super::LOG;
 use super::beginning::{
     complaint, load_drivers, lower_kernel, make_fetcher, network_complaint, open_consoles,
 };
 use super::breaks;
-use super::course::{Attempt, Course, End, Ended, Hands, Start, Wanted};
+use super::course::{Attempt, Course, End, Ended, Hands, Restart, Start, Wanted};
 use super::handoff::Handoff;
 use super::report::{self, Part};
 use super::source::{self, NoOffer, Offer};
@@ -25,9 +23,10 @@ use crate::answer;
 use crate::cmdline::{BreakAt, Params};
 use crate::commands::rescue;
 use crate::early::{self, Quiet};
-use crate::fetch::{Fetcher, Proxy};
-use crate::handover::{Handover, Order};
+use crate::fetch::{Fetcher, Proxy, parse_proxy};
+use crate::handover::{Firmware, Handover, Order};
 use crate::load::{Failure, HANDOFF, Phase};
+use crate::machine::Machine;
 use crate::net::{self, Mac, Network};
 use crate::privileges;
 use crate::tui::menu::MenuModel;
@@ -89,6 +88,8 @@ pub fn run() -> Result<ExitCode, Failure> {
         End::Loaded(handover) => handover,
         End::Reboot => Handover::reboot(),
         End::PowerOff => Handover::power_off(),
+        End::Restart(Restart::Setup) => Handover::setup(),
+        End::Restart(Restart::Next(entry)) => Handover::next(entry),
     };
     let order = handover.into_order();
     story.end(&order);
@@ -110,7 +111,7 @@ impl Story {
             None
         });
         if let Some(handoff) = &handoff {
-            match handoff.proxy.as_deref().map(Url::parse).transpose() {
+            match handoff.proxy.as_deref().map(parse_proxy).transpose() {
                 Ok(Some(url)) => {
                     let not_for = params.proxy.take().map(|proxy| proxy.not_for).unwrap_or_default();
                     params.proxy = Some(Proxy { url, not_for });
@@ -255,6 +256,17 @@ impl Hands for Story {
     fn model(&mut self, offer: &Offer) -> MenuModel {
         report::add(|report, now| report.begin(Part::Menu, now));
         Self::model(self, offer)
+    }
+
+    fn machine(&mut self) -> Machine {
+        Machine::probe()
+    }
+
+    fn firmware(&mut self) -> Option<Firmware> {
+        if !Path::new("/sys/firmware/efi").is_dir() {
+            return None;
+        }
+        Firmware::look().inspect_err(|e| log::warn!("the firmware's variables: {e:#}")).ok()
     }
 
     fn ask<S: Screen>(&mut self, screen: &mut S, facts: fn(&mut S, Vec<String>)) -> Answered<S::Answer> {

@@ -27,6 +27,23 @@ const LISTS: &[(&str, &str)] = &[
     ("cryptsetup", include_str!("../../../initrd/cryptsetup.list")),
 ];
 
+/// Folders of drivers for network cards, disks and what they hang on.
+const DRIVERS: &[&str] = &[
+    "kernel/drivers/net/",
+    "kernel/drivers/block/",
+    "kernel/drivers/ata/",
+    "kernel/drivers/scsi/",
+    "kernel/drivers/nvme/",
+    "kernel/drivers/message/",
+    "kernel/drivers/mmc/",
+    "kernel/drivers/virtio/",
+    "kernel/drivers/hv/",
+    "kernel/drivers/pci/controller/",
+    "kernel/drivers/usb/core/",
+    "kernel/drivers/usb/host/",
+    "kernel/drivers/usb/storage/",
+];
+
 /// The modules of one kernel.
 pub struct Kernel {
     /// `…/lib/modules/RELEASE`.
@@ -117,6 +134,17 @@ impl Kernel {
             tree.file(&format!("{base}/{name}"), 0o644, Content::Bytes(text.into_bytes()))?;
         }
         Ok(())
+    }
+
+    /// Names of what drives network cards and disks, among these modules and what is built in: what a catalog says of them.
+    pub fn drivers_of(&self, chosen: &[Module]) -> Vec<String> {
+        let built_in = self.tables.builtin.lines().map(|path| (module_name(path), path.to_owned()));
+        let all = chosen.iter().map(|module| (module.name.clone(), module.path.clone())).chain(built_in);
+        let drives = |path: &str| DRIVERS.iter().any(|folder| path.starts_with(folder));
+        let mut names: Vec<String> = all.filter(|(_, path)| drives(path)).map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// What a list asks for; what this kernel lacks is passed over.

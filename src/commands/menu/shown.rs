@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::catalog::{Artifact, Initrd};
-use crate::plan::{KexecPlan, Plan, RootPlan, SHARED_TRUST, Step, Way, memory_at_least, mib};
+use crate::plan::{Check, KexecPlan, Plan, RootPlan, SHARED_TRUST, Step, Way, memory_at_least, mib};
 use crate::tui::text;
 use crate::verify::Trust;
 
 /// One object; sizes in bytes, what is unknown is null.
-pub(super) fn as_json(plan: &Plan) -> Value {
-    let mut object = json!({ "id": plan.id, "title": plan.title, "boot": plan.step.word() });
+pub(super) fn as_json(plan: &Plan, checks: &[Check]) -> Value {
+    let mut object =
+        json!({ "id": plan.id, "title": plan.title, "boot": plan.step.word(), "checks": checks });
     match &plan.step {
         Step::SwitchRoot(root) => {
             object["root"] = root_json(root, true);
@@ -116,6 +117,11 @@ pub(super) fn as_text(plan: &Plan) -> String {
         Step::Shell | Step::Reboot | Step::PowerOff | Step::Local => {}
     }
     out
+}
+
+/// What was looked at, a line each, with its mark.
+pub(super) fn checks_as_text(checks: &[Check]) -> String {
+    checks.iter().map(|check| format!("{} {:<9} {}\n", check.mark, check.what, check.words)).collect()
 }
 
 fn line(label: &str, value: &str) -> String {
@@ -238,21 +244,21 @@ mod tests {
     #[test]
     fn no_plan_shows_a_password() {
         let plan = planned(&ENTRY.replace("http://b/", "http://ann:s3cret@b/"));
-        for shown in [as_text(&plan), as_json(&plan).to_string()] {
+        for shown in [as_text(&plan), as_json(&plan, &[]).to_string()] {
             assert!(shown.contains("http://ann:***@b/r.tar") && !shown.contains("s3cret"), "{shown}");
         }
     }
 
     #[test]
     fn json_says_the_same_in_bytes() {
-        let json = as_json(&planned(ENTRY));
+        let json = as_json(&planned(ENTRY), &[]);
         assert_eq!((&json["id"], &json["boot"]), (&"a".into(), &"switch-root".into()));
         let root = &json["root"];
         assert_eq!(root["locations"][1], "http://b/r.tar");
         assert_eq!((&root["verified"], &root["sha256"]), (&false.into(), &serde_json::Value::Null));
         assert_eq!((&root["size"], &root["memory"]["available"]), (&1048576.into(), &(1u64 << 30).into()));
         assert_eq!(
-            as_json(&planned("version = 1\n[[entry]]\nid='s'\ntitle='S'\nboot='shell'\n"))["boot"],
+            as_json(&planned("version = 1\n[[entry]]\nid='s'\ntitle='S'\nboot='shell'\n"), &[])["boot"],
             "shell"
         );
     }
@@ -266,14 +272,14 @@ mod tests {
             init_args: vec![],
         };
         let boot = catalog::Boot::Shared(Box::new(shared));
-        let entry = catalog::Entry { id: "root=".into(), title: "T".into(), help: None, group: None, boot };
+        let entry = catalog::Entry::new("root=", "T", boot);
         let plan = plan(&entry, &Machine::default()).unwrap();
         assert_eq!(
             as_text(&plan),
             "root=: T\n  boot      switch-root\n  from      virtiofs:rootfs:/, read-only\n  \
              verified  UNVERIFIED: shared by the host, as it is\n  init      /bin/sh\n"
         );
-        let json = as_json(&plan);
+        let json = as_json(&plan, &[]);
         assert_eq!((&json["boot"], &json["root"]), (&"switch-root".into(), &Value::Null));
         assert_eq!(json["shared"]["location"], "virtiofs:rootfs:/");
         assert_eq!(
@@ -314,7 +320,10 @@ mod tests {
 
     #[test]
     fn json_of_another_kernel_says_how_its_root_gets_there() {
-        let json = as_json(&kexec(CARRIED));
+        let looked = Check { what: "trust", mark: crate::plan::Mark::Note, words: "none".into() };
+        let json = as_json(&kexec(CARRIED), std::slice::from_ref(&looked));
+        assert_eq!(json["checks"], json!([{ "what": "trust", "mark": "note", "words": "none" }]));
+        assert_eq!(checks_as_text(&[looked]), "! trust     none\n");
         assert_eq!((&json["boot"], &json["cmdline"]), (&"kexec".into(), &"quiet".into()));
         assert_eq!((&json["kernel"]["size"], &json["kernel"]["verified"]), (&8388608.into(), &true.into()));
         let initrd = &json["initrd"][0];
@@ -323,7 +332,7 @@ mod tests {
         assert_eq!((&json["carry"]["asked"], &json["carry"]["way"]), (&"auto".into(), &"carried".into()));
         assert_eq!(json["carry"]["numbers"]["archive"], 52428800);
         assert_eq!(json["root"]["inits"][0], "/x");
-        let plain = as_json(&kexec(""));
+        let plain = as_json(&kexec(""), &[]);
         assert_eq!((&plain["root"], &plain["carry"]), (&Value::Null, &Value::Null));
     }
 
@@ -341,7 +350,7 @@ mod tests {
              memory    needs 33.0 MiB, 1.0 GiB available\n  tmpfs     may grow to 1.6 GiB\n"
         );
         assert_eq!(as_text(&plan), wanted);
-        let json = as_json(&plan);
+        let json = as_json(&plan, &[]);
         assert_eq!(json["run"]["command"], json!(["/flash", "--yes"]));
         assert_eq!((&json["run"]["timeout"], &json["run"]["on_success"]), (&90.into(), &"poweroff".into()));
         assert_eq!((&json["run"]["on_failure"], &json["root"]["inits"]), (&"s".into(), &Value::Null));

@@ -5,6 +5,7 @@ mod parser;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::log::Level;
 pub use parser::{Input, Parser};
 
 /// What a key asks for; a screen says what it means there.
@@ -16,11 +17,26 @@ pub enum Command {
     PageDown,
     First,
     Last,
-    /// Entry 1 to 9.
+    /// The entry with this number.
     Number,
+    /// Hide a group behind its heading, and show it.
+    Fold,
+    Unfold,
+    Search,
+    /// The next of what was found, and the one before.
+    Next,
+    Previous,
+    /// Stay at the end.
+    Follow,
+    /// Lines of this weight.
+    Level(Level),
     /// Boot the selected entry.
     Accept,
     Retry,
+    /// Look where the way to the server ends.
+    Test,
+    /// Give an address by hand.
+    Address,
     Menu,
     BuiltIn,
     Cancel,
@@ -29,10 +45,17 @@ pub enum Command {
     Shell,
     Network,
     Notices,
+    /// All that is known of the selected entry.
+    Details,
+    /// Change the entry for one boot.
+    Edit,
+    /// The same from the next mirror.
+    OtherMirror,
     Log,
     Reload,
     Reboot,
-    PowerOff,
+    /// How the machine is left.
+    Power,
     /// End the job.
     Stop,
     Help,
@@ -78,24 +101,39 @@ const LOG: Binding = bind("l", &[Char('l')], Command::Log, "log", "what has happ
 const SHELL: Binding =
     bind("s", &[Char('s')], Command::Shell, "shell", "a shell; leaving it comes back here");
 
+const EDIT_IT: Binding =
+    bind("e", &[Char('e')], Command::Edit, "edit", "change the entry for this one boot, then boot it");
+
+const POWER_IT: Binding = bind(
+    "p",
+    &[Char('p')],
+    Command::Power,
+    "power",
+    "reboot, power off, the firmware's set-up and its boot entries",
+);
+
 /// The menu.
 pub const MENU: &[Binding] = &[
     bind("Enter", &[Enter], Command::Accept, "boot", "boot the selected entry"),
     UP,
     DOWN,
-    bind("1-9", &[], Command::Number, "", "select that entry"),
+    bind("0-9", &[], Command::Number, "", "select that entry; from 10 on both digits within a second"),
+    SHELL,
+    bind("/", &[Char('/')], Command::Search, "search", "show what has these letters; Esc shows all again"),
+    EDIT_IT,
+    bind("!", &[Char('!')], Command::Notices, "notices", "what is wrong with the catalog or its entries"),
+    POWER_IT,
+    bind("n", &[Char('n')], Command::Network, "network", "what each network card is doing"),
+    LOG,
+    bind("d", &[Char('d')], Command::Details, "details", "all that is known of the selected entry"),
+    bind("Left, -", &[KeyCode::Left, Char('-')], Command::Fold, "", "hide the group behind its heading"),
+    bind("Right, +", &[KeyCode::Right, Char('+')], Command::Unfold, "", "show what is behind a heading"),
+    bind("c", &[Char('c')], Command::Reload, "", "read the catalog again"),
+    bind("Esc", &[Esc], Command::Cancel, "", "stop the countdown"),
     PAGE_UP,
     PAGE_DOWN,
     FIRST,
     LAST,
-    bind("Esc", &[Esc], Command::Cancel, "", "stop the countdown"),
-    SHELL,
-    bind("!", &[Char('!')], Command::Notices, "notices", "what is wrong with the catalog or its entries"),
-    bind("n", &[Char('n')], Command::Network, "network", "what each network card is doing"),
-    LOG,
-    bind("c", &[Char('c')], Command::Reload, "", "read the catalog again"),
-    bind("r", &[Char('r')], Command::Reboot, "reboot", "reboot (asks once)"),
-    bind("p", &[Char('p')], Command::PowerOff, "power off", "power off (asks once)"),
     HELP,
     REPAINT,
 ];
@@ -103,6 +141,8 @@ pub const MENU: &[Binding] = &[
 /// Waiting for the network.
 pub const NETWORK: &[Binding] = &[
     bind("Enter, r", &[Enter, Char('r')], Command::Retry, "ask again now", "do not wait for the next try"),
+    bind("t", &[Char('t')], Command::Test, "test", "look where the way to the server ends"),
+    bind("a", &[Char('a')], Command::Address, "address", "give an interface an address by hand"),
     bind("b", &[Char('b')], Command::BuiltIn, "built-in catalog", "go on with the catalog in the initrd"),
     SHELL,
     bind("Esc", &[Esc], Command::Cancel, "back", "back to the menu"),
@@ -129,14 +169,55 @@ pub const PASSPHRASE: &[Binding] = &[
     REPAINT,
 ];
 
+/// How the machine is left.
+pub const POWER: &[Binding] = &[
+    bind("Enter", &[Enter], Command::Accept, "do it", "do what is selected, at once"),
+    UP,
+    DOWN,
+    bind("1-9", &[], Command::Number, "", "select that line"),
+    FIRST,
+    LAST,
+    bind("Esc", &[Esc], Command::Cancel, "back", "leave the machine as it is"),
+    HELP,
+    REPAINT,
+];
+
+/// An entry is changed: every other key is a letter of it.
+pub const EDIT: &[Binding] = &[
+    bind("Enter", &[Enter], Command::Accept, "boot", "boot it as it stands here, this one time"),
+    bind("Up", &[KeyCode::Up, KeyCode::BackTab], Command::Up, "", "to the line above"),
+    bind("Down, Tab", &[KeyCode::Down, KeyCode::Tab], Command::Down, "next line", "to the line below"),
+    bind("Left, Right", &[], Command::Number, "", "in the line; of the mirrors another one, as 1-9"),
+    bind("Home, End", &[], Command::First, "", "to its beginning, to its end; Ctrl-A, Ctrl-E"),
+    bind("Ctrl-W", &[], Command::Clear, "", "takes a word back; Ctrl-U all before, Ctrl-K all behind"),
+    bind("Ctrl-R", &[], Command::Reload, "as before", "all as it was before anything was typed"),
+    bind("Esc", &[Esc], Command::Cancel, "back", "change nothing, boot nothing"),
+    bind("F1", &[F(1)], Command::Help, "help", "these keys"),
+    REPAINT,
+];
+
+/// An address is typed.
+pub const ADDRESS: &[Binding] = &[
+    bind("Enter", &[Enter], Command::Accept, "set it", "make this interface the network, with this address"),
+    bind("Up", &[KeyCode::Up, KeyCode::BackTab], Command::Up, "", "to the line above"),
+    bind("Down, Tab", &[KeyCode::Down, KeyCode::Tab], Command::Down, "next line", "to the line below"),
+    bind("Left, Right", &[], Command::Number, "", "another interface, as 1-9; in a line to and fro"),
+    bind("Ctrl-U", &[], Command::Clear, "", "takes back all before the cursor, Ctrl-W a word"),
+    bind("Esc", &[Esc], Command::Cancel, "back", "leave it as it is"),
+    bind("F1", &[F(1)], Command::Help, "help", "these keys"),
+    REPAINT,
+];
+
 /// Something failed.
 pub const FAILURE: &[Binding] = &[
     bind("Enter, r", &[Enter, Char('r')], Command::Retry, "retry", "try the same again"),
     bind("m, Esc", &[Char('m'), Esc], Command::Menu, "menu", "back to the menu"),
+    EDIT_IT,
+    bind("o", &[Char('o')], Command::OtherMirror, "mirror", "try again from the next mirror"),
     SHELL,
     LOG,
+    POWER_IT,
     bind("b", &[Char('b')], Command::Reboot, "reboot", "reboot (asks once)"),
-    bind("p", &[Char('p')], Command::PowerOff, "power off", "power off (asks once)"),
     UP,
     DOWN,
     PAGE_UP,
@@ -165,6 +246,25 @@ pub const PAGER: &[Binding] = &[
     REPAINT,
 ];
 
+/// The log, while it grows.
+pub const LOG_VIEW: &[Binding] = &[
+    bind("Esc, q", &[Esc, Char('q'), Char('l'), KeyCode::Backspace], Command::Cancel, "back", "back"),
+    UP,
+    DOWN,
+    PAGE_UP,
+    PAGE_DOWN,
+    FIRST,
+    LAST,
+    bind("/", &[Char('/')], Command::Search, "find", "find a text, in either case"),
+    bind("n", &[Char('n')], Command::Next, "next", "the next line that has it"),
+    bind("N", &[Char('N')], Command::Previous, "", "the line before that has it"),
+    bind("a", &[Char('a')], Command::Level(Level::All), "all", "all lines"),
+    bind("w", &[Char('w')], Command::Level(Level::Warning), "warnings", "warnings and errors only"),
+    bind("e", &[Char('e')], Command::Level(Level::Error), "errors", "errors only"),
+    bind("f", &[Char('f')], Command::Follow, "follow", "stay at the end, or do not"),
+    REPAINT,
+];
+
 /// What a key means by a table.
 pub fn command(table: &[Binding], key: KeyEvent) -> Option<Command> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -176,7 +276,7 @@ pub fn command(table: &[Binding], key: KeyEvent) -> Option<Command> {
         (Char('f'), true) => KeyCode::PageDown,
         (Char('b'), true) => KeyCode::PageUp,
         (Char(_), true) => return None,
-        (Char('1'..='9'), false) => {
+        (Char('0'..='9'), false) => {
             return table.iter().any(|b| b.command == Command::Number).then_some(Command::Number);
         }
         (code, _) => code,
@@ -200,7 +300,8 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things_on_one_screen() {
-        for table in [MENU, NETWORK, LOADING, JOB, PASSPHRASE, FAILURE, PAGER] {
+        for table in [MENU, NETWORK, LOADING, JOB, PASSPHRASE, EDIT, POWER, ADDRESS, FAILURE, PAGER, LOG_VIEW]
+        {
             let mut seen: Vec<KeyCode> = Vec::new();
             for key in table.iter().flat_map(|b| b.keys) {
                 assert!(!seen.contains(key), "{key:?}");
@@ -210,8 +311,21 @@ mod tests {
     }
 
     #[test]
+    fn letters_of_the_menu_are_no_hotkeys_of_entries() {
+        let own = MENU.iter().flat_map(|b| b.keys).filter_map(|key| match key {
+            Char(letter) if letter.is_ascii_alphabetic() => Some(*letter),
+            _ => None,
+        });
+        // `q` leaves a preview.
+        assert!(own.chain(['q']).all(|letter| crate::catalog::TAKEN_KEYS.contains(letter)));
+    }
+
+    #[test]
     fn every_row_says_what_it_does() {
-        for binding in [MENU, NETWORK, LOADING, JOB, PASSPHRASE, FAILURE, PAGER].iter().flat_map(|t| t.iter())
+        for binding in
+            [MENU, NETWORK, LOADING, JOB, PASSPHRASE, EDIT, POWER, ADDRESS, FAILURE, PAGER, LOG_VIEW]
+                .iter()
+                .flat_map(|t| t.iter())
         {
             assert!(!binding.does.is_empty() && !binding.name.is_empty());
             assert!(binding.does.is_ascii() && binding.name.is_ascii());

@@ -6,9 +6,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{Fact, Menu, MenuModel, Mood, Outcome};
+use super::list::{Item, Place, SEPARATOR};
+use super::{Fact, Menu, MenuModel, Mood};
 use crate::tui::countdown::Shown;
-use crate::tui::keys::{self, Command};
+use crate::tui::field::Field;
+use crate::tui::keys;
 use crate::tui::page::{self, Head};
 use crate::tui::{Look, text};
 
@@ -27,14 +29,13 @@ const WIDE: u16 = 120;
 /// From this height on there is room for the place of the catalog; below it, why that is believed goes to the head.
 const WITH_SOURCE: u16 = 16;
 
-/// A line of the list.
-enum Item<'a> {
-    Group(&'a str),
+/// A line of the list as it is drawn.
+enum Drawn<'a> {
     /// Before a heading; goes where the list does not fit.
     Gap,
     /// After a group, before entries that are in none: without it they would look like its own.
     End,
-    Row(usize),
+    Item(Item<'a>),
 }
 
 pub fn draw(menu: &Menu, frame: &mut Frame, look: &Look) {
@@ -109,12 +110,14 @@ fn halves(menu: &Menu, buffer: &mut Buffer, look: &Look, area: Rect) -> (Rect, R
     if area.height < 5 {
         return (area, Rect { height: 0, ..area });
     }
-    let wanted = items(menu, true).len() as u16;
+    // What is not there has a line that says so.
+    let wanted = items(menu).len().max(1) as u16;
     let list = wanted.min((area.height - 1).saturating_sub(DETAIL).max((area.height - 1).div_ceil(2)));
     let middle = page::row(area, area.y + list);
     page::rule(buffer, middle, look);
     if wanted > list && area.width > 30 {
-        let place = format!(" {} of {} ", menu.selected + 1, menu.model.rows.len());
+        let (at, all) = menu.list.position(&menu.model.rows);
+        let place = format!(" {at} of {all} ");
         let width = place.len() as u16;
         page::put(buffer, Rect { x: middle.right() - width - 3, width, ..middle }, place);
     }
@@ -125,49 +128,56 @@ fn halves(menu: &Menu, buffer: &mut Buffer, look: &Look, area: Rect) -> (Rect, R
     )
 }
 
-fn items(menu: &Menu, with_groups: bool) -> Vec<Item<'_>> {
-    let mut items = Vec::new();
-    let mut group: Option<&str> = None;
-    for (index, row) in menu.model.rows.iter().enumerate() {
-        if with_groups && row.group.as_deref() != group {
-            group = row.group.as_deref();
-            if index > 0 {
-                items.push(if group.is_some() { Item::Gap } else { Item::End });
-            }
-            items.extend(group.map(Item::Group));
+fn items(menu: &Menu) -> Vec<Drawn<'_>> {
+    let mut drawn = Vec::new();
+    let mut in_group = false;
+    for item in menu.list.items(&menu.model.rows) {
+        match item {
+            Item::Group { depth: 0, .. } if !drawn.is_empty() => drawn.push(Drawn::Gap),
+            Item::Row(index) if in_group && menu.model.rows[index].group.is_none() => drawn.push(Drawn::End),
+            _ => {}
         }
-        items.push(Item::Row(index));
+        in_group = match item {
+            Item::Group { .. } => true,
+            Item::Row(index) => menu.model.rows[index].group.is_some(),
+        };
+        drawn.push(Drawn::Item(item));
     }
-    items
+    drawn
 }
 
 fn draw_list(menu: &Menu, buffer: &mut Buffer, look: &Look, area: Rect) {
-    if menu.model.rows.is_empty() {
-        page::put(buffer, page::row(area, area.y), " The catalog has no entries.");
-        return;
-    }
     let height = usize::from(area.height);
     // Headings are the first thing to go where the list does not fit.
-    let mut items = items(menu, true);
+    let mut items = items(menu);
+    if items.is_empty() {
+        let why = if menu.model.rows.is_empty() {
+            " The catalog has no entries."
+        } else {
+            " Nothing has these letters."
+        };
+        page::put(buffer, page::row(area, area.y), why);
+        return;
+    }
     if items.len() > height {
-        items.retain(|i| !matches!(i, Item::Gap));
+        items.retain(|i| !matches!(i, Drawn::Gap));
     }
     if items.len() > height && height < 8 {
-        items.retain(|i| matches!(i, Item::Row(_)));
+        items.retain(|i| !matches!(i, Drawn::End | Drawn::Item(Item::Group { folded: None, .. })));
     }
-    let selected = items.iter().position(|i| matches!(i, Item::Row(r) if *r == menu.selected)).unwrap_or(0);
+    let is_selected = |i: &Drawn| matches!(i, Drawn::Item(item) if menu.list.is_at(*item));
+    let selected = items.iter().position(is_selected).unwrap_or(0);
     // The selected one in the middle, as far as the ends allow: no state to keep, the same on every console.
     let top = selected.saturating_sub(height / 2).min(items.len().saturating_sub(height));
     let (above, below) = (top, items.len().saturating_sub(top + height));
-    for (line, item) in items.iter().skip(top).take(height).enumerate() {
+    for (line, drawn) in items.iter().skip(top).take(height).enumerate() {
         let at = page::row(area, area.y + line as u16);
-        match item {
-            Item::Gap | Item::End => {}
-            Item::Group(name) => {
-                let name = text::clip(name, usize::from(area.width.saturating_sub(2)));
-                page::put(buffer, at, Line::styled(format!(" {name}"), look.label()));
+        match drawn {
+            Drawn::Gap | Drawn::End => {}
+            Drawn::Item(Item::Row(index)) => draw_row(menu, buffer, look, at, *index),
+            Drawn::Item(Item::Group { path, depth, folded }) => {
+                draw_group(menu, buffer, look, at, (path, *depth, *folded));
             }
-            Item::Row(index) => draw_row(menu, buffer, look, at, *index),
         }
         let arrow = match line {
             0 if above > 0 => "^",
@@ -178,19 +188,60 @@ fn draw_list(menu: &Menu, buffer: &mut Buffer, look: &Look, area: Rect) {
     }
 }
 
+/// A heading; a folded one is a line that can be selected.
+fn draw_group(
+    menu: &Menu,
+    buffer: &mut Buffer,
+    look: &Look,
+    at: Rect,
+    (path, depth, folded): (&str, usize, Option<usize>),
+) {
+    let name = path.rsplit(SEPARATOR).next().unwrap_or(path);
+    let indent = "  ".repeat(depth);
+    let Some(hidden) = folded else {
+        let name = text::clip(&format!("{indent}{name}"), usize::from(at.width.saturating_sub(2)));
+        return page::put(buffer, at, Line::styled(format!(" {name}"), look.label()));
+    };
+    let selected = *menu.list.place() == Place::Group(path.to_owned());
+    let cursor = if selected { '>' } else { ' ' };
+    let style = if selected { look.selected() } else { look.label() };
+    let left = format!(" {cursor}{indent}[+] {name}");
+    bar(buffer, look, at, selected);
+    page::split(
+        buffer,
+        Rect { width: at.width.saturating_sub(1), ..at },
+        Span::styled(left, style),
+        Span::styled(format!("{hidden} folded"), style),
+    );
+    unbar(buffer, at, selected);
+}
+
+/// One cell of the edge stays free on both sides.
+fn bar(buffer: &mut Buffer, look: &Look, at: Rect, selected: bool) {
+    if selected {
+        let bar = Rect { x: at.x + 1, width: at.width.saturating_sub(2), ..at };
+        buffer.set_style(bar.intersection(buffer.area), look.selected());
+    }
+}
+
+/// The bar begins a cell from the edge, as it ends.
+fn unbar(buffer: &mut Buffer, at: Rect, selected: bool) {
+    if selected && at.width > 0 && at.height > 0 {
+        buffer.set_style(Rect { width: 1, ..at }, Style::reset());
+    }
+}
+
 fn draw_row(menu: &Menu, buffer: &mut Buffer, look: &Look, at: Rect, index: usize) {
     let Some(row) = menu.model.rows.get(index) else { return };
-    let selected = index == menu.selected;
+    let selected = menu.list.row() == Some(index);
     let is_default = row.entry.is_some() && row.entry == menu.model.default;
-    let mark = match (&row.outcome, is_default) {
-        (Outcome::Plan(_), true) => " *",
-        (Outcome::Plan(_), false) => "  ",
-        (_, true) => "x*",
-        (_, false) => "x ",
-    };
-    let digit = if index < 9 { (index + 1).to_string() } else { " ".into() };
+    let mark = row.mark().map_or(" ".into(), |mark| mark.to_string());
+    let star = if is_default { '*' } else { ' ' };
+    let digits = menu.model.rows.len().min(99).to_string().len();
+    let digit = if index < 99 { format!("{:>digits$}", index + 1) } else { " ".repeat(digits) };
+    let hotkey = row.hotkey.map(|letter| format!(" [{letter}]")).unwrap_or_default();
     let cursor = if selected { '>' } else { ' ' };
-    let left = format!(" {cursor}{mark} {digit}  {}", row.title);
+    let left = format!(" {cursor}{mark}{star} {digit}  {}{hotkey}", row.title);
     // The title comes first: a reason that does not fit beside it is said below, for the selected one.
     let room = usize::from(at.width).saturating_sub(text::width(&left) + 4);
     let (remark, mood) =
@@ -200,21 +251,14 @@ fn draw_row(menu: &Menu, buffer: &mut Buffer, look: &Look, at: Rect, index: usiz
         true => (look.selected(), look.selected()),
         false => (Style::new(), style(look, mood)),
     };
-    if selected {
-        // One cell of the edge stays free on both sides.
-        let bar = Rect { x: at.x + 1, width: at.width.saturating_sub(2), ..at };
-        buffer.set_style(bar.intersection(buffer.area), look.selected());
-    }
+    bar(buffer, look, at, selected);
     page::split(
         buffer,
         Rect { width: at.width.saturating_sub(1), ..at },
         Span::styled(left, left_style),
         Span::styled(remark, right_style),
     );
-    if selected && at.width > 0 && at.height > 0 {
-        // The bar begins a cell from the edge, as it ends.
-        buffer.set_style(Rect { width: 1, ..at }, Style::reset());
-    }
+    unbar(buffer, at, selected);
 }
 
 fn style(look: &Look, mood: Mood) -> Style {
@@ -227,8 +271,14 @@ fn style(look: &Look, mood: Mood) -> Style {
 }
 
 fn draw_detail(menu: &Menu, buffer: &mut Buffer, look: &Look, area: Rect) {
-    let Some(row) = menu.model.rows.get(menu.selected) else { return };
     let cells = usize::from(area.width);
+    let Some(row) = menu.selected() else {
+        if let Place::Group(path) = menu.list.place() {
+            let said = [path.clone(), "Enter or Right shows what is in it.".into()];
+            page::lines(buffer, area, said.map(|l| Line::from(format!(" {}", text::clip(&l, cells)))));
+        }
+        return;
+    };
     let mut facts = row.facts();
     let help = row.help.as_deref().unwrap_or_default();
     let mut lines: Vec<Line> = Vec::new();
@@ -268,6 +318,20 @@ fn fact_lines(look: &Look, fact: &Fact, cells: usize, spare: usize) -> Vec<Line<
     page::fact(look, fact.label, &value, style(look, fact.mood), cells)
 }
 
+/// What is searched for, and how much of it there is.
+fn searching(menu: &Menu, look: &Look, room: usize, field: &Field, typing: bool) -> Line<'static> {
+    let (_, found) = menu.list.position(&menu.model.rows);
+    let said = match typing {
+        true => format!("  {found} found - Enter keeps them, Esc shows all"),
+        false => format!("  {found} found - Esc shows all"),
+    };
+    let left = room.saturating_sub(text::width(&said) + 1);
+    let mut spans = vec![Span::styled(" /", look.title())];
+    spans.extend(field.line(look, left, typing).spans);
+    spans.push(Span::raw(said));
+    Line::from(spans)
+}
+
 /// What happens next, in the longest words that fit.
 fn status(menu: &Menu, look: &Look, cells: u16) -> Line<'static> {
     let room = usize::from(cells).saturating_sub(2);
@@ -278,31 +342,32 @@ fn status(menu: &Menu, look: &Look, cells: u16) -> Line<'static> {
             .then(|| format!("{before}\"{}\"{after}", text::clip(title, left)))
     };
     let idle = text::span(menu.model.idle);
-    let said = match (menu.asked, menu.countdown.shown()) {
-        (Some(Command::Reboot), _) => "Press r again to reboot, any other key not to.".into(),
-        (Some(_), _) => "Press p again to power off, any other key not to.".into(),
-        (None, Shown::Counting { seconds, .. }) if menu.model.default.is_none() => {
+    if let Some((field, typing)) = menu.list.query() {
+        return searching(menu, look, room, field, typing);
+    }
+    let said = match menu.countdown.shown() {
+        Shown::Counting { seconds, .. } if menu.model.default.is_none() => {
             format!("No key for {idle}: goes on by itself in {seconds} s - any key stops")
         }
-        (None, Shown::Stopped { .. }) if menu.model.default.is_none() => {
+        Shown::Stopped { .. } if menu.model.default.is_none() => {
             format!("Stopped. Goes on by itself after {idle} without a key.")
         }
-        (None, Shown::Nothing) if menu.model.timeout.is_some() && menu.model.default.is_none() => {
+        Shown::Nothing if menu.model.timeout.is_some() && menu.model.default.is_none() => {
             "The default entry cannot be used: choose one.".into()
         }
-        (None, Shown::Counting { seconds, rearmed: false }) => {
+        Shown::Counting { seconds, rearmed: false } => {
             quoted("Booting ", &format!(" in {seconds} s - any key stops"))
                 .unwrap_or_else(|| format!("Booting in {seconds} s - any key stops"))
         }
-        (None, Shown::Counting { seconds, rearmed: true }) => {
+        Shown::Counting { seconds, rearmed: true } => {
             quoted(&format!("No key for {idle}: booting "), &format!(" in {seconds} s - any key stops"))
                 .unwrap_or_else(|| format!("No key: boots in {seconds} s, any key stops"))
         }
-        (None, Shown::Stopped { .. }) => quoted("Stopped. ", &format!(" boots after {idle} without a key."))
+        Shown::Stopped { .. } => quoted("Stopped. ", &format!(" boots after {idle} without a key."))
             .unwrap_or_else(|| format!("Stopped. Boots after {idle} idle.")),
-        (None, Shown::Nothing) => "Choose an entry: Enter boots it.".into(),
+        Shown::Nothing => "Choose an entry: Enter boots it.".into(),
     };
-    let counting = matches!(menu.countdown.shown(), Shown::Counting { .. }) || menu.asked.is_some();
+    let counting = matches!(menu.countdown.shown(), Shown::Counting { .. });
     let style = if counting { look.warn().patch(look.title()) } else { Style::new() };
     Line::from(Span::styled(format!(" {}", text::clip(&said, room)), style))
 }

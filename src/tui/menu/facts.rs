@@ -3,7 +3,9 @@
 
 use super::rows::{Outcome, Row, in_words};
 use crate::catalog::Artifact;
-use crate::plan::{KexecPlan, Plan, RootPlan, RunPlan, SHARED_TRUST, Step, Way, memory_at_least, mib};
+use crate::plan::{
+    Check, KexecPlan, Mark, Plan, RootPlan, RunPlan, SHARED_TRUST, Step, Way, memory_at_least, mib,
+};
 use crate::tui::text;
 use crate::verify::Trust;
 
@@ -30,7 +32,11 @@ impl Row {
     /// All there is to say of it before a byte is fetched.
     pub fn facts(&self) -> Vec<Fact> {
         match &self.outcome {
-            Outcome::Plan(plan) => plan_facts(plan),
+            Outcome::Plan(plan) => {
+                let mut facts = plan_facts(plan);
+                facts.extend(self.checks.iter().filter_map(checked));
+                facts
+            }
             Outcome::Refused(why) => {
                 let mut facts = vec![fact("cannot", why.cause.clone(), Mood::Bad, 0)];
                 facts.extend(why.hint.iter().map(|h| fact("hint", h.clone(), Mood::Plain, 1)));
@@ -46,6 +52,23 @@ impl Row {
                 facts
             }
         }
+    }
+}
+
+/// What was looked at beyond what the plan says of itself. Where it is well, it is the first thing to go.
+fn checked(check: &Check) -> Option<Fact> {
+    let label = match check.what {
+        "arch" => "machine",
+        "drivers" => "drivers",
+        "kexec" => "kexec",
+        "cmdline" => "length",
+        // The plan's own facts say these.
+        _ => return None,
+    };
+    match check.mark {
+        Mark::Ok => Some(fact(label, &check.words, Mood::Plain, 9)),
+        Mark::Unsaid => None,
+        Mark::Unknown | Mark::Note | Mark::No => Some(fact(label, &check.words, Mood::Warn, 2)),
     }
 }
 
@@ -95,10 +118,7 @@ fn kexec_facts(step: &Step, kexec: &KexecPlan) -> Vec<Fact> {
         facts.push(part("initrd", &initrd.artifact, more));
     }
     facts.extend(kexec.modules.as_ref().map(|modules| part("modules", modules, "")));
-    let again = matches!(kexec.way, Way::Again(_));
-    if again && kexec.modules.is_none() && kexec.initrd.is_empty() {
-        facts.push(fact("modules", "none named: network drivers must be built in", Mood::Warn, 2));
-    } else if kexec.modules.is_none() && kexec.root.is_some() {
+    if kexec.modules.is_none() && kexec.root.is_some() {
         facts.push(fact("modules", NO_MODULES, Mood::Plain, 9));
     }
     facts.extend(kexec.root.iter().flat_map(|root| source("root", root)));

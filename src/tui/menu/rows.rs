@@ -1,11 +1,14 @@
 //! Catalog and plans → what the menu lists. Pure; what it says of each entry is `facts`', drawing it `draw`'s.
 
+use std::collections::HashMap;
+
 use super::MenuModel;
 use super::facts::{Mood, parts};
-use crate::catalog::{Action, Catalog, Parsed, Problem, RefusedEntry, Severity};
+use super::list::SEPARATOR;
+use crate::catalog::{Action, Catalog, Entry, Parsed, Problem, RefusedEntry, Severity};
 use crate::machine::Machine;
 use crate::order;
-use crate::plan::{Plan, Refusal, Step, plan};
+use crate::plan::{Check, Mark, Plan, Refusal, Step, plan, verdict};
 use crate::tui::text;
 use crate::verify::Trust;
 
@@ -14,10 +17,15 @@ use crate::verify::Trust;
 pub struct Row {
     /// Its index in the catalog; absent: the catalog's own text of it was refused, it cannot be booted.
     pub entry: Option<usize>,
+    pub id: Option<String>,
     pub title: String,
     pub help: Option<String>,
     pub group: Option<String>,
+    /// The key that selects it.
+    pub hotkey: Option<char>,
     pub outcome: Outcome,
+    /// What is known of how it will end.
+    pub checks: Vec<Check>,
 }
 
 /// What would happen if it were booted.
@@ -43,17 +51,17 @@ impl MenuModel {
     /// caller's to fill in, and notices of its own come before these.
     pub fn of(parsed: &Parsed, machine: &Machine) -> Option<Self> {
         let catalog = parsed.catalog.as_ref()?;
-        let plans = catalog.entries.iter().map(|entry| plan(entry, machine)).collect();
         let first_line = |p: &Problem| {
             let hint = p.hint.as_ref().map(|h| format!(" ({h})")).unwrap_or_default();
             format!("{}:{}:{}: {}{hint}", parsed.origin, p.line, p.column, p.message)
         };
         Some(Self {
             title: catalog.title.clone(),
-            rows: rows(catalog, plans, broken(parsed)),
+            rows: rows(catalog, machine, broken(parsed)),
             default: catalog.default,
             timeout: catalog.timeout,
             idle: catalog.idle,
+            folded: catalog.folded.clone(),
             // Warnings are for the author, whom `check` tells; the rows say UNVERIFIED themselves.
             notices: parsed
                 .problems
@@ -79,43 +87,75 @@ fn broken(parsed: &Parsed) -> Vec<Broken> {
     parsed.refused.iter().map(of).collect()
 }
 
-/// The rows of a catalog: its groups together in the order they first appear, what was refused at the end.
-/// `plans` has one result for each entry.
-pub fn rows(catalog: &Catalog, plans: Vec<Result<Plan, Refusal>>, broken: Vec<Broken>) -> Vec<Row> {
-    let mut rows: Vec<Row> = catalog
-        .entries
-        .iter()
-        .zip(plans)
-        .enumerate()
-        .map(|(index, (entry, plan))| Row {
+/// The rows of a catalog on a machine: its groups together in the order they first appear, what was refused at the end.
+pub fn rows(catalog: &Catalog, machine: &Machine, broken: Vec<Broken>) -> Vec<Row> {
+    let row = |(index, entry): (usize, &Entry)| {
+        let plan = plan(entry, machine);
+        Row {
             entry: Some(index),
+            id: Some(entry.id.clone()),
+            hotkey: entry.hotkey,
             title: entry.title.clone(),
             help: entry.help.clone(),
             group: entry.group.clone(),
+            checks: verdict(entry, &plan, machine),
             outcome: plan.map_or_else(Outcome::Refused, Outcome::Plan),
-        })
-        .collect();
-    let mut groups: Vec<Option<String>> = Vec::new();
-    for row in &rows {
-        if !groups.contains(&row.group) {
-            groups.push(row.group.clone());
         }
-    }
-    order::by_key(&mut rows, |row| groups.iter().position(|g| *g == row.group));
+    };
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut place = |path: &str| {
+        let next = places.len();
+        *places.entry(path.to_owned()).or_insert(next)
+    };
+    let row = |entry| {
+        let row = row(entry);
+        // What is in no group is together, too.
+        let key: Vec<usize> = match &row.group {
+            None => vec![place("")],
+            group => paths(group.as_deref()).map(&mut place).collect(),
+        };
+        (key, row)
+    };
+    let mut rows: Vec<(Vec<usize>, Row)> = catalog.entries.iter().enumerate().map(row).collect();
+    order::by(&mut rows, |(one, _), (other, _)| one.cmp(other));
+    let mut rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
     rows.extend(broken.into_iter().map(|b| Row {
         entry: None,
+        id: None,
+        hotkey: None,
         title: b.title,
         help: None,
         group: Some("Refused: wrong in the catalog".into()),
         outcome: Outcome::Broken(b.complaints),
+        checks: Vec::new(),
     }));
     rows
 }
 
+/// A group and those it is in, the outermost first: `Systems`, `Systems / Debian`.
+pub(super) fn paths(group: Option<&str>) -> impl Iterator<Item = &str> {
+    group.into_iter().flat_map(|group| {
+        group.match_indices(SEPARATOR).map(|(at, _)| &group[..at]).chain(std::iter::once(group))
+    })
+}
+
 impl Row {
+    /// Whether it is in the group with this name, or in one in it.
+    pub(super) fn is_in(&self, path: &str) -> bool {
+        paths(self.group.as_deref()).any(|own| own == path)
+    }
+
     /// Whether choosing it leads anywhere.
     pub fn can_boot(&self) -> bool {
         matches!(self.outcome, Outcome::Plan(_))
+    }
+
+    /// The worst of what is known of it; absent where nothing was to be looked at, as with a shell.
+    pub fn mark(&self) -> Option<Mark> {
+        match self.outcome {
+            Outcome::Plan(_) => self.checks.iter().map(|check| check.mark).max(),
+            Outcome::Refused(_) | Outcome::Broken(_) => Some(Mark::No),
+        }
     }
 
     /// What the list says at its right edge: the reason why not, or what will be fetched and what is not checked.

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Boot, Course, Goal, Hands};
+use super::failing::IDLE;
+use super::{Boot, Course, Goal, Hands, Restart};
 use crate::commands::boot::source::{NoOffer, Offer};
 use crate::commands::boot::words::Word;
 use crate::load::{Failure, Phase};
+use crate::tui::edit::{Edit, EditAnswer};
 use crate::tui::menu::{Menu, MenuAnswer, MenuModel};
+use crate::tui::power::{Power, PowerAnswer};
 
 impl Course {
     pub(super) fn menu(&mut self, hands: &mut impl Hands) -> Goal {
@@ -55,14 +58,17 @@ impl Course {
             // Chosen by the countdown, nobody is there to be waited for.
             self.attend(hands, console.is_some());
             match answered.answer {
-                MenuAnswer::Boot(index) => match offer.catalog().and_then(|c| c.entries.get(index)) {
-                    Some(entry) => {
-                        let (policy, catalog) = (self.policy(), offer.location());
-                        let entry = entry.clone();
-                        return Goal::Boot(Box::new(Boot { entry, policy, console, catalog, named: None }));
+                MenuAnswer::Boot(index) => {
+                    if let Some(boot) = self.chosen(offer, index, console) {
+                        return Goal::Boot(Box::new(boot));
                     }
-                    None => log::error!("the menu chose entry {index}, which is not there"),
-                },
+                }
+                MenuAnswer::Edit(index) => {
+                    let boot = self.chosen(offer, index, console);
+                    if let Some(goal) = boot.and_then(|boot| self.edit(hands, boot)) {
+                        return goal;
+                    }
+                }
                 MenuAnswer::Shell => {
                     if let Err(failure) = hands.shell(console) {
                         return self.fail(failure, Some(Goal::Menu), self.policy());
@@ -70,10 +76,55 @@ impl Course {
                 }
                 MenuAnswer::Network => hands.look_at_network(),
                 MenuAnswer::Reload | MenuAnswer::Leave => return Goal::Menu,
-                MenuAnswer::Reboot => return Goal::Reboot,
-                MenuAnswer::PowerOff => return Goal::PowerOff,
+                MenuAnswer::Power => {
+                    if let Some(goal) = self.power(hands) {
+                        return goal;
+                    }
+                }
             }
             self.notice_keys(hands);
+        }
+    }
+
+    /// The entry with this index, as its catalog has it.
+    fn chosen(&self, offer: &Offer, index: usize, console: Option<usize>) -> Option<Boot> {
+        let Some(entry) = offer.catalog().and_then(|c| c.entries.get(index)) else {
+            log::error!("the menu chose entry {index}, which is not there");
+            return None;
+        };
+        let (entry, policy, catalog) = (entry.clone(), self.policy(), offer.location());
+        Some(Boot { entry, policy, console, catalog, named: None, edited: false })
+    }
+
+    /// The boot of an entry as a person wants it; absent: as it is in the catalog, or not at all.
+    pub(super) fn edit(&mut self, hands: &mut impl Hands, boot: Boot) -> Option<Goal> {
+        let mut screen = Edit::new(&boot.entry, hands.machine(), IDLE, hands.facts())?;
+        hands.say(Word::Doing(format!("changing {}", boot.entry.id)));
+        let answered = hands.ask(&mut screen, Edit::tell);
+        self.attend(hands, answered.console.is_some());
+        match answered.answer {
+            EditAnswer::Back => None,
+            EditAnswer::Boot(entry) => {
+                log::info!("{} was changed for this boot", entry.id);
+                let console = answered.console;
+                let boot = Boot { entry: *entry, console, named: None, edited: true, ..boot };
+                Some(Goal::Boot(Box::new(boot)))
+            }
+        }
+    }
+
+    /// How a person wants to leave the machine; absent: not at all.
+    pub(super) fn power(&mut self, hands: &mut impl Hands) -> Option<Goal> {
+        let mut screen = Power::new(hands.firmware().as_ref(), IDLE, hands.facts());
+        hands.say(Word::Doing("asking how to leave the machine".into()));
+        let answered = hands.ask(&mut screen, Power::tell);
+        self.attend(hands, answered.console.is_some());
+        match answered.answer {
+            PowerAnswer::Reboot => Some(Goal::Reboot),
+            PowerAnswer::PowerOff => Some(Goal::PowerOff),
+            PowerAnswer::Setup => Some(Goal::Restart(Restart::Setup)),
+            PowerAnswer::Next(entry) => Some(Goal::Restart(Restart::Next(entry))),
+            PowerAnswer::Back => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::goal::Boot;
 use super::{Course, Failed, Goal, Hands};
 use crate::catalog::Action;
 use crate::commands::boot::words::{Policy, Word};
@@ -41,12 +42,26 @@ impl Course {
                         log::error!("{failure}");
                     }
                 }
+                (FailureAnswer::Edit, _) => {
+                    if let Some(goal) = failed.boot.clone().and_then(|boot| self.edit(hands, boot)) {
+                        return goal;
+                    }
+                }
+                (FailureAnswer::OtherMirror, _) => {
+                    if let Some(boot) = failed.boot.as_ref().and_then(Boot::with_other_mirrors) {
+                        return Goal::Boot(Box::new(boot));
+                    }
+                }
                 (FailureAnswer::Retry, true) => return failed.again.unwrap_or(Goal::Menu),
                 (FailureAnswer::Declared, _) if retry => return failed.again.unwrap_or(Goal::Menu),
                 (FailureAnswer::Declared, _) => return self.declared(hands, failed),
                 (FailureAnswer::Menu | FailureAnswer::Retry, _) => return Goal::Menu,
                 (FailureAnswer::Reboot, _) => return Goal::Reboot,
-                (FailureAnswer::PowerOff, _) => return Goal::PowerOff,
+                (FailureAnswer::Power, _) => {
+                    if let Some(goal) = self.power(hands) {
+                        return goal;
+                    }
+                }
             }
         }
     }
@@ -88,6 +103,14 @@ impl Course {
         }
         if self.second.is_some() {
             screen = screen.without_menu();
+        }
+        if failed.boot.as_ref().is_some_and(|boot| boot.entry.edits().is_some())
+            && !self.params.forbids_shell()
+        {
+            screen = screen.with_edit();
+        }
+        if failed.boot.as_ref().and_then(Boot::with_other_mirrors).is_some() {
+            screen = screen.with_other_mirror();
         }
         screen = match self.params.rd_shell {
             Some(false) => screen.without_shell(),

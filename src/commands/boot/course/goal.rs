@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::hands::Restart;
 use crate::catalog::{Action, Entry};
 use crate::cmdline::Params;
 use crate::commands::boot::words::{Legacy, Policy};
@@ -43,6 +44,8 @@ pub(super) enum Goal {
     Fail(Box<Failed>),
     Reboot,
     PowerOff,
+    /// What a person chose of the firmware.
+    Restart(Restart),
 }
 
 /// An entry to boot, from its plan to its end.
@@ -57,6 +60,8 @@ pub(super) struct Boot {
     pub(super) catalog: Option<Location>,
     /// It was asked for by its name, and whether the built-in catalog would do: to try again is to look it up again.
     pub(super) named: Option<bool>,
+    /// A person changed it: it is booted as it is here, and nowhere else.
+    pub(super) edited: bool,
 }
 
 /// A failure, or the end of a job, and what may follow.
@@ -70,6 +75,8 @@ pub(super) struct Failed {
     pub(super) policy: Policy,
     /// The entry it happened to: what is declared for its failure must not be itself.
     pub(super) id: Option<String>,
+    /// What was booted: a person may change it.
+    pub(super) boot: Option<Boot>,
 }
 
 impl Goal {
@@ -78,12 +85,17 @@ impl Goal {
         match self {
             Self::Boot(boot) => Some(&boot.entry.id),
             Self::Named { id, .. } => Some(id),
-            Self::Menu | Self::Fail(_) | Self::Reboot | Self::PowerOff => None,
+            Self::Menu | Self::Fail(_) | Self::Reboot | Self::PowerOff | Self::Restart(_) => None,
         }
     }
 }
 
 impl Boot {
+    /// The same with the next mirror of everything; absent where there is no other.
+    pub(super) fn with_other_mirrors(&self) -> Option<Self> {
+        Some(Self { entry: self.entry.with_other_mirrors()?, named: None, ..self.clone() })
+    }
+
     pub(super) fn again(self) -> Goal {
         match self.named {
             Some(or_built_in) => Goal::Named { id: self.entry.id, or_built_in },

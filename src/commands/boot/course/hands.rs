@@ -8,7 +8,9 @@ use crate::cmdline::{BreakAt, CmdlineProblem};
 use crate::commands::boot::source::{NoOffer, Offer};
 use crate::commands::boot::words::{Policy, Standing, Word};
 use crate::fetch::Location;
+use crate::handover::Firmware;
 use crate::load::Failure;
+use crate::machine::Machine;
 use crate::tui::menu::MenuModel;
 use crate::tui::{Answered, Screen};
 
@@ -31,6 +33,12 @@ pub trait Hands {
 
     /// All that a menu of it shows, computed now.
     fn model(&mut self, offer: &Offer) -> MenuModel;
+
+    /// The machine as it is now: what an entry that a person changes would come to.
+    fn machine(&mut self) -> Machine;
+
+    /// What the firmware can be asked for; absent: nothing.
+    fn firmware(&mut self) -> Option<Firmware>;
 
     /// Asks on all consoles; `facts` puts the newest facts into the head of the screen.
     fn ask<S: Screen>(&mut self, screen: &mut S, facts: fn(&mut S, Vec<String>)) -> Answered<S::Answer>;
@@ -78,6 +86,8 @@ pub struct Attempt<'a> {
     /// Where its catalog came from; absent: from the initrd, or there is none.
     pub catalog: Option<&'a Location>,
     pub standing: &'a Standing,
+    /// Whether a person changed the entry.
+    pub edited: bool,
     /// Where a shell interrupts it, once after a start of the kernel; none where shells are forbidden, and none after
     /// the death of a worker.
     pub breaks: &'a [BreakAt],
@@ -122,4 +132,13 @@ pub enum End<L> {
     Loaded(L),
     Reboot,
     PowerOff,
+    Restart(Restart),
+}
+
+/// A restart into something of the firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    Setup,
+    /// The boot entry with this number.
+    Next(u16),
 }

@@ -69,6 +69,7 @@ impl Course {
             again: None,
             policy: Policy::at_once(end.then),
             id: Some(id.to_owned()),
+            boot: None,
         }))
     }
 }

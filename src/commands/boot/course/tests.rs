@@ -27,6 +27,16 @@ fn live_under_orders(seed: u64) -> World {
     lived(setting, chance)
 }
 
+fn live_with_editors(seed: u64) -> World {
+    let mut chance = Chance::new(seed);
+    let mut setting = Setting::draw(&mut chance);
+    if chance.one_in(3) {
+        setting = setting.under_orders(&mut chance);
+    }
+    let setting = setting.with_editors(&mut chance);
+    lived(setting, chance)
+}
+
 fn lived(setting: Setting, chance: Chance) -> World {
     let mut world = World::new(setting, chance);
     world.live();
@@ -54,6 +64,17 @@ fn whatever_the_ancestors_words_say_of_failures_and_shells_is_kept() {
 }
 
 /// Each of their words decides lives; else the promises about them would be kept by chance.
+#[test]
+fn whatever_a_person_changes_before_a_boot_it_ends_as_declared() {
+    let mut changed = 0;
+    for seed in 0..LIVES {
+        let world = live_with_editors(seed);
+        changed += world.model.edited;
+        check(seed, world);
+    }
+    assert!(changed > 50, "{changed} boots of what a person changed");
+}
+
 #[test]
 fn the_lives_under_orders_are_of_every_kind() {
     let mut kinds = BTreeMap::new();

@@ -61,6 +61,9 @@ pub struct Entry {
     pub title: String,
     /// `switch-root`, `kexec`, `run`.
     pub boot: String,
+    /// Whether a person changed it for this boot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edited: bool,
 }
 
 /// One kernel's share of the boot.
@@ -340,7 +343,7 @@ pub(super) fn end_in_words(end: &End) -> String {
 /// What the boot came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handover {
-    /// `switch-root`, `kexec`, `reboot`, `poweroff`, `local`.
+    /// `switch-root`, `kexec`, `reboot`, `poweroff`, `local`, `boot-entry`, `firmware-setup`.
     pub kind: String,
     /// Release of the kernel that is jumped to, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -359,6 +362,8 @@ impl Handover {
             Order::Reboot => ("reboot", None, None),
             Order::PowerOff => ("poweroff", None, None),
             Order::Local => ("local", None, None),
+            Order::Next(_) => ("boot-entry", None, None),
+            Order::Setup => ("firmware-setup", None, None),
         };
         Self { kind: kind.into(), kernel, init, at: (at * 1000.0).round() / 1000.0 }
     }

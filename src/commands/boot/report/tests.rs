@@ -56,7 +56,7 @@ fn digest() -> crate::verify::Sha256 {
 }
 
 fn entry() -> Entry {
-    Entry { id: "debian".into(), title: "Debian".into(), boot: "switch-root".into() }
+    Entry { id: "debian".into(), title: "Debian".into(), boot: "switch-root".into(), edited: true }
 }
 
 fn artifact() -> Artifact {

@@ -23,6 +23,8 @@ pub enum Shown {
     Menu,
     Failure,
     Network,
+    Edit,
+    Power,
 }
 
 /// How a run ended.
@@ -88,6 +90,8 @@ pub struct Model {
     /// What a person booted last, unless it ran.
     wanted: Option<String>,
     kernels: u32,
+    /// Boots of what a person changed.
+    pub edited: u32,
     /// A worker of this kernel died.
     mourns: bool,
     target: Target,
@@ -116,6 +120,8 @@ impl Shown {
         match type_name::<S>() {
             name if name.ends_with("Menu") => Self::Menu,
             name if name.ends_with("Failure") => Self::Failure,
+            name if name.ends_with("Edit") => Self::Edit,
+            name if name.ends_with("Power") => Self::Power,
             _ => Self::Network,
         }
     }
@@ -161,6 +167,7 @@ impl Model {
             ran: vec![],
             wanted: None,
             kernels: 0,
+            edited: 0,
             mourns: false,
             booted: false,
             declared: Policy { retry_for: Duration::ZERO, on_failure: Action::Reboot },
@@ -309,7 +316,8 @@ impl Model {
                 }
                 self.failing = Duration::from_secs(uptime - self.failing_since.unwrap_or(uptime));
             }
-            Shown::Network => {}
+            Shown::Edit if self.forbids_shell => self.fault("an entry is changed, and shells are forbidden"),
+            Shown::Network | Shown::Edit | Shown::Power => {}
         }
     }
 
@@ -325,14 +333,18 @@ impl Model {
             Shown::Menu => self.counted_down(at),
             Shown::Failure => self.nobody_answered(at),
             Shown::Network => self.held_for(at, IDLE, "the network is left"),
+            Shown::Edit | Shown::Power => {
+                self.attend(false);
+                self.held_for(at, IDLE, "what a person looks at is left");
+            }
         }
     }
 
     fn asked_by_key(&mut self, shown: Shown) {
         use KeyCode::{Char, Enter, Esc};
         self.next = match (shown, self.code) {
-            (Shown::Menu, Enter) => Next::Chosen,
-            (Shown::Menu, Char('r' | 'p')) | (Shown::Failure, Char('b' | 'p')) => Next::Left,
+            (Shown::Menu | Shown::Edit, Enter) => Next::Chosen,
+            (Shown::Power, Enter) | (Shown::Failure, Char('b')) => Next::Left,
             _ => Next::Try,
         };
         match (shown, self.code) {
@@ -451,6 +463,9 @@ impl Model {
         let id = &attempt.entry.id;
         let by = if attempt.attended { "attended" } else { "unattended" };
         self.note(at, format!("boots {id}, {by}, attempt {}", attempt.attempt));
+        if attempt.edited {
+            self.edited += 1;
+        }
         self.goes_on("boots an entry");
         if self.next != Next::Chosen && self.target != Target::Entry(id.clone()) {
             self.fault(format!("boots {id}, wanted is {:?}", self.target));
@@ -591,7 +606,7 @@ impl Model {
             Some(Shown::Failure) => held || (self.attended && self.waits()),
             Some(Shown::Menu) if self.told() && self.attended && !self.parked => ran(&self.told),
             Some(Shown::Menu) => self.menu.is_none_or(|(timeout, _)| timeout.is_none()) || barred,
-            Some(Shown::Network) | None => false,
+            Some(Shown::Network | Shown::Edit | Shown::Power) | None => false,
         };
         if !fine {
             self.fault(format!("sits for ever, shows {:?}", self.shown));

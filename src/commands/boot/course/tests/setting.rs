@@ -37,6 +37,8 @@ pub struct Setting {
     pub deaths: Vec<Duration>,
     pub keys: Vec<(Duration, KeyEvent)>,
     pub tick: Duration,
+    /// Whether the firmware can be asked for anything.
+    pub uefi: bool,
 }
 
 impl Setting {
@@ -50,6 +52,7 @@ impl Setting {
         good.push((SECOND.into(), second));
         Self {
             params: Params::parse(&cmdline),
+            uefi: cmdline.len().is_multiple_of(2),
             cmdline,
             orders: vec![],
             remote: (!chance.one_in(6)).then(|| catalog(chance)),
@@ -78,6 +81,25 @@ impl Setting {
         }
         self.cmdline = format!("{} {}", self.cmdline, self.orders.join(" "));
         self.params = Params::parse(&self.cmdline).obeying(false);
+        self
+    }
+
+    /// The same with people who change what they boot, or where it comes from.
+    pub fn with_editors(mut self, chance: &mut Chance) -> Self {
+        use KeyCode::{Backspace, Char, Enter, Esc};
+        for (_, key) in &mut self.keys {
+            if chance.one_in(2) {
+                *key = KeyEvent::from(chance.of(&[
+                    Char('e'),
+                    Char('e'),
+                    Char('o'),
+                    Enter,
+                    Enter,
+                    Esc,
+                    Backspace,
+                ]));
+            }
+        }
         self
     }
 
@@ -168,6 +190,7 @@ fn catalog(chance: &mut Chance) -> Catalog {
         default: (!chance.one_in(8)).then_some(default),
         idle: Duration::from_secs(chance.of(&[20, 300])),
         retry_for: Duration::from_secs(chance.of(&[0, 8, 60, 600])),
+        folded: vec![],
         mirrors: crate::catalog::MirrorOrder::InOrder,
         on_failure: match chance.below(8) {
             0 | 1 => Action::Reboot,
@@ -183,7 +206,9 @@ fn catalog(chance: &mut Chance) -> Catalog {
 
 fn entry(chance: &mut Chance, id: &str) -> Entry {
     let artifact = || Artifact {
-        locations: vec![Location::parse("http://server/root.tar").unwrap()],
+        locations: ["http://server/root.tar", "http://mirror/root.tar"]
+            .map(|l| Location::parse(l).unwrap())
+            .into(),
         trust: Trust::Unverified,
         chunks: None,
         pins: vec![],
@@ -191,6 +216,7 @@ fn entry(chance: &mut Chance, id: &str) -> Entry {
         size: None,
         unpacked: None,
         entries: None,
+        drivers: None,
     };
     let root = || Root {
         archive: artifact(),
@@ -220,7 +246,7 @@ fn entry(chance: &mut Chance, id: &str) -> Entry {
         })),
         _ => Boot::SwitchRoot(Box::new(root())),
     };
-    Entry { id: id.into(), title: id.into(), help: None, group: None, boot }
+    Entry::new(id, id, boot)
 }
 
 fn after_job(chance: &mut Chance) -> Action {

@@ -16,6 +16,7 @@ use crate::commands::boot::course::{Attempt, Course, End, Ended, Hands, JobEnd, 
 use crate::commands::boot::source::{NoOffer, Offer, Origin};
 use crate::commands::boot::words::{Legacy, Word};
 use crate::fetch::Location;
+use crate::handover::{BootEntry, Firmware};
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::tui::menu::MenuModel;
@@ -115,6 +116,7 @@ impl World {
             End::Loaded(Loaded::PowerOff) => self.model.ends(self.now, Over::Chosen),
             End::Reboot => self.model.ends(self.now, Over::Reboot),
             End::PowerOff => self.model.ends(self.now, Over::PowerOff),
+            End::Restart(_) => self.model.ends(self.now, Over::Reboot),
             End::Loaded(Loaded::Kernel(second)) => {
                 self.now += Duration::from_secs(5);
                 self.kernel = self.now;
@@ -309,8 +311,17 @@ impl Hands for World {
     }
 
     fn model(&mut self, offer: &Offer) -> MenuModel {
-        let plenty = Machine { memory_total: 1 << 32, memory_available: 1 << 31, ..Machine::default() };
-        MenuModel::of(&offer.parsed, &plenty).expect("a catalog that stands")
+        MenuModel::of(&offer.parsed, &self.machine()).expect("a catalog that stands")
+    }
+
+    fn machine(&mut self) -> Machine {
+        Machine { memory_total: 1 << 32, memory_available: 1 << 31, ..Machine::default() }
+    }
+
+    fn firmware(&mut self) -> Option<Firmware> {
+        let entry = |number, name: &str| BootEntry { number, name: name.into(), current: number == 1 };
+        let entries = vec![entry(1, "network"), entry(2, "disk")];
+        self.setting.uefi.then_some(Firmware { setup: true, entries })
     }
 
     fn ask<S: Screen>(&mut self, screen: &mut S, facts: fn(&mut S, Vec<String>)) -> Answered<S::Answer> {
