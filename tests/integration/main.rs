@@ -21,6 +21,7 @@ mod odd_server;
 mod pack;
 mod pages;
 mod peer;
+mod plain;
 mod privileges;
 mod proxy;
 mod ranges;

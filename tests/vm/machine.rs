@@ -201,6 +201,11 @@ impl Vm {
         self.line.state.lock().expect("the listener lives").0.log.clone()
     }
 
+    /// The same with every byte, control sequences too.
+    pub fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.line.state.lock().expect("the listener lives").0.raw).into_owned()
+    }
+
     /// The rest of the line `FACT name …` of the busybox root.
     pub fn fact(&self, name: &str) -> String {
         let log = self.log();
