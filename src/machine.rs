@@ -71,7 +71,11 @@ impl Machine {
     /// A number that is always the same on this machine, and another one on others: of what its firmware calls it, or of
     /// the addresses of its interfaces.
     pub fn number(&self) -> u64 {
-        let name = self.uuid.clone().or_else(|| self.serial.clone()).unwrap_or_else(addresses);
+        Self::number_of(&self.uuid.clone().or_else(|| self.serial.clone()).unwrap_or_else(addresses))
+    }
+
+    /// The number of a machine of this name.
+    pub fn number_of(name: &str) -> u64 {
         // SplitMix64 over the bytes: names that differ in one digit are far apart.
         name.bytes().fold(0x9e37_79b9_7f4a_7c15, |number: u64, byte| {
             let mixed = (number ^ u64::from(byte)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

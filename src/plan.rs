@@ -352,7 +352,7 @@ fn shared_plan(shared: &Shared) -> SharedPlan {
 
 /// What the kernel and its first processes take of the memory before the second stage unpacks (measured: 40 MiB of 1 GiB
 /// on Linux 6.1).
-const SECOND_KERNEL: u64 = 48 << 20;
+pub const SECOND_KERNEL: u64 = 48 << 20;
 
 fn kexec_plan(kexec: &Kexec, machine: &Machine) -> Result<KexecPlan, Refusal> {
     if let Some(why) = &machine.no_kexec {

@@ -403,12 +403,24 @@ _bootjack() {
             return 0
             ;;
         bootjack__subcmd__menu)
-            opts="-h --json --ca --ca-only --no-verify-tls --proxy --no-proxy --help"
+            opts="-h --json --mac --memory --arch --ca --ca-only --no-verify-tls --proxy --no-proxy --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --mac)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --arch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

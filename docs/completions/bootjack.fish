@@ -55,6 +55,9 @@ complete -c bootjack -n "__fish_bootjack_using_subcommand check" -l watch -d 'Ch
 complete -c bootjack -n "__fish_bootjack_using_subcommand check" -l ca-only -d 'Only those of --ca, not the public ones built in'
 complete -c bootjack -n "__fish_bootjack_using_subcommand check" -l no-verify-tls -d 'Believe whoever answers to https; a digest still counts'
 complete -c bootjack -n "__fish_bootjack_using_subcommand check" -s h -l help -d 'Print help'
+complete -c bootjack -n "__fish_bootjack_using_subcommand menu" -l mac -d 'As if on the machine whose network card has this address' -r
+complete -c bootjack -n "__fish_bootjack_using_subcommand menu" -l memory -d 'As if on a machine with so much memory: bytes with k, m or g' -r
+complete -c bootjack -n "__fish_bootjack_using_subcommand menu" -l arch -d 'As if on a machine of this kind, as `uname -m` says' -r
 complete -c bootjack -n "__fish_bootjack_using_subcommand menu" -l ca -d 'More certificate authorities for https (PEM)' -r -F
 complete -c bootjack -n "__fish_bootjack_using_subcommand menu" -l proxy -d 'Ask this HTTP proxy in place of http and https servers' -r
 complete -c bootjack -n "__fish_bootjack_using_subcommand menu" -l no-proxy -d 'Hosts, domains and networks that are asked without the proxy: lab.example,10.0.0.0/8' -r

@@ -258,17 +258,22 @@ const MACHINES: &[(&str, &str)] = &[
 ];
 
 pub(super) fn arch(table: &Table) -> Option<&'static str> {
-    let arch = |text: &str| {
-        let known = MACHINES.iter().find(|(name, _)| *name == text);
-        known.map(|(name, _)| *name).ok_or_else(|| match MACHINES.iter().find(|(_, other)| *other == text) {
-            Some((name, _)) => format!("is {name:?} to kernels, as `uname -m` says"),
-            None => {
-                let all: Vec<&str> = MACHINES.iter().map(|(name, _)| *name).collect();
-                format!("is none of {}, as `uname -m` says", all.join(", "))
-            }
-        })
-    };
-    table.read("arch", "\"x86_64\"", arch).map(|(arch, _)| arch)
+    table.read("arch", "\"x86_64\"", machine).map(|(arch, _)| arch)
+}
+
+/// A kind of machine by the name that its kernel gives it.
+///
+/// # Errors
+/// What is wrong, in words that follow the value.
+pub fn machine(text: &str) -> Result<&'static str, String> {
+    let known = MACHINES.iter().find(|(name, _)| *name == text);
+    known.map(|(name, _)| *name).ok_or_else(|| match MACHINES.iter().find(|(_, other)| *other == text) {
+        Some((name, _)) => format!("is {name:?} to kernels, as `uname -m` says"),
+        None => {
+            let all: Vec<&str> = MACHINES.iter().map(|(name, _)| *name).collect();
+            format!("is none of {}, as `uname -m` says", all.join(", "))
+        }
+    })
 }
 
 pub(super) fn init(table: &Table) -> Option<String> {

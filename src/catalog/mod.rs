@@ -25,7 +25,7 @@ use crate::volumes::Tag;
 
 pub use age::expired;
 pub use edit::{Edited, Edits, Line};
-pub use entry::TAKEN_KEYS;
+pub use entry::{TAKEN_KEYS, machine};
 pub use places::{Mirror, Placed, artifacts};
 pub use problem::{Problem, Severity};
 pub use quantity::{duration, root_size};

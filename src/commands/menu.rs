@@ -1,6 +1,7 @@
 //! `bootjack menu`: the menu of a catalog in this terminal; then the plan of what would be booted, and nothing
 //! boots. What the menu looks like and means is `tui`'s.
 
+mod pretended;
 mod shown;
 
 use std::process::ExitCode;
@@ -12,12 +13,13 @@ use crate::catalog::Parsed;
 use crate::load::{Failure, Phase};
 use crate::machine::Machine;
 use crate::plan::{plan, verdict};
+use crate::tui::Consoles;
 use crate::tui::menu::{Menu, MenuAnswer, MenuModel};
-use crate::tui::{Consoles, text};
+use pretended::PretendArgs;
 
 /// Show the menu of a catalog in this terminal, then print the plan of what would be booted; boots nothing
 #[derive(clap::Args)]
-#[command(after_help = "Example: bootjack menu menus/example.toml\n\n\
+#[command(after_help = "Example: bootjack menu --memory 2g --arch x86_64 menus/example.toml\n\n\
     Keys: Enter chooses, q leaves, ? shows all. Exit status: 0 chosen, 1 left without choosing.")]
 pub struct MenuArgs {
     /// The catalog: a file or an http(s) URL
@@ -26,6 +28,8 @@ pub struct MenuArgs {
     /// Print the plan as one JSON object
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub pretend: PretendArgs,
     #[command(flatten)]
     pub ca: CaArgs,
 }
@@ -36,13 +40,14 @@ pub struct MenuArgs {
 /// [`Failure`] if the catalog cannot be read, there is no terminal, or this machine cannot boot what was chosen.
 pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
     let mut parsed = CatalogFile::read(&args.catalog, &args.ca.fetcher()?)?.parsed();
-    let machine = elsewhere(Machine::probe());
+    let pretend = &args.pretend;
+    let machine = pretend.machine(elsewhere(Machine::probe()));
     if let Some(catalog) = &mut parsed.catalog {
-        catalog.order_mirrors(machine.number());
+        catalog.order_mirrors(pretend.number(&machine));
     }
     let model = MenuModel::of(&parsed, &machine).ok_or_else(|| refused(&parsed))?;
     let mut menu = Menu::new(MenuModel {
-        header: vec![machine.arch.clone(), format!("{} of memory", text::bytes(machine.memory_total))],
+        header: pretend.facts(&machine),
         source: format!("catalog {}; a preview: nothing boots", parsed.origin),
         preview: true,
         ..model
@@ -63,8 +68,12 @@ pub fn run(args: &MenuArgs) -> Result<ExitCode, Failure> {
         ..Failure::because(Phase::Plan, &entry.title, refusal.cause)
     })?;
     let printed = match args.json {
-        true => format!("{}\n", shown::as_json(&plan, &checks)),
-        false => shown::as_text(&plan) + &shown::checks_as_text(&checks),
+        true => {
+            let mut object = shown::as_json(&plan, &checks);
+            object["machine"] = pretend.as_json(&machine);
+            format!("{object}\n")
+        }
+        false => pretend.as_text(&machine) + &shown::as_text(&plan) + &shown::checks_as_text(&checks),
     };
     output::print(Phase::Menu, &printed)?;
     Ok(ExitCode::SUCCESS)
@@ -120,7 +129,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "version = 2\n").unwrap();
-        let args = MenuArgs { catalog: path.to_str().unwrap().into(), json: false, ca: CaArgs::default() };
+        let args = MenuArgs {
+            catalog: path.to_str().unwrap().into(),
+            json: false,
+            pretend: PretendArgs::default(),
+            ca: CaArgs::default(),
+        };
         let failure = run(&args).unwrap_err();
         assert!(failure.to_string().contains("c.toml: 1:"), "{failure}");
         assert!(failure.hint.unwrap().starts_with("`bootjack check "));

@@ -1,11 +1,14 @@
 //! The real binary as a person or a script meets it: words, exit status, what is on stdout and what on stderr; with
 //! servers on loopback that are right, wrong or broken.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use bootjack::commands::serve::{Running, Server};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::odd_server::{Odd, answer, head, silence};
 
@@ -60,15 +63,24 @@ fn catalog(artifact: &str) -> String {
     )
 }
 
+/// A terminal of 24 rows and 80 columns: who looks at it, and the line it is at.
+fn tty() -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let line = File::options().read(true).write(true).open(name).unwrap();
+    tcsetwinsize(&line, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    (master.into(), line)
+}
+
 mod check {
     use super::*;
-    use std::fs::File;
     use std::io::{BufRead as _, BufReader, Read};
     use std::process::{Child, Stdio};
     use std::sync::mpsc::{Receiver, channel};
 
     use rustix::process::{Pid, Signal, kill_process};
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
     /// One of minisign's.
     const PUBLIC_KEY: &str =
@@ -179,15 +191,15 @@ mod check {
             Self { child, lines }
         }
 
-        /// Waits for a line that has this in it; all until then.
-        fn until(&self, what: &str) -> String {
+        /// Waits for lines that have each of these in them, in whatever order: there are two streams. All until then.
+        fn until(&self, all: &[&str]) -> String {
             let mut seen = String::new();
             loop {
                 match self.lines.recv_timeout(Duration::from_secs(20)) {
                     Ok(line) => seen += &format!("{line}\n"),
-                    Err(e) => panic!("no {what:?}, {e}: {seen}"),
+                    Err(e) => panic!("not {all:?}, {e}: {seen}"),
                 }
-                if seen.lines().last().is_some_and(|line| line.contains(what)) {
+                if all.iter().all(|what| seen.contains(what)) {
                     return seen;
                 }
             }
@@ -207,24 +219,26 @@ mod check {
         std::fs::write(&file, SHELL.replace("shell", "shel")).unwrap();
         std::fs::write(&other, SHELL).unwrap();
         let watching = Watching::of(&[&file, &other]);
-        let first = watching.until(&format!("{other}: ok"));
+        let ok = &format!("{other}: ok, 1 entry\n")[..];
+        let first = watching.until(&[ok]);
         assert!(first.starts_with("-- 20") && first.contains(" UTC\n"), "{first}");
         assert!(first.contains(&format!("{file}: 1 error; 0 entries stand\n")), "{first}");
         // As an editor does it that leaves no half of a file: another one takes the name.
         std::fs::write(&new, SHELL).unwrap();
         std::fs::rename(&new, &file).unwrap();
-        let second = watching.until(&format!("{other}: ok"));
+        let second = watching.until(&[ok]);
         assert!(second.contains(&format!("{file}: ok, 1 entry\n")), "{second}");
         std::fs::remove_file(&file).unwrap();
-        watching.until(&format!("bootjack: catalog: {file}: No such file"));
-        std::fs::write(&file, SHELL.replace("'A'", "'Back'")).unwrap();
-        let third = watching.until(&format!("{other}: ok"));
+        watching.until(&[ok, &format!("bootjack: catalog: {file}: No such file")]);
+        std::fs::write(&new, SHELL.replace("'A'", "'Back'")).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+        let third = watching.until(&[ok]);
         assert!(third.contains(&format!("{file}: ok, 1 entry\n")) && !third.contains('\x1b'), "{third}");
         assert_eq!(watching.end(), Some(0));
 
         std::fs::write(&other, "version = 2\n").unwrap();
         let watching = Watching::of(&[&other]);
-        watching.until("refused as a whole");
+        watching.until(&["refused as a whole"]);
         assert_eq!(watching.end(), Some(1));
     }
 
@@ -235,10 +249,9 @@ mod check {
         std::fs::write(&file, SHELL).unwrap();
         std::fs::write(&key, PUBLIC_KEY).unwrap();
         let watching = Watching::of(&["--key", &key, &file]);
-        watching.until("c.toml.minisig");
-        watching.until("hint: ");
+        watching.until(&["-- ", "c.toml.minisig", "hint: "]);
         std::fs::write(path(&dir, "c.toml.minisig"), "no signature").unwrap();
-        watching.until("-- ");
+        watching.until(&["-- "]);
         assert_eq!(watching.end(), Some(1));
     }
 
@@ -264,16 +277,6 @@ mod check {
         }
     }
 
-    /// A terminal: who looks at it, and the line it is at.
-    fn tty() -> (File, File) {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let line = File::options().read(true).write(true).open(name).unwrap();
-        (master.into(), line)
-    }
-
     #[test]
     fn json_holds_what_the_servers_say() {
         let server = Odd::serve(|request, stream| match request.path.as_str() {
@@ -290,6 +293,13 @@ mod check {
 
 mod menu {
     use super::*;
+    use std::collections::BTreeSet;
+    use std::io::{Read, Write as _};
+    use std::num::NonZero;
+    use std::os::fd::AsFd as _;
+    use std::process::Stdio;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     #[test]
     fn a_catalog_by_url_is_read_before_a_terminal_is_asked_for() {
@@ -301,6 +311,97 @@ mod menu {
             "bootjack: catalog: {at}: 1:11: version 2 of the catalog is not known\nhint: `bootjack check {at}` "
         );
         assert!(refused.err.starts_with(&wanted), "{}", refused.err);
+    }
+
+    /// The menu with these words and this key once it `shows` something: what was on the terminal then, and what was said.
+    fn pressed(key: &str, words: &[&str], shows: &str) -> (String, Said) {
+        let (mut master, line) = tty();
+        // The menu is drawn on the terminal that a session has, whatever standard output is.
+        let mut child = Command::new("setsid")
+            .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_bootjack"), "menu"])
+            .args(words)
+            .env("TERM", "linux")
+            .stdin(line)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (rows, columns) = (NonZero::new(24).unwrap(), NonZero::new(80).unwrap());
+        let mut screen = vt100::Parser::new(rows, columns, 0);
+        while !screen.screen().contents().contains(shows) {
+            let mut fds = [PollFd::new(master.as_fd(), PollFlags::POLLIN)];
+            let more = poll(&mut fds, PollTimeout::from(20_000u16)).unwrap();
+            assert!(more > 0, "no {shows:?} on\n{}", screen.screen().contents());
+            let mut bytes = [0; 4096];
+            match master.read(&mut bytes) {
+                Ok(n) => screen.process(&bytes[..n]),
+                Err(e) => panic!("{e}: {:?}: {}", child.wait_with_output(), screen.screen().contents()),
+            }
+        }
+        let seen = screen.screen().contents();
+        master.write_all(key.as_bytes()).unwrap();
+        // What it paints at its end must find somebody who reads it.
+        std::thread::spawn(move || while matches!(master.read(&mut [0; 4096]), Ok(1..)) {});
+        let status = child.wait().unwrap().code().unwrap();
+        let text = |stream: Option<&mut dyn Read>| {
+            let mut text = String::new();
+            stream.unwrap().read_to_string(&mut text).unwrap();
+            text
+        };
+        let out = text(child.stdout.as_mut().map(|s| s as &mut dyn Read));
+        let err = text(child.stderr.as_mut().map(|s| s as &mut dyn Read));
+        (seen, Said { status, out, err })
+    }
+
+    #[test]
+    fn a_machine_that_is_not_here_is_pretended_and_the_head_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(&dir, "c.toml");
+        let root = catalog("url = ['http://a/r', 'http://b/r', 'http://c/r'], size = 4");
+        let spread = root.replacen("version = 1", "version = 1\n[menu]\nmirrors = \"spread\"", 1);
+        std::fs::write(&file, spread.replace("title = 'A'", "title = 'A'\narch = 'x86_64'")).unwrap();
+        let pretend = |memory: &str, arch: &str, mac: &str| {
+            let words = ["--json", "--memory", memory, "--arch", arch, "--mac", mac, &file];
+            pressed("\r", &words, "? help")
+        };
+        let (seen, said) = pretend("2g", "x86_64", "52:54:00:12:34:56");
+        assert!(seen.contains("PRETENDED  x86_64  2.0 GiB of memory  52:54:00:12:34:56"), "{seen}");
+        assert_eq!(said.status, 0, "{}", said.err);
+        let plan = json(&said.out);
+        let machine = &plan["machine"];
+        assert_eq!((&machine["pretended"], &machine["arch"]), (&true.into(), &"x86_64".into()));
+        assert_eq!(
+            (&machine["memory_total"], &machine["mac"]),
+            (&(2u64 << 30).into(), &"52:54:00:12:34:56".into())
+        );
+        assert_eq!(plan["root"]["memory"]["available"], machine["memory_available"]);
+        // Which mirror it would begin with.
+        let firsts: BTreeSet<String> = (0..8)
+            .map(|n| json(&pretend("2g", "x86_64", &format!("52:54:00:12:34:0{n}")).1.out))
+            .map(|plan| plan["root"]["locations"][0].to_string())
+            .collect();
+        assert!(firsts.len() > 1, "{firsts:?}");
+    }
+
+    #[test]
+    fn what_another_machine_cannot_boot_is_refused_with_its_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(&dir, "c.toml");
+        let root = catalog("url = 'http://a/r', size = 104857600");
+        std::fs::write(
+            &file,
+            root.replace("unpacked = 4096", "unpacked = 1073741824")
+                .replace("title = 'A'", "title = 'A'\narch = 'x86_64'"),
+        )
+        .unwrap();
+        let (seen, left) = pressed("q", &["--memory", "128m", &file, "--json"], "q quit");
+        assert_eq!((left.status, &left.out[..]), (1, ""));
+        let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("cannot needs 1056 MiB of memory, "), "{seen}");
+        assert!(seen.contains("PRETENDED  ") && seen.contains("128 MiB of memory"), "{seen}");
+        let (seen, _) = pressed("q", &["--arch", "aarch64", &file], "q quit");
+        assert!(seen.contains("this machine is aarch64"), "{seen}");
+        assert!(seen.contains("PRETENDED  aarch64"), "{seen}");
     }
 }
 

@@ -13,6 +13,7 @@ mod shared;
 mod signer;
 mod wire;
 
+mod a_boot_is_seen_and_steered_by_ssh;
 mod a_directory_boots;
 mod a_disk_that_hangs_is_left;
 mod a_foreign_modprobe_reads_our_tables;

@@ -6,11 +6,14 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::report;
 use crate::commands::ssh::{AUTHORIZED, HOST_KEY, HostKey, KEYGEN, SERVER};
@@ -35,9 +38,15 @@ const FLAGS: &[&str] = &["-F", "-E", "-s", "-j", "-k", "-K", "30", "-p", "22", "
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What a person should know of it, once it is known.
+/// Who is logged in gets so long to read that the boot goes on, and the server to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The server, and what a person should know of it.
 #[derive(Clone, Debug, Default)]
-pub struct Ssh(Arc<OnceLock<String>>);
+pub struct Ssh {
+    fingerprint: Arc<OnceLock<String>>,
+    over: Arc<AtomicBool>,
+}
 
 impl Ssh {
     /// Starts it, if this initrd has it: nothing waits for it, and a boot without it is a boot.
@@ -48,8 +57,9 @@ impl Ssh {
         }
         let told = ssh.clone();
         let serve = move || {
-            let Err(e) = told.serve();
-            log::error!("ssh: nobody can log in: {e:#}");
+            if let Err(e) = told.serve() {
+                log::error!("ssh: nobody can log in: {e:#}");
+            }
         };
         if let Err(e) = thread::Builder::new().name("ssh".into()).spawn(serve) {
             notices.push(format!("ssh: nobody can log in: starting a thread: {e}"));
@@ -59,20 +69,46 @@ impl Ssh {
 
     /// A line for the network's screen.
     pub fn said(&self) -> Option<String> {
-        self.0.get().map(|fingerprint| format!("ssh: root, host key {fingerprint}"))
+        self.fingerprint.get().map(|fingerprint| format!("ssh: root, host key {fingerprint}"))
     }
 
-    fn serve(&self) -> Result<std::convert::Infallible> {
+    /// Ends it and all who are logged in, whose screens were given back: for as long as there is a network. Whoever is cut off
+    /// without a word by a link that goes down, or by another kernel, waits for minutes.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+        if self.said().is_none() {
+            return;
+        }
+        let until = |at_most, over: &dyn Fn(&[Process]) -> bool| {
+            let begun = Instant::now();
+            while !over(&processes()) && begun.elapsed() < at_most {
+                thread::sleep(Duration::from_millis(20));
+            }
+        };
+        let own = std::process::id();
+        until(GOODBYE, &|all| all.iter().all(|process| process.parent == own));
+        for process in processes() {
+            if let Err(e) = kill(Pid::from_raw(process.id), Signal::SIGTERM) {
+                log::warn!("ssh: ending process {}: {e}", process.id);
+            }
+        }
+        until(GOODBYE, &<[Process]>::is_empty);
+    }
+
+    fn serve(&self) -> Result<()> {
         prepare().context("making a place for it")?;
         let fingerprint = host_key()?.fingerprint();
         log::info!("ssh: host key {fingerprint}");
         report::add(|report, _| report.running().ssh_host_key = Some(fingerprint.clone()));
         // Nobody else ever sets it.
-        let _once = self.0.set(fingerprint);
+        let _once = self.fingerprint.set(fingerprint);
         let mut pause = PAUSE;
         loop {
             let begun = Instant::now();
             let ended = server().with_context(|| format!("starting {SERVER}"))?;
+            if self.over.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             pause = if begun.elapsed() > LONGEST_PAUSE { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
             log::warn!("ssh: {SERVER} ended, {ended}; started again in {} s", pause.as_secs());
             thread::sleep(pause);
@@ -135,6 +171,29 @@ fn server() -> io::Result<ExitStatus> {
     child.wait()
 }
 
+/// One of the server's: itself, or one for each who is logged in.
+struct Process {
+    id: i32,
+    parent: u32,
+}
+
+/// All of them; those that have ended have no program any more (proc(5)).
+fn processes() -> Vec<Process> {
+    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+    let server = |entry: fs::DirEntry| {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let program = fs::read_link(entry.path().join("exe")).ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        (program == Path::new(SERVER)).then_some(Process { id, parent: parent(&stat)? })
+    };
+    all.filter_map(|entry| server(entry.ok()?)).collect()
+}
+
+/// Out of `id (name) state parent …`: the name may have blanks and brackets.
+fn parent(stat: &str) -> Option<u32> {
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
 /// Without the process and the time before it: `[123] Nov 30 08:00:00 Child connection from …` (svr-main.c).
 fn words(line: &str) -> &str {
     let line = line.trim_end();
@@ -160,6 +219,15 @@ mod tests {
         assert_eq!(words("dropbear: cannot"), "dropbear: cannot");
         assert_eq!(words("[1] x"), "[1] x");
         assert_eq!(level("[1] Nov 30 08:00:00 Child connection from 10.0.2.2:1"), log::Level::Debug);
+    }
+
+    #[test]
+    fn the_parent_of_a_process_is_found_whatever_its_name_is() {
+        assert_eq!(parent("12 (dropbear) S 7 12 12 0"), Some(7));
+        assert_eq!(parent("12 (a) S 1 (b)) R 8 1"), Some(8));
+        assert_eq!(parent("12 (a"), None);
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        assert_eq!(parent(&own), Some(std::os::unix::process::parent_id()));
     }
 
     #[test]

@@ -223,10 +223,13 @@ impl Story {
         });
         volumes::dismantle();
         give_disks_back();
+        self.consoles.give_back();
+        // Who is attached is told by the end of it.
+        drop(self.consoles);
+        self.ssh.end();
         if matches!(order, Order::Kexec(_)) {
             self.network.down();
         }
-        self.consoles.give_back();
         drop(self.quiet.take());
     }
 }
