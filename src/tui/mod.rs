@@ -32,7 +32,7 @@ use std::time::Duration;
 use crossterm::event::KeyEvent;
 
 pub use consoles::{Answered, Consoles};
-pub use paint::GIVE_BACK;
+pub use paint::{GIVE_BACK, Paint};
 pub use port::Port;
 pub use theme::Look;
 

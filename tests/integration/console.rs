@@ -21,13 +21,13 @@ use crate::screens;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The other end of a tty: a person with a terminal.
-struct Terminal {
+pub struct Terminal {
     master: File,
     slave: PathBuf,
     /// Open so that the line does not hang up between two users of it.
-    line: File,
-    screen: vt100::Parser,
-    bytes: Vec<u8>,
+    pub line: File,
+    pub screen: vt100::Parser,
+    pub bytes: Vec<u8>,
     /// Answers the question for its size.
     answers: bool,
 }
@@ -37,7 +37,7 @@ fn emulator(columns: u16, rows: u16) -> vt100::Parser {
 }
 
 impl Terminal {
-    fn new(columns: u16, rows: u16) -> Self {
+    pub fn new(columns: u16, rows: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -49,7 +49,7 @@ impl Terminal {
         Self { master: File::from(master), slave, line, screen, bytes: Vec::new(), answers: true }
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.screen.screen().contents()
     }
 
@@ -74,13 +74,13 @@ impl Terminal {
     }
 
     /// As a serial line delivers them.
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         for byte in keys.bytes() {
             self.master.write_all(&[byte]).unwrap();
         }
     }
 
-    fn until(&mut self, what: &str, mut is: impl FnMut(&Self) -> bool) {
+    pub fn until(&mut self, what: &str, mut is: impl FnMut(&Self) -> bool) {
         let began = Instant::now();
         while !is(self) {
             assert!(began.elapsed() < PATIENCE, "no {what} in:\n{}", self.text());
@@ -88,12 +88,12 @@ impl Terminal {
         }
     }
 
-    fn expect(&mut self, text: &str) {
+    pub fn expect(&mut self, text: &str) {
         self.until(text, |t| t.text().contains(text));
     }
 
     /// Everything that comes until nothing has come for a while.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         while self.take(Duration::from_millis(700)) > 0 {}
     }
 }
@@ -424,10 +424,20 @@ fn bytes_are_few_enough_for_9600_baud() {
     t.until("a whole second", |t| seconds(t) == Some(98));
     let from = t.bytes.len();
     t.until("three more", |t| seconds(t) == Some(95));
-    let idle = (t.bytes.len() - from) / 3;
-    println!("a full repaint at 80x24: {full} bytes; an idle second of the countdown: {idle} bytes");
+    let idle = &t.bytes[from..];
+    println!(
+        "a full repaint at 80x24: {full} bytes; an idle second of the countdown: {} bytes",
+        idle.len() / 3
+    );
     assert!(full <= 3 * 1024, "{full}");
-    assert!(idle <= 60, "{idle}");
+    assert_eq!(screens::printed(idle), "765", "its digits, and nothing else");
+    // A key stops it: then there is nothing to say.
+    t.press("j");
+    t.expect("Stopped");
+    t.settle();
+    let (from, began) = (t.bytes.len(), Instant::now());
+    t.until("three seconds", |_| began.elapsed() >= Duration::from_secs(3));
+    assert_eq!(t.bytes[from..].escape_ascii().to_string(), "");
     finish(&mut t, asked);
 }
 
