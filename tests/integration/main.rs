@@ -29,6 +29,7 @@ mod screens;
 mod secrets;
 mod serve;
 mod signed;
+mod terms;
 mod tftp;
 mod trees;
 mod vm;
