@@ -2,11 +2,14 @@
 //! What they need is made by `make test-vm`, which also runs them, as many at a time as there are processors.
 
 mod disks;
+mod film;
 mod foreign;
 mod lab;
 mod machine;
 mod mirror;
 mod nfs;
+mod picture;
+mod rack;
 mod screen;
 mod server;
 mod shared;
