@@ -109,8 +109,8 @@ $(LAB)/bootjack-gnu: $(SOURCES)
 	lab/build.sh $@ quick x86_64-unknown-linux-gnu
 
 screens: ## pictures of all screens, and the recording of a boot, from real machines into docs/screens
-	@JOURNEY="screens pxe_rom_to_login" lab/test.sh vm
-	@mkdir -p docs/screens && cp target/screens/*.svg docs/screens && ls -l docs/screens
+	@JOURNEY="screens pxe_rom_to_login framebuffer" lab/test.sh vm
+	@mkdir -p docs/screens && cp target/screens/*.svg target/screens/*.png docs/screens && ls -l docs/screens
 
 bench: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz $(LAB)/debian.tar ## measures what docs/performance.md says (BENCH_RUNS=n rounds)
 	@lab/need.sh vm bench

@@ -19,6 +19,7 @@ mod wire;
 mod a_directory_boots;
 mod a_disk_that_hangs_is_left;
 mod a_foreign_modprobe_reads_our_tables;
+mod a_framebuffer_shows_the_same;
 mod a_network_is_set_and_tested_by_hand;
 mod a_stalled_console_stops_no_boot;
 mod an_entry_is_changed_for_one_boot;
