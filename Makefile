@@ -51,8 +51,14 @@ SBIN := $(DESTDIR)$(PREFIX)/sbin
 DRACUT := $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/90bootjack
 TOOLS := $(DESTDIR)$(PREFIX)/share/initramfs-tools
 DOC := $(DESTDIR)$(PREFIX)/share/doc/bootjack
+MAN := $(DESTDIR)$(PREFIX)/share/man/man8
+BASH := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+FISH := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+# Debian's zsh looks for what packages bring in a place of its own.
+ZSH := $(DESTDIR)$(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
+PAGES := $(notdir $(wildcard docs/man/*.8))
 
-install: $(BIN) ## the binary, dracut's module, initramfs-tools' hook and scripts, documentation (DESTDIR, PREFIX=/usr)
+install: $(BIN) ## the binary, man pages, completions, dracut's module, initramfs-tools' hook and scripts, documentation (DESTDIR, PREFIX=/usr)
 	install -D -m 755 -t $(SBIN) $(BIN)
 	install -D -m 755 -t $(DRACUT) initrd/dracut/90bootjack/*
 	install -D -m 755 -t $(TOOLS)/hooks initrd/initramfs-tools/hooks/bootjack
@@ -61,10 +67,15 @@ install: $(BIN) ## the binary, dracut's module, initramfs-tools' hook and script
 	install -D -m 644 -t $(DOC) docs/*.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT
 	install -D -m 644 -t $(DOC)/screens docs/screens/*
 	install -D -m 644 -t $(DOC)/menus menus/*
+	install -D -m 644 -t $(MAN) docs/man/*.8
+	install -D -m 644 docs/completions/bootjack.bash $(BASH)/bootjack
+	install -D -m 644 -t $(FISH) docs/completions/bootjack.fish
+	install -D -m 644 -t $(ZSH) docs/completions/_bootjack
 
 uninstall: ## takes away what `make install` put there
 	rm -rf $(DRACUT) $(DOC)
 	rm -f $(SBIN)/bootjack $(TOOLS)/hooks/bootjack $(TOOLS)/scripts/init-premount/bootjack $(TOOLS)/scripts/bootjack
+	rm -f $(addprefix $(MAN)/,$(PAGES)) $(BASH)/bootjack $(FISH)/bootjack.fish $(ZSH)/_bootjack
 
 # What the virtual machines need.
 lab-vm: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz

@@ -15,12 +15,13 @@ packages() {
         peers="cpio kmod tar libarchive-tools gzip bzip2 zstd xz-utils pixz lz4 busybox-static curl minisign"
         servers="python3-pyftpdlib atftpd tinyproxy-bin"
         more="erofs-utils f2fs-tools fdisk lvm2 mdadm cryptsetup-bin attr acl libcap2-bin iproute2 util-linux"
-        echo "peers to compare with in tests: $peers $more $makers $servers"
+        shells="groff-base zsh fish dropbear-bin openssh-client"
+        echo "peers to compare with in tests: $peers $more $makers $servers $shells"
         ;;
     vm)
         servers="python3-pyftpdlib nfs-ganesha nfs-ganesha-vfs rpcbind iproute2 lvm2 mdadm cryptsetup-bin erofs-utils"
-        daemon=$(virtiofsd)
-        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils minisign $makers $servers $daemon"
+        daemon=$(virtiofsd) ssh="dropbear-bin openssh-client"
+        echo "machines to boot: qemu-system-x86 ipxe-qemu ovmf busybox-static kmod cpio zstd xz-utils minisign $makers $servers $daemon $ssh"
         ;;
     fuzz) echo "libFuzzer, which is C++: g++" ;;
     root) echo "a Debian root to boot into: mmdebstrap" ;;

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::commands::{attach, boot, check, initrd, menu, modprobe, pack, serve, unpack, vm};
+use crate::commands::login::Wish;
+use crate::commands::{attach, boot, check, initrd, login, menu, modprobe, output, pack, serve, unpack, vm};
 use crate::load::Failure;
 
 /// Network bootloader: from a PXE ROM to an operating system in memory
@@ -28,15 +29,35 @@ enum Command {
     Vm(vm::VmArgs),
 }
 
+/// The command line as data: man pages and completions are made from it.
+#[doc(hidden)]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Reads the words and does what they say. Process 1 is given words that are meant for init, not for us: it boots.
 pub fn run() -> ExitCode {
     let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let called = words.next().unwrap_or_default();
-    if std::process::id() != 1 && called.rsplit('/').next() == Some(modprobe::NAME) {
-        return modprobe::run(words);
-    }
-    let cli = if std::process::id() == 1 { Cli::parse_from(["bootjack", "boot"]) } else { Cli::parse() };
-    let done = match &cli.command {
+    let called = called.rsplit('/').next().unwrap_or_default().trim_start_matches('-');
+    let done = match called {
+        _ if std::process::id() == 1 => done(&Cli::parse_from(["bootjack", "boot"])),
+        modprobe::NAME => return modprobe::run(words),
+        login::NAME => match login::wish(&words.collect::<Vec<_>>()) {
+            Ok(Wish::Command(words)) => done(&Cli::parse_from([vec!["bootjack".to_owned()], words].concat())),
+            Ok(Wish::Log) => login::log(),
+            Err(refused) => Err(refused),
+        },
+        _ => done(&Cli::parse()),
+    };
+    done.unwrap_or_else(|failure| {
+        output::complain(&failure);
+        ExitCode::from(1)
+    })
+}
+
+fn done(cli: &Cli) -> Result<ExitCode, Failure> {
+    match &cli.command {
         Command::Boot(args) => boot::run(args),
         Command::Attach(args) => attach::run(args),
         Command::Check(args) => check::run(args),
@@ -46,16 +67,5 @@ pub fn run() -> ExitCode {
         Command::Initrd(args) => initrd::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Vm(args) => vm::run(args),
-    };
-    done.unwrap_or_else(|failure| {
-        complain(&failure);
-        ExitCode::from(1)
-    })
-}
-
-fn complain(failure: &Failure) {
-    eprintln!("bootjack: {failure}");
-    if let Some(hint) = &failure.hint {
-        eprintln!("hint: {hint}");
     }
 }

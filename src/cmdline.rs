@@ -58,6 +58,8 @@ pub struct Params {
     pub on_failure: Option<OnFailure>,
     /// `bootjack.console=`.
     pub consoles: ConsoleWord,
+    /// `bootjack.plain`: the terminals have no cursor to move.
+    pub plain: bool,
     /// `bootjack.shell`: a shell before the menu.
     pub shell: bool,
     /// `bootjack.shell=0`: no shell at all.
@@ -146,6 +148,7 @@ const KNOWN: &[&str] = &[
     "bootjack.retry_for",
     "bootjack.on_failure",
     "bootjack.console",
+    "bootjack.plain",
     "bootjack.shell",
     "bootjack.watchdog",
     "bootjack.ca",
@@ -210,6 +213,13 @@ impl Params {
         self.consoles = self.last(words, "bootjack.console", value::consoles).unwrap_or_default();
         self.watchdog = self.last(words, "bootjack.watchdog", value::watchdog);
         self.ca = self.last(words, "bootjack.ca", value::paths).unwrap_or_default();
+        if let Some(word) = words.iter().rfind(|w| w.name == "bootjack.plain") {
+            match word.value.as_deref() {
+                None | Some("1") => self.plain = true,
+                Some("0") => {}
+                Some(_) => self.problems.push(word.problem("takes no value, or 0 for screens as ever")),
+            }
+        }
         if let Some(word) = words.iter().rfind(|w| w.name == "bootjack.shell") {
             match word.value.as_deref() {
                 None | Some("1") => self.shell = true,

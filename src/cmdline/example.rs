@@ -8,6 +8,7 @@ pub(super) const ALL: &[&str] = &[
     "bootjack.retry_for=10m",
     "bootjack.on_failure=reboot",
     "bootjack.console=+tty0,ttyS0:115200",
+    "bootjack.plain",
     "bootjack.shell",
     "bootjack.watchdog=60",
     "bootjack.ca=/etc/site.pem",

@@ -45,7 +45,8 @@ pub struct SecondRoot {
 const PANIC: &str = "panic=30";
 
 /// What a machine does when a boot fails.
-const POLICY: &[&str] = &["bootjack.retry_for", "bootjack.on_failure", "rd.shell", "rd.emergency"];
+const POLICY: &[&str] =
+    &["bootjack.retry_for", "bootjack.on_failure", "bootjack.plain", "rd.shell", "rd.emergency"];
 
 /// Words that earlier loaders left, which mean nothing to the second kernel: iPXE's and PXELINUX's.
 const LOADERS: &[&str] = &["BOOT_IMAGE", "initrd"];

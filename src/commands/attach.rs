@@ -102,8 +102,8 @@ impl From<io::Error> for Ended {
 
 fn join(boot: &mut Boot, tty: PathBuf) -> Result<ExitCode, Ended> {
     let modes = termios::tcgetattr(rustix::stdio::stdin()).map_err(io::Error::from)?;
-    let Look { colour, utf8, .. } = Look::for_terminal();
-    boot.say(&Ask::Join { tty, colour, utf8 })?;
+    let Look { colour, utf8, plain, .. } = Look::for_terminal();
+    boot.say(&Ask::Join { tty, colour, utf8, plain })?;
     let ended = stay(boot);
     // The boot does it, too, unless it died.
     termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &modes).map_err(io::Error::from)?;

@@ -2,6 +2,7 @@
 //! where `online` asks them.
 
 mod online;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,9 @@ pub struct CheckArgs {
     /// Ask the servers, too: whether each artifact is there, and as long as the catalog says
     #[arg(long)]
     pub online: bool,
+    /// Check again whenever a file changes, until Ctrl-C; the exit status is the last one
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
     #[command(flatten)]
     pub keys: KeyArgs,
     #[command(flatten)]
@@ -64,28 +68,49 @@ struct Checked<'a> {
     problems: &'a [Problem],
 }
 
+/// All that is said of all catalogs.
+struct Said {
+    /// For standard output.
+    text: String,
+    /// No catalog has an error, and each could be read.
+    right: bool,
+    unread: Vec<Failure>,
+}
+
 /// Checks all catalogs; fails if one of them has an error.
 ///
 /// # Errors
 /// [`Failure`] if a catalog cannot be read; the others are checked first.
 pub fn run(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    if args.watch {
+        return Err(watch::run(args));
+    }
+    let said = say(args)?;
+    let mut unread = said.unread.into_iter();
+    let first = unread.next();
+    unread.for_each(|failure| eprintln!("bootjack: {failure}"));
+    output::print(Phase::Catalog, &said.text)?;
+    match first {
+        Some(failure) => Err(failure),
+        None => Ok(ExitCode::from(u8::from(!said.right))),
+    }
+}
+
+/// Looks at all of them once.
+fn say(args: &CheckArgs) -> Result<Said, Failure> {
     let fetcher = args.ca.fetcher()?;
     let keyring = args.keys.keyring().map_err(|e| Failure::new(Phase::Verify, "keys", e))?;
     let mut parsed = Vec::new();
-    let mut unread = None;
+    let mut unread = Vec::new();
     for name in &args.catalogs {
         match checked(name, args, keyring.as_ref(), &fetcher) {
             Ok(one) => parsed.push(one),
-            Err(failure) if unread.is_none() => unread = Some(failure),
-            Err(failure) => eprintln!("bootjack: {failure}"),
+            Err(failure) => unread.push(failure),
         }
     }
     let text = if args.json { json(&parsed)? } else { parsed.iter().map(shown).collect() };
-    output::print(Phase::Catalog, &text)?;
-    match unread {
-        Some(failure) => Err(failure),
-        None => Ok(ExitCode::from(u8::from(parsed.iter().any(|found| found.errors() > 0)))),
-    }
+    let right = unread.is_empty() && parsed.iter().all(|found| found.errors() == 0);
+    Ok(Said { text, right, unread })
 }
 
 fn checked(

@@ -5,6 +5,7 @@ mod bundle;
 mod elf;
 mod inspect;
 mod modules;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -28,6 +29,7 @@ use crate::plan::{mib, unvouched};
 use crate::verify::{Hashing, Sha256};
 use bundle::{Bundle, With};
 use modules::Kernel;
+use remote::SshArgs;
 
 /// zstd's level. An initrd is built once and sent to every machine: 19 is 12 % smaller than 9 and takes 4 s for 10 MB,
 /// 23 s for the 50 MB of a generic kernel's network drivers.
@@ -58,7 +60,7 @@ pub struct InitrdArgs {
     drivers: Vec<String>,
     /// Only the modules, for the catalog key `modules`.
     #[arg(long, requires = "modules", conflicts_with_all =
-        ["catalog", "ca", "ca_only", "key", "busybox", "with", "include", "microcode", "binary"])]
+        ["catalog", "ca", "ca_only", "key", "busybox", "with", "ssh", "include", "microcode", "binary"])]
     modules_only: bool,
     /// A catalog to boot from when the kernel command line names none.
     #[arg(long, value_name = "FILE")]
@@ -78,6 +80,8 @@ pub struct InitrdArgs {
     /// Programs of this machine, with their libraries and kernel modules: lvm, mdadm, cryptsetup, or any other.
     #[arg(long, value_name = "NAME|PATH[=DEST]", value_delimiter = ',', value_parser = With::parse)]
     with: Vec<With>,
+    #[command(flatten)]
+    ssh: SshArgs,
     /// Further files, and where they go in the initrd.
     #[arg(long, value_name = "FILE=DEST", num_args = 1.., value_parser = include)]
     include: Vec<Include>,
@@ -194,7 +198,8 @@ fn add_system(args: &InitrdArgs, tree: &mut Tree) -> Result<()> {
         add_program(busybox, "bin/busybox", tree)?;
         tree.symlink("bin/sh", "busybox")?;
     }
-    add_programs(&args.with, tree)?;
+    args.ssh.add(tree)?;
+    add_programs(&[&args.with[..], &args.ssh.programs()].concat(), tree)?;
     if let Some(catalog) = &args.catalog {
         tree.file("etc/bootjack/catalog.toml", 0o644, Content::Bytes(checked(catalog, &args.keys)?))?;
     }
@@ -228,14 +233,14 @@ fn add_own_program(named: Option<&Path>, tree: &mut Tree) -> Result<()> {
     tree.symlink("bin/bootjack", "../init")
 }
 
-/// The programs of `--with`, and how large they are: they are not small.
+/// The programs of `--with` and `--ssh`, and how large they are: they are not small.
 fn add_programs(with: &[With], tree: &mut Tree) -> Result<()> {
     if with.is_empty() {
         return Ok(());
     }
     let mut bundle = Bundle::new()?;
     for with in with {
-        let (files, bytes) = bundle.take(with).with_context(|| format!("--with {with}"))?;
+        let (files, bytes) = bundle.take(with).with_context(|| with.wanted_by())?;
         eprintln!("{with}: {files} files, {}", mib(bytes));
     }
     bundle.add(tree)?;

@@ -22,12 +22,17 @@ pub struct KeyArgs {
 }
 
 impl KeyArgs {
+    /// Whether any is named.
+    pub fn any(&self) -> bool {
+        !self.key.is_empty()
+    }
+
     /// The keys; absent: none are named.
     ///
     /// # Errors
     /// A file that is no public key, one that is there twice, more signatures than keys.
     pub fn keyring(&self) -> Result<Option<Keyring>> {
-        if self.key.is_empty() {
+        if !self.any() {
             return Ok(None);
         }
         let keys = self.key.iter().map(|path| Ok(read(path)?.0)).collect::<Result<_>>()?;

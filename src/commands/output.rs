@@ -19,6 +19,14 @@ pub fn print(phase: Phase, text: &str) -> Result<(), Failure> {
     written.map_err(|e| Failure::new(phase, "standard output", e))
 }
 
+/// Says what went wrong, and the way out, to a person.
+pub fn complain(failure: &Failure) {
+    eprintln!("bootjack: {failure}");
+    if let Some(hint) = &failure.hint {
+        eprintln!("hint: {hint}");
+    }
+}
+
 /// Lets `write` fill a file beside `output` and renames it; after a failure nothing of it is left.
 ///
 /// # Errors

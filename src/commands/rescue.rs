@@ -59,8 +59,8 @@ fn command(tty: &Path, about: &str) -> anyhow::Result<Command> {
 }
 
 /// Puts a terminal into the modes a shell or a new system expects (stty sane): whoever drew on it may have died before
-/// it could.
-pub fn make_sane(tty: &Path) {
+/// it could. To one that is `plain` nobody wrote anything that has to be taken back.
+pub fn make_sane(tty: &Path, plain: bool) {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let done = open(tty, flags, Mode::empty()).and_then(|terminal| {
         let mut modes = tcgetattr(&terminal)?;
@@ -70,7 +70,7 @@ pub fn make_sane(tty: &Path) {
         modes.local_modes |= local | LocalModes::ECHO | LocalModes::ECHOE | LocalModes::ECHOK;
         tcsetattr(&terminal, OptionalActions::Now, &modes)?;
         // What it looks like, too: without autowrap and a cursor no shell can be used. As much of it as is taken at once.
-        match rustix::io::write(&terminal, tui::GIVE_BACK) {
+        match rustix::io::write(&terminal, if plain { b"" } else { tui::GIVE_BACK }) {
             Err(Errno::AGAIN) => Ok(()),
             written => written.map(drop),
         }

@@ -2,6 +2,7 @@
 //! one after the other (Documentation/driver-api/early-userspace/buffer-format.rst). What starts in it is bootjack again.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -21,7 +22,7 @@ const MICROCODE: &str = "kernel/x86/microcode";
 
 /// What goes along of this initramfs, beside program and shell: what to boot when all else fails, and whom to trust. Not
 /// all of their directory: archives may lie there, too.
-const SETTINGS: &[&str] = &["catalog.toml", "ca", "ca-only", "keys", "with"];
+const SETTINGS: &[&str] = &["catalog.toml", "ca", "ca-only", "keys", "with", "ssh"];
 const SETTINGS_OF: &str = "etc/bootjack";
 
 /// Paths of the programs and libraries that `bootjack initrd --with` put into this initramfs.
@@ -123,7 +124,9 @@ fn add_tree(tree: &mut Tree, from: &Path, place: &str) -> anyhow::Result<()> {
             let target = fs::read_link(&path)?;
             tree.symlink(&place, target.to_str().context("a link that is no text")?)?;
         } else {
-            tree.file(&place, 0o644, Content::File(path))?;
+            // The key of ssh is nobody else's.
+            let mode = entry.metadata()?.permissions().mode() & 0o777;
+            tree.file(&place, mode, Content::File(path))?;
         }
     }
     Ok(())

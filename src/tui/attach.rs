@@ -24,7 +24,7 @@ const LONGEST: usize = 4096;
 #[serde(rename_all = "kebab-case")]
 pub enum Ask {
     /// To see the screens on this terminal, and to press keys.
-    Join { tty: PathBuf, colour: bool, utf8: bool },
+    Join { tty: PathBuf, colour: bool, utf8: bool, plain: bool },
     /// The screen as text, once.
     Picture { columns: u16, rows: u16 },
     /// The shell was left.
@@ -173,7 +173,7 @@ mod tests {
     fn what_is_said_in_pieces_is_heard_when_it_is_whole() {
         let (_dir, path, mut door) = door();
         let mut guest = UnixStream::connect(&path).unwrap();
-        let ask = Ask::Join { tty: "/dev/pts/3".into(), colour: true, utf8: false };
+        let ask = Ask::Join { tty: "/dev/pts/3".into(), colour: true, utf8: false, plain: false };
         let text = line(&ask);
         for piece in text.chunks(7) {
             assert!(door.admit().is_empty());

@@ -20,6 +20,7 @@ use rustix::termios::{
 
 use super::keys::{Input, Parser};
 use super::paint::{self, Paint};
+use super::plain::Plain;
 use super::theme::Around;
 use super::{Look, Screen};
 use crate::sys;
@@ -81,6 +82,8 @@ pub struct Console {
     size_due: Option<Instant>,
     repaint: bool,
     taken: bool,
+    /// In place of pictures.
+    plain: Option<Plain>,
 }
 
 impl Console {
@@ -110,6 +113,7 @@ impl Console {
             size_due: None,
             repaint: true,
             taken: false,
+            plain: look.plain.then(Plain::default),
         };
         console.take()?;
         Ok(console)
@@ -124,7 +128,12 @@ impl Console {
         raw.special_codes[SpecialCodeIndex::VTIME] = 0;
         termios::tcsetattr(&self.file, OptionalActions::Now, &raw)?;
         self.taken = true;
-        remember(&self.file, &self.saved)
+        remember(&self.file, &self.saved, self.parting())
+    }
+
+    /// The last bytes: whoever has no control sequences needs none taken back.
+    fn parting(&self) -> &'static [u8] {
+        if self.plain.is_some() { b"" } else { paint::GIVE_BACK }
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -158,10 +167,19 @@ impl Console {
         self.repaint = true;
     }
 
+    /// Another screen comes.
+    pub fn begin(&mut self) {
+        self.plain.iter_mut().for_each(Plain::begin);
+    }
+
     /// Paints the screen as it is now, unless the last picture is still on its way.
     pub fn draw<S: Screen>(&mut self, screen: &S, around: Around, now: Instant) {
         self.late = !self.is_drained();
         if self.late {
+            return;
+        }
+        if self.plain.is_some() {
+            self.say(screen, now);
             return;
         }
         let look = Look { around, ..self.terminal.backend().look };
@@ -174,6 +192,18 @@ impl Console {
         }
         let Ok(_) = self.terminal.draw(|frame| screen.draw(frame, &look));
         self.pending.append(&mut self.terminal.backend_mut().out);
+    }
+
+    /// Says what is new on the screen.
+    fn say<S: Screen>(&mut self, screen: &S, now: Instant) {
+        let (columns, _) = self.size();
+        let look = self.terminal.backend().look;
+        let Some(plain) = &mut self.plain else { return };
+        if std::mem::take(&mut self.repaint) {
+            plain.begin();
+        }
+        self.pending.extend(plain.say(screen, look, columns, now).into_bytes());
+        self.late = plain.is_late();
     }
 
     /// Hands the terminal what it takes now.
@@ -272,7 +302,7 @@ impl Console {
         if !std::mem::take(&mut self.taken) {
             return;
         }
-        self.pending.extend_from_slice(paint::GIVE_BACK);
+        self.pending.extend_from_slice(self.parting());
         let until = Instant::now() + LAST_WORDS;
         while self.flush().is_ok() && !self.is_taken() {
             let left = until.saturating_duration_since(Instant::now());
@@ -309,25 +339,28 @@ fn told_size(file: &File) -> Option<Size> {
     sane.then_some(Size { width: told.ws_col, height: told.ws_row })
 }
 
+/// A terminal, its modes, and the bytes that go before them.
+type Taken = (File, Termios, &'static [u8]);
+
 /// Terminals to give back when this process panics: `panic = "abort"` runs no destructor.
-static TAKEN: Mutex<Vec<(File, Termios)>> = Mutex::new(Vec::new());
+static TAKEN: Mutex<Vec<Taken>> = Mutex::new(Vec::new());
 static HOOK: Once = Once::new();
 
-fn remember(file: &File, saved: &Termios) -> io::Result<()> {
+fn remember(file: &File, saved: &Termios, parting: &'static [u8]) -> io::Result<()> {
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             // Not waited for: the panic may have happened in the middle of this list.
             if let Ok(taken) = TAKEN.try_lock() {
-                for (file, saved) in taken.iter() {
-                    let _ = paint::write_some(file, paint::GIVE_BACK);
+                for (file, saved, parting) in taken.iter() {
+                    let _ = paint::write_some(file, parting);
                     let _ = termios::tcsetattr(file, OptionalActions::Now, saved);
                 }
             }
             before(panic);
         }));
     });
-    let entry = (file.try_clone()?, saved.clone());
+    let entry = (file.try_clone()?, saved.clone(), parting);
     TAKEN.lock().map_err(|_| io::Error::other("another thread panicked"))?.push(entry);
     Ok(())
 }
@@ -336,7 +369,7 @@ fn forget(file: &File) {
     let device = |f: &File| f.metadata().ok().map(|m| (m.dev(), m.ino(), m.rdev()));
     if let Ok(mut taken) = TAKEN.lock() {
         let this = device(file);
-        if let Some(at) = taken.iter().position(|(f, _)| device(f) == this) {
+        if let Some(at) = taken.iter().position(|(f, ..)| device(f) == this) {
             taken.remove(at);
         }
     }

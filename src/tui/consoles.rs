@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
 
 use super::attach::{Ask, Door, Guest, Told};
 use super::console::{Console, Heard};
 use super::keys::{self, Command};
+use super::plain;
 use super::port::Port;
 use super::slot::Slot;
 use super::theme::Around;
@@ -58,8 +57,9 @@ pub struct Answered<A> {
 impl Consoles {
     /// Opens terminals; those that cannot be are returned with their errors and are no reason to stop. None at all
     /// is fine: questions are then answered by time alone. A port that is named twice, by whatever names, is used once.
-    pub fn open(ports: &[Port]) -> (Self, Vec<(PathBuf, io::Error)>) {
-        let look = Look::ASCII.from_env();
+    /// With `plain` what they show scrolls.
+    pub fn open(ports: &[Port], plain: bool) -> (Self, Vec<(PathBuf, io::Error)>) {
+        let look = Look { plain, ..Look::ASCII.from_env() };
         let (mut consoles, mut failed) = (Self::of(Vec::new()), Vec::new());
         for port in ports {
             let device = port.device();
@@ -171,6 +171,7 @@ impl Consoles {
     ) -> Answered<S::Answer> {
         let began = Instant::now();
         let mut last: Option<Instant> = None;
+        self.all().for_each(Console::begin);
         self.draw(screen);
         loop {
             if let Some(answer) = feed(screen) {
@@ -270,8 +271,8 @@ impl Consoles {
 
     fn let_in<S: Screen>(&mut self, mut guest: Guest, ask: Ask, screen: &S) -> bool {
         match ask {
-            Ask::Join { tty, colour, utf8 } => {
-                let look = Look { colour, utf8, lines: utf8, ..Look::ASCII };
+            Ask::Join { tty, colour, utf8, plain } => {
+                let look = Look { colour, utf8, lines: utf8, plain, ..Look::ASCII };
                 if self.slots.iter().any(|slot| slot.is(&tty)) {
                     guest
                         .tell(&Told::Refused { why: format!("{} shows the screens already", tty.display()) });
@@ -375,8 +376,5 @@ impl Consoles {
 fn picture<S: Screen>(screen: &S, around: Around, columns: u16, rows: u16) -> String {
     let (columns, rows) = (columns.clamp(20, 300), rows.clamp(6, 100));
     let look = Look { around, ..Look::MONO };
-    let Ok(mut terminal) = Terminal::new(TestBackend::new(columns, rows));
-    let Ok(frame) = terminal.draw(|frame| screen.draw(frame, &look));
-    let line = |y| (0..columns).map(|x| frame.buffer[(x, y)].symbol()).collect::<String>();
-    (0..rows).map(|y| line(y).trim_end().to_owned() + "\n").collect()
+    plain::rows(screen, look, columns, rows).into_iter().map(|line| line + "\n").collect()
 }

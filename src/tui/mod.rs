@@ -24,6 +24,7 @@ pub mod theme;
 
 mod console;
 mod paint;
+mod plain;
 mod port;
 mod slot;
 

@@ -71,6 +71,8 @@ pub struct Awaited {
     pub built_in: bool,
     /// Nothing is waited for: the operator only looks.
     pub over: bool,
+    /// How to log in over it, where one can.
+    pub ssh: Option<String>,
 }
 
 /// One step on the way to the server, as far as a test came.
@@ -207,8 +209,10 @@ impl Network {
     /// What is waited for, and what comes next.
     fn wait_lines(&self, look: &Look, cells: usize) -> Vec<Line<'static>> {
         let awaited = &self.awaited;
+        let ssh = awaited.ssh.as_deref().map(|ssh| text::wrap(ssh, cells.saturating_sub(2)));
+        let ssh = ssh.into_iter().flatten().map(|line| Line::from(format!(" {line}")));
         if awaited.over {
-            return vec![];
+            return ssh.collect();
         }
         let since = text::span(Duration::from_secs(self.since.as_secs()));
         let what = format!("Waiting for {}", awaited.what);
@@ -230,6 +234,7 @@ impl Network {
             Some(left) => format!("; next try in {}", text::span(left)),
         };
         lines.push(Line::from(format!(" since {since}{next}")));
+        lines.extend(ssh);
         lines
     }
 }

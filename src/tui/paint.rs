@@ -109,7 +109,7 @@ fn colour(colour: Color) -> Option<u16> {
 }
 
 /// What a catalog's author probably typed, for a console that shows ASCII only.
-fn nearest_ascii(c: char) -> char {
+pub(super) fn nearest_ascii(c: char) -> char {
     match c {
         '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
         '\u{2018}' | '\u{2019}' | '\u{b4}' => '\'',

@@ -12,6 +12,8 @@ pub struct Look {
     pub utf8: bool,
     /// Lines and blocks are drawn; needs `utf8`.
     pub lines: bool,
+    /// No cursor to move: what is shown scrolls ([`super::plain`]).
+    pub plain: bool,
     pub around: Around,
 }
 
@@ -40,18 +42,21 @@ impl Around {
 
 impl Look {
     /// Plain ASCII with eight colours: right on a serial line, a VGA text screen and a terminal emulator.
-    pub const ASCII: Self = Self { colour: true, utf8: false, lines: false, around: Around::NONE };
+    pub const ASCII: Self =
+        Self { colour: true, utf8: false, lines: false, plain: false, around: Around::NONE };
     /// Plain ASCII without a colour.
-    pub const MONO: Self = Self { colour: false, utf8: false, lines: false, around: Around::NONE };
+    pub const MONO: Self =
+        Self { colour: false, utf8: false, lines: false, plain: false, around: Around::NONE };
     /// For a terminal known to understand UTF-8.
-    pub const UTF8: Self = Self { colour: true, utf8: true, lines: true, around: Around::NONE };
+    pub const UTF8: Self = Self { colour: true, utf8: true, lines: true, plain: false, around: Around::NONE };
 
-    /// What the environment says of it: `NO_COLOR` (no-color.org) and a `TERM` known to have no colours.
+    /// What the environment says of it: `NO_COLOR` (no-color.org), and a `TERM` known to have no colours or no cursor.
     pub fn from_env(self) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
         let term = std::env::var("TERM").unwrap_or_default();
         let mono = matches!(term.as_str(), "dumb" | "vt100" | "vt102" | "vt220" | "xterm-mono");
-        Self { colour: self.colour && !no_colour && !mono, ..self }
+        let plain = self.plain || term == "dumb";
+        Self { colour: self.colour && !no_colour && !mono, plain, ..self }
     }
 
     /// Whether the locale of a workstation's terminal is UTF-8 (locale(7): the first of these that is set).

@@ -62,6 +62,17 @@ fn catalog(artifact: &str) -> String {
 
 mod check {
     use super::*;
+    use std::fs::File;
+    use std::io::{BufRead as _, BufReader, Read};
+    use std::process::{Child, Stdio};
+    use std::sync::mpsc::{Receiver, channel};
+
+    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    /// One of minisign's.
+    const PUBLIC_KEY: &str =
+        "untrusted comment: minisign public key\nRWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\n";
 
     #[test]
     fn the_exit_status_says_whether_a_catalog_is_right() {
@@ -138,6 +149,129 @@ mod check {
         let problem = refused.out.lines().next().unwrap();
         assert!(problem.contains("http://ann:***@127.0.0.1:1/r: connecting to 127.0.0.1:1: "), "{problem}");
         assert!(!refused.err.contains("s3cret"), "{}", refused.err);
+    }
+
+    /// `check --watch`, and what it says, a line each.
+    struct Watching {
+        child: Child,
+        lines: Receiver<String>,
+    }
+
+    impl Watching {
+        fn of(words: &[&str]) -> Self {
+            let mut child = command(&["check", "--watch"])
+                .args(words)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let (tell, lines) = channel();
+            let err = child.stderr.take().unwrap();
+            let out = child.stdout.take().unwrap();
+            for stream in [Box::new(out) as Box<dyn Read + Send>, Box::new(err)] {
+                let tell = tell.clone();
+                std::thread::spawn(move || {
+                    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                        let _nobody_asks = tell.send(line);
+                    }
+                });
+            }
+            Self { child, lines }
+        }
+
+        /// Waits for a line that has this in it; all until then.
+        fn until(&self, what: &str) -> String {
+            let mut seen = String::new();
+            loop {
+                match self.lines.recv_timeout(Duration::from_secs(20)) {
+                    Ok(line) => seen += &format!("{line}\n"),
+                    Err(e) => panic!("no {what:?}, {e}: {seen}"),
+                }
+                if seen.lines().last().is_some_and(|line| line.contains(what)) {
+                    return seen;
+                }
+            }
+        }
+
+        fn end(mut self) -> Option<i32> {
+            let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+            kill_process(pid, Signal::INT).unwrap();
+            self.child.wait().unwrap().code()
+        }
+    }
+
+    #[test]
+    fn what_is_watched_is_checked_again_after_each_change_and_the_last_status_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other, new) = (path(&dir, "c.toml"), path(&dir, "d.toml"), path(&dir, "c.new"));
+        std::fs::write(&file, SHELL.replace("shell", "shel")).unwrap();
+        std::fs::write(&other, SHELL).unwrap();
+        let watching = Watching::of(&[&file, &other]);
+        let first = watching.until(&format!("{other}: ok"));
+        assert!(first.starts_with("-- 20") && first.contains(" UTC\n"), "{first}");
+        assert!(first.contains(&format!("{file}: 1 error; 0 entries stand\n")), "{first}");
+        // As an editor does it that leaves no half of a file: another one takes the name.
+        std::fs::write(&new, SHELL).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+        let second = watching.until(&format!("{other}: ok"));
+        assert!(second.contains(&format!("{file}: ok, 1 entry\n")), "{second}");
+        std::fs::remove_file(&file).unwrap();
+        watching.until(&format!("bootjack: catalog: {file}: No such file"));
+        std::fs::write(&file, SHELL.replace("'A'", "'Back'")).unwrap();
+        let third = watching.until(&format!("{other}: ok"));
+        assert!(third.contains(&format!("{file}: ok, 1 entry\n")) && !third.contains('\x1b'), "{third}");
+        assert_eq!(watching.end(), Some(0));
+
+        std::fs::write(&other, "version = 2\n").unwrap();
+        let watching = Watching::of(&[&other]);
+        watching.until("refused as a whole");
+        assert_eq!(watching.end(), Some(1));
+    }
+
+    #[test]
+    fn with_keys_the_signatures_beside_a_catalog_are_watched_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, key) = (path(&dir, "c.toml"), path(&dir, "k.pub"));
+        std::fs::write(&file, SHELL).unwrap();
+        std::fs::write(&key, PUBLIC_KEY).unwrap();
+        let watching = Watching::of(&["--key", &key, &file]);
+        watching.until("c.toml.minisig");
+        watching.until("hint: ");
+        std::fs::write(path(&dir, "c.toml.minisig"), "no signature").unwrap();
+        watching.until("-- ");
+        assert_eq!(watching.end(), Some(1));
+    }
+
+    #[test]
+    fn a_person_who_watches_sees_each_round_on_an_empty_screen() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = path(&dir, "c.toml");
+        std::fs::write(&file, SHELL).unwrap();
+        for (term, clears) in [("linux", true), ("dumb", false)] {
+            let (mut master, line) = tty();
+            let mut child =
+                command(&["check", "--watch", &file]).env("TERM", term).stdout(line).spawn().unwrap();
+            let mut seen = Vec::new();
+            while !String::from_utf8_lossy(&seen).contains("ok, 1 entry") {
+                let mut bytes = [0; 256];
+                let n = master.read(&mut bytes).unwrap();
+                seen.extend_from_slice(&bytes[..n]);
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(seen.starts_with(b"\x1b[H\x1b[2J-- "), clears, "{}", String::from_utf8_lossy(&seen));
+            assert_eq!(seen.contains(&0x1b), clears);
+        }
+    }
+
+    /// A terminal: who looks at it, and the line it is at.
+    fn tty() -> (File, File) {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let line = File::options().read(true).write(true).open(name).unwrap();
+        (master.into(), line)
     }
 
     #[test]

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The other end of a tty: a person with a terminal.
 pub struct Terminal {
     master: File,
-    slave: PathBuf,
+    pub slave: PathBuf,
     /// Open so that the line does not hang up between two users of it.
     pub line: File,
     pub screen: vt100::Parser,
@@ -99,7 +99,7 @@ impl Terminal {
 }
 
 /// Asks on a thread; the consoles come back with the answer.
-fn ask(mut menu: Menu, mut consoles: Consoles) -> JoinHandle<(Answered<MenuAnswer>, Consoles)> {
+pub fn ask(mut menu: Menu, mut consoles: Consoles) -> JoinHandle<(Answered<MenuAnswer>, Consoles)> {
     std::thread::spawn(move || {
         let answered = consoles.ask(&mut menu, &mut |_| None);
         (answered, consoles)
@@ -108,12 +108,12 @@ fn ask(mut menu: Menu, mut consoles: Consoles) -> JoinHandle<(Answered<MenuAnswe
 
 fn open(paths: &[&PathBuf]) -> Consoles {
     let ports: Vec<Port> = paths.iter().map(|path| Port::from((*path).clone())).collect();
-    let (consoles, failed) = Consoles::open(&ports);
+    let (consoles, failed) = Consoles::open(&ports, false);
     assert!(failed.is_empty(), "{failed:?}");
     consoles
 }
 
-fn waiting() -> MenuModel {
+pub fn waiting() -> MenuModel {
     MenuModel { timeout: None, ..screens::model() }
 }
 
@@ -359,7 +359,7 @@ fn one_port_named_twice_is_used_once() {
 fn a_path_that_is_no_terminal_is_returned_with_its_error() {
     let t = Terminal::new(80, 24);
     let paths = ["/nowhere/ttyS9".into(), "/dev/null".into(), t.slave.clone()];
-    let (consoles, failed) = Consoles::open(&paths.map(Port::from));
+    let (consoles, failed) = Consoles::open(&paths.map(Port::from), false);
     assert_eq!((consoles.count(), failed.len()), (1, 2));
 }
 
@@ -581,7 +581,7 @@ fn a_guests_shell_is_run_by_the_guest_while_the_others_go_on() {
     let mut boot = std::os::unix::net::UnixStream::connect(&socket).unwrap();
     let mut heard = std::io::BufReader::new(boot.try_clone().unwrap()).lines();
     let mut hear = || serde_json::from_str::<Told>(&heard.next().unwrap().unwrap()).unwrap();
-    let join = Ask::Join { tty: guest.slave.clone(), colour: true, utf8: false };
+    let join = Ask::Join { tty: guest.slave.clone(), colour: true, utf8: false, plain: false };
     boot.write_all(&line(&join)).unwrap();
     assert_eq!(hear(), Told::Joined);
     guest.expect("2 watch");

@@ -216,6 +216,11 @@ fn make_install_puts_all_in_its_place_and_uninstall_takes_it_away() {
         "/usr/share/initramfs-tools/scripts/bootjack",
         "/usr/share/initramfs-tools/scripts/init-premount/bootjack",
         "/usr/share/doc/bootjack/foreign.md",
+        "/usr/share/man/man8/bootjack.8",
+        "/usr/share/man/man8/bootjack-check.8",
+        "/usr/share/bash-completion/completions/bootjack",
+        "/usr/share/fish/vendor_completions.d/bootjack.fish",
+        "/_bootjack",
     ] {
         assert!(installed.iter().any(|file| file.ends_with(place)), "{place} in {installed:?}");
     }

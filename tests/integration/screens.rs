@@ -726,6 +726,7 @@ fn a_wait_for_the_network_says_what_each_card_does() {
         built_in: true,
         over: false,
         notes: vec![],
+        ssh: None,
     };
     let mut network = Network::new(awaited.clone(), vec!["node7".into()]);
     shows("network-no-card", &network);
@@ -825,6 +826,21 @@ fn a_word_of_the_network_that_cannot_be_had_is_seen_while_waiting() {
     let network = Network::new(awaited, vec![]);
     let seen = picture(&network, &Look::MONO, 80, 24);
     assert!(seen.contains("vlan=v5:eth0: comes with a later version"), "{seen}");
+}
+
+#[test]
+fn how_to_log_in_is_seen_while_waiting_and_when_looking_and_can_be_compared() {
+    let fingerprint = format!("SHA256:{}", "abcdefghijkl".repeat(4).split_at(43).0);
+    let ssh = Some(format!("ssh: root, host key {fingerprint}"));
+    for over in [false, true] {
+        let awaited = Awaited { what: "an address".into(), over, ssh: ssh.clone(), ..Awaited::default() };
+        let mut network = Network::new(awaited.clone(), vec![]);
+        network.update(nics(), awaited);
+        let seen = picture(&network, &Look::MONO, 80, 24);
+        assert!(seen.contains(&format!("ssh: root, host key {fingerprint}")), "{seen}");
+        let narrow = picture(&network, &Look::MONO, 40, 12);
+        assert!(narrow.replace(['\n', ' '], "").contains(&fingerprint), "{narrow}");
+    }
 }
 
 #[test]

@@ -12,10 +12,10 @@ const BOOTJACK: &str = env!("CARGO_BIN_EXE_bootjack");
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Mode and contents by absolute path.
-type Members = BTreeMap<PathBuf, (u32, Vec<u8>)>;
+pub type Members = BTreeMap<PathBuf, (u32, Vec<u8>)>;
 
 /// An initrd with these words: what is in it, and what was said.
-fn build(words: &[&str]) -> Result<(Members, String), String> {
+pub fn build(words: &[&str]) -> Result<(Members, String), String> {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("initrd");
     let done = Command::new(BOOTJACK)
@@ -43,7 +43,7 @@ fn build(words: &[&str]) -> Result<(Members, String), String> {
 }
 
 /// The file that a path leads to in the initrd.
-fn follow<'a>(members: &'a Members, path: &Path) -> Option<&'a [u8]> {
+pub fn follow<'a>(members: &'a Members, path: &Path) -> Option<&'a [u8]> {
     let (mode, bytes) = members.get(path)?;
     if mode & 0o170_000 != 0o120_000 {
         return Some(bytes);

@@ -240,7 +240,7 @@ impl Vm {
         self.line.state.lock().expect("the listener lives").0.log.clone()
     }
 
-    /// With its control sequences.
+    /// The same with every byte, control sequences too.
     pub fn raw(&self) -> String {
         String::from_utf8_lossy(&self.line.state.lock().expect("the listener lives").0.raw).into_owned()
     }

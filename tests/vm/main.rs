@@ -62,6 +62,7 @@ mod not_enough_memory_is_refused_with_numbers;
 mod not_found_is_shown;
 mod nvme_and_ahci_appear;
 mod old_catalogs_are_refused;
+mod plain_from_start_to_login;
 mod power_cut_leaves_nothing;
 mod pxe_rom_starts_kernel_and_initrd;
 mod pxe_rom_to_login;

@@ -45,10 +45,10 @@ pub fn open_consoles(params: &Params, notices: &mut Vec<String>) -> Consoles {
     if *beside || wanted.is_empty() {
         wanted.extend(kernels.iter().cloned());
     }
-    let (mut consoles, lost) = Consoles::open(&wanted);
+    let (mut consoles, lost) = Consoles::open(&wanted, params.plain);
     notices.extend(lost.iter().map(|(path, e)| format!("console {}: {e}", path.display())));
     if consoles.count() == 0 && wanted != kernels {
-        consoles = Consoles::open(&kernels).0;
+        consoles = Consoles::open(&kernels, params.plain).0;
     }
     consoles.show_log(Path::new(LOG));
     consoles.tell_around(early::now);

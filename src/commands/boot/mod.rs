@@ -16,6 +16,7 @@ mod loading;
 pub mod report;
 mod second;
 mod source;
+mod ssh;
 mod storage;
 mod supervisor;
 mod trust;

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -212,6 +213,9 @@ impl Report {
 
 /// Adds to the report and writes it: whatever comes next, it is there. Times are in seconds since this kernel's start.
 pub fn add(what: impl FnOnce(&mut Report, f64)) {
+    // Whoever else adds meanwhile must not be written over.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut report = current();
     what(&mut report, uptime().as_secs_f64());
     report.write();

@@ -70,7 +70,9 @@ pub fn run() -> ! {
     // What is wrong in its words, a worker says.
     let (kernel, watchdog) = (Kernel::prepare(), Watchdog::new(params.watchdog));
     let (legacy, may_have_shell) = (Legacy::default(), !params.forbids_shell());
-    let mut life = Life { legacy, short_lives: 0, deaths: 0, rounds: 0, kernel, watchdog, may_have_shell };
+    let plain = params.plain;
+    let mut life =
+        Life { legacy, short_lives: 0, deaths: 0, rounds: 0, kernel, watchdog, may_have_shell, plain };
     for _ in 0..ROUNDS {
         let Err(e) = life.serve();
         log::error!("supervisor: {e:#}");
@@ -104,6 +106,8 @@ struct Life {
     watchdog: Watchdog,
     /// Unless the command line forbids it.
     may_have_shell: bool,
+    /// The consoles get no control sequences.
+    plain: bool,
 }
 
 impl Life {
@@ -129,7 +133,7 @@ impl Life {
             let order = match end {
                 End::Order(order) => order,
                 End::Died(status) => {
-                    consoles().iter().for_each(|tty| rescue::make_sane(tty));
+                    consoles().iter().for_each(|tty| rescue::make_sane(tty, self.plain));
                     let mut failure = worker.obituary(status);
                     if discard_root() {
                         failure.cause.push("the half-made root was unmounted".into());

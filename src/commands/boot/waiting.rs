@@ -34,7 +34,8 @@ impl Story {
     /// Shows the network until something arrives at `finished`, or a person leaves.
     pub fn wait<T>(&mut self, awaited: &dyn Fn() -> Awaited, finished: &Answer<T>) -> Waited<T> {
         let network = Arc::clone(&self.network);
-        let awaited = || Awaited { notes: network.notes(), ..awaited() };
+        let ssh = self.ssh.clone();
+        let awaited = || Awaited { notes: network.notes(), ssh: ssh.said(), ..awaited() };
         let mut screen = Network::new(awaited(), self.header());
         if self.params.forbids_shell() {
             screen = screen.without_shell();

@@ -16,6 +16,7 @@ use super::course::{Attempt, Course, End, Ended, Hands, Restart, Start, Wanted};
 use super::handoff::Handoff;
 use super::report::{self, Part};
 use super::source::{self, NoOffer, Offer};
+use super::ssh::Ssh;
 use super::trust;
 use super::words::{Legacy, Word};
 use crate::answer;
@@ -45,6 +46,7 @@ pub struct Story {
     /// The keys of the initrd, if it has any: then a catalog that is fetched has to be signed.
     pub keyring: Option<Keyring>,
     pub consoles: Consoles,
+    pub ssh: Ssh,
     /// What a person should know of the beginning: words that mean nothing, certificates that could not be read.
     pub notices: Vec<String>,
     /// What a first stage left for this one.
@@ -135,6 +137,7 @@ impl Story {
         report::add(|report, now| report.end(Part::Drivers, now));
         let quiet = lower_kernel();
         let consoles = open_consoles(&params, &mut notices);
+        let ssh = Ssh::start(&mut notices);
         let fetcher = make_fetcher(&params, &mut notices)?;
         let keyring = trust::keys(&mut notices);
         notices.iter().for_each(|notice| log::warn!("{notice}"));
@@ -147,6 +150,7 @@ impl Story {
             fetcher,
             keyring,
             consoles,
+            ssh,
             notices,
             handoff,
             quiet,

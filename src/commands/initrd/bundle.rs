@@ -13,7 +13,7 @@ use super::elf::{Elf, u32_at, u64_at};
 use crate::archive::newc::{Content, Tree};
 use crate::volumes;
 
-/// What `--with` knows by one word.
+/// What is known by one word.
 struct Known {
     name: &'static str,
     /// The Debian package it is in.
@@ -22,6 +22,7 @@ struct Known {
     beside: &'static [(&'static str, &'static str)],
 }
 
+/// Those of `--with`.
 const KNOWN: &[Known] = &[
     Known { name: "lvm", package: "lvm2", beside: &[] },
     Known { name: "mdadm", package: "mdadm", beside: &[] },
@@ -31,6 +32,12 @@ const KNOWN: &[Known] = &[
         package: "cryptsetup-bin",
         beside: &[("libcrypto.so.3", "ossl-modules/legacy.so")],
     },
+];
+
+/// Those of `--ssh`. Before glibc 2.34 names of users are looked up in a library that nothing names (nsswitch.conf(5)).
+const OF_SSH: &[Known] = &[
+    Known { name: "dropbear", package: "dropbear-bin", beside: &[("libc.so.6", "libnss_files.so.2")] },
+    Known { name: "dropbearkey", package: "dropbear-bin", beside: &[] },
 ];
 
 /// glibc loads this by itself where a thread is cancelled or ends (pthread_cancel(3)): cryptsetup's Argon2 does.
@@ -72,13 +79,25 @@ impl With {
         Ok(Self { program: program.to_owned(), dest })
     }
 
+    /// One of `--ssh`, wherever it is on this machine, to go to exactly this place.
+    pub fn at(place: &str) -> Self {
+        let program = place.rsplit('/').next().unwrap_or_default().to_owned();
+        Self { program, dest: Some(place.trim_start_matches('/').to_owned()) }
+    }
+
     /// The list of kernel modules that goes with it.
     pub fn drivers(&self) -> Option<&'static str> {
-        self.known().map(|known| known.name)
+        KNOWN.iter().find(|known| known.name == self.program).map(|known| known.name)
+    }
+
+    /// The flag that asks for it.
+    pub fn wanted_by(&self) -> String {
+        let of_ssh = OF_SSH.iter().any(|known| known.name == self.program);
+        if of_ssh { "--ssh".to_owned() } else { format!("--with {self}") }
     }
 
     fn known(&self) -> Option<&'static Known> {
-        KNOWN.iter().find(|known| known.name == self.program)
+        KNOWN.iter().chain(OF_SSH).find(|known| known.name == self.program)
     }
 }
 

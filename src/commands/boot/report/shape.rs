@@ -77,6 +77,9 @@ pub struct Stage {
     pub cmdline: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Leased>,
+    /// Fingerprint, as ssh asks about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_host_key: Option<String>,
     pub phases: Vec<Span>,
     pub warnings: Vec<String>,
     pub failures: Vec<Failed>,

@@ -31,6 +31,7 @@ fn full() -> Report {
         "gateway": "10.0.2.2", "nameservers": ["10.0.2.3"], "server": "10.0.2.2", "hostname": "a"});
     let stage = report.stage("6.1.0", "boot-1", Some("console=ttyS0"));
     stage.lease = Some(serde_json::from_value(lease).unwrap());
+    stage.ssh_host_key = Some("SHA256:abc".into());
     report.begin(Part::Load, 2.0);
     report.end(Part::Load, 3.5);
     report.warn("the clock stood still");

@@ -1,0 +1,172 @@
+//! The way in over the network: where `bootjack initrd --ssh` left keys and dropbear in this initrd, it is started and kept
+//! going. Who may log in and what the machine shows is `ssh`'s, what who logged in gets `login`'s.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::report;
+use crate::commands::ssh::{AUTHORIZED, HOST_KEY, HostKey, KEYGEN, SERVER};
+use crate::sys;
+
+/// Where the server looks for users and their keys. The one user is root: the socket of `attach` is root's. That of
+/// /etc/shells is demanded of a login shell (getusershell(3)); glibc before 2.34 asks others than files unless told.
+const FILES: &[(&str, &str)] = &[
+    ("/etc/passwd", "root:x:0:0:root:/root:/bin/bootjack-login\n"),
+    ("/etc/group", "root:x:0:\ntty:x:5:\n"),
+    ("/etc/shells", "/bin/bootjack-login\n"),
+    ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\n"),
+];
+const LOGIN: &str = "/bin/bootjack-login";
+const KEYS_OF_ROOT: &str = "/root/.ssh";
+
+/// In the foreground (-F), speaking to us (-E); no passwords (-s), no forwarding (-j, -k): screens, and nothing else. Somebody
+/// who is gone without a word is gone after 90 s (-K, three times): dropbear(8).
+const FLAGS: &[&str] = &["-F", "-E", "-s", "-j", "-k", "-K", "30", "-p", "22", "-r", HOST_KEY];
+
+/// Before a server that ended is started again; longer each time, unless it had run for longer than the longest.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What a person should know of it, once it is known.
+#[derive(Clone, Debug, Default)]
+pub struct Ssh(Arc<OnceLock<String>>);
+
+impl Ssh {
+    /// Starts it, if this initrd has it: nothing waits for it, and a boot without it is a boot.
+    pub fn start(notices: &mut Vec<String>) -> Self {
+        let ssh = Self::default();
+        if !Path::new(AUTHORIZED).exists() {
+            return ssh;
+        }
+        let told = ssh.clone();
+        let serve = move || {
+            let Err(e) = told.serve();
+            log::error!("ssh: nobody can log in: {e:#}");
+        };
+        if let Err(e) = thread::Builder::new().name("ssh".into()).spawn(serve) {
+            notices.push(format!("ssh: nobody can log in: starting a thread: {e}"));
+        }
+        ssh
+    }
+
+    /// A line for the network's screen.
+    pub fn said(&self) -> Option<String> {
+        self.0.get().map(|fingerprint| format!("ssh: root, host key {fingerprint}"))
+    }
+
+    fn serve(&self) -> Result<std::convert::Infallible> {
+        prepare().context("making a place for it")?;
+        let fingerprint = host_key()?.fingerprint();
+        log::info!("ssh: host key {fingerprint}");
+        report::add(|report, _| report.running().ssh_host_key = Some(fingerprint.clone()));
+        // Nobody else ever sets it.
+        let _once = self.0.set(fingerprint);
+        let mut pause = PAUSE;
+        loop {
+            let begun = Instant::now();
+            let ended = server().with_context(|| format!("starting {SERVER}"))?;
+            pause = if begun.elapsed() > LONGEST_PAUSE { PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            log::warn!("ssh: {SERVER} ended, {ended}; started again in {} s", pause.as_secs());
+            thread::sleep(pause);
+        }
+    }
+}
+
+/// Users, keys and the login shell where dropbear looks for them. A file that came with the initrd is somebody's intention,
+/// and one that an earlier worker wrote is the same.
+fn prepare() -> Result<()> {
+    for (path, text) in FILES {
+        match fs::read_to_string(path) {
+            Ok(there) if there == *text => {}
+            Ok(_) => log::warn!("ssh: {path} came with this initrd: logging in is what it makes of it"),
+            Err(_) => write(path, text.as_bytes(), 0o644)?,
+        }
+    }
+    match symlink("../init", LOGIN) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e).context(LOGIN),
+        _ => {}
+    }
+    // It believes no keys in a place that others might write to.
+    DirBuilder::new().mode(0o700).recursive(true).create(KEYS_OF_ROOT).context(KEYS_OF_ROOT)?;
+    let keys = fs::read(AUTHORIZED).context(AUTHORIZED)?;
+    write(&format!("{KEYS_OF_ROOT}/authorized_keys"), &keys, 0o600)
+}
+
+fn write(path: &str, bytes: &[u8], mode: u32) -> Result<()> {
+    let file = File::options().write(true).create(true).truncate(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).with_context(|| path.to_owned())
+}
+
+/// The one of the initrd, or of an earlier worker, or of the first stage; else a new one. It stays where the second stage
+/// takes it from.
+fn host_key() -> Result<HostKey> {
+    if !Path::new(HOST_KEY).exists() {
+        let mut keygen = Command::new(KEYGEN);
+        keygen.args(["-t", "ed25519", "-f", HOST_KEY]).env_clear().stdin(Stdio::null());
+        let made = keygen.output().with_context(|| format!("starting {KEYGEN}"))?;
+        let words = String::from_utf8_lossy(&made.stderr);
+        ensure!(made.status.success(), "{KEYGEN}: {}: {}", made.status, words.trim());
+    }
+    HostKey::parse(&fs::read(HOST_KEY).context(HOST_KEY)?).context(HOST_KEY)
+}
+
+/// Runs it until it ends. It goes with this thread, and so with the worker.
+fn server() -> io::Result<ExitStatus> {
+    let mut command = Command::new(SERVER);
+    command.args(FLAGS).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = sys::spawn_tied(&mut command)?;
+    if let Some(said) = child.stderr.take() {
+        // Not awaited: those who are logged in have it, too, and stay when the server ends.
+        thread::Builder::new().name("ssh words".into()).spawn(move || {
+            for line in BufReader::new(said).split(b'\n').map_while(io::Result::ok) {
+                let line = String::from_utf8_lossy(&line);
+                log::log!(level(&line), "ssh: {}", words(&line));
+            }
+        })?;
+    }
+    child.wait()
+}
+
+/// Without the process and the time before it: `[123] Nov 30 08:00:00 Child connection from …` (svr-main.c).
+fn words(line: &str) -> &str {
+    let line = line.trim_end();
+    let after = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    after.and_then(|(_, rest)| rest.get("Nov 30 08:00:00 ".len()..)).unwrap_or(line)
+}
+
+/// Whoever only knocks is noise on a network where many do.
+fn level(line: &str) -> log::Level {
+    let noise = ["Child connection from", "Exit before auth", "Not backgrounding", "Early exit"];
+    if noise.iter().any(|noise| line.contains(noise)) { log::Level::Debug } else { log::Level::Info }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_what_dropbear_says_without_its_clock() {
+        let login = "[123] Nov 30 08:00:00 Pubkey auth succeeded for 'root' from 10.0.2.2:1";
+        assert_eq!(words(login), "Pubkey auth succeeded for 'root' from 10.0.2.2:1");
+        assert_eq!(level(login), log::Level::Info);
+        assert_eq!(words("dropbear: cannot"), "dropbear: cannot");
+        assert_eq!(words("[1] x"), "[1] x");
+        assert_eq!(level("[1] Nov 30 08:00:00 Child connection from 10.0.2.2:1"), log::Level::Debug);
+    }
+
+    #[test]
+    fn a_machine_without_keys_of_ssh_starts_nothing_and_says_nothing() {
+        assert!(!Path::new(AUTHORIZED).exists(), "this machine boots with bootjack");
+        let mut notices = Vec::new();
+        assert_eq!(Ssh::start(&mut notices).said(), None);
+        assert!(notices.is_empty());
+    }
+}
