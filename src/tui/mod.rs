@@ -23,6 +23,7 @@ pub mod text;
 pub mod theme;
 
 mod console;
+mod events;
 mod paint;
 mod plain;
 mod port;

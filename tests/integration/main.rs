@@ -26,6 +26,7 @@ mod privileges;
 mod proxy;
 mod ranges;
 mod refused;
+mod replay;
 mod resume;
 mod screens;
 mod secrets;

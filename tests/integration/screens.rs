@@ -497,7 +497,7 @@ fn a_long_menu_scrolls_and_says_how_much_there_is() {
 }
 
 /// Two racks' worth of systems, in groups in groups.
-fn many(folded: &[&str]) -> MenuModel {
+pub fn many(folded: &[&str]) -> MenuModel {
     let groups = ["Systems / Debian", "Systems / Rocky", "Maintenance", ""];
     let mut entries: Vec<Entry> = (0..24)
         .map(|n| entry(&format!("e{n}"), &format!("Entry number {n}"), groups[n % 4], "", Boot::Shell))

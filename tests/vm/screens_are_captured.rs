@@ -99,15 +99,26 @@ fn screens_at_80x24() {
     tour.keep(ENTER, &["60 %", "x end the job  ? help  l log"], "job");
 }
 
-/// And nothing of it has a colour, where none are wanted.
+/// And nothing of it has a colour, where none are wanted; and the log says which keys were pressed, where it is to say more.
 #[test]
 fn screens_at_132x43() {
-    let mut tour = Tour::begin((43, 132), "NO_COLOR=1");
+    let mut tour = Tour::begin((43, 132), "NO_COLOR=1 rd.debug");
     tour.keep("", &["any key stops", "? help"], "menu");
     tour.keep("?", &["Keys", PAGER], "help");
     tour.go(ESC, &MENU);
     tour.go("3", &["Last night's build", "without a key."]);
     tour.keep(ENTER, &["404", "b reboot  ? help"], "failure");
+    tour.go("m", &MENU);
+    tour.go(
+        "l",
+        &[
+            "event: Menu begins",
+            "s, 3 on /dev/ttyS0",
+            "s, Enter on /dev/ttyS0",
+            "event: Failure begins",
+            "f follow",
+        ],
+    );
     let said = tour.vm.raw();
     let ours = said.find("\x1b[?2004h").expect("a picture");
     let coloured = |sequence: &&str| {
