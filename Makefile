@@ -65,6 +65,7 @@ install: $(BIN) ## the binary, man pages, completions, dracut's module, initramf
 	install -D -m 755 -t $(TOOLS)/scripts/init-premount initrd/initramfs-tools/scripts/init-premount/bootjack
 	install -D -m 644 -t $(TOOLS)/scripts initrd/initramfs-tools/scripts/bootjack
 	install -D -m 644 -t $(DOC) docs/*.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT
+	install -D -m 644 -t $(DOC)/screens docs/screens/*
 	install -D -m 644 -t $(DOC)/menus menus/*
 	install -D -m 644 -t $(MAN) docs/man/*.8
 	install -D -m 644 docs/completions/bootjack.bash $(BASH)/bootjack
@@ -118,9 +119,9 @@ $(LAB)/bootjack-gnu: $(SOURCES)
 	@mkdir -p $(@D)
 	lab/build.sh $@ quick x86_64-unknown-linux-gnu
 
-screens: ## captures of the screens at 80x24 and 200x60 into target/screens
-	@JOURNEY=screens lab/test.sh vm
-	@ls target/screens
+screens: ## pictures of all screens, and the recording of a boot, from real machines into docs/screens
+	@JOURNEY="screens pxe_rom_to_login framebuffer" lab/test.sh vm
+	@mkdir -p docs/screens && cp target/screens/*.svg target/screens/*.png docs/screens && ls -l docs/screens
 
 bench: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz $(LAB)/debian.tar ## measures what docs/performance.md says (BENCH_RUNS=n rounds)
 	@lab/need.sh vm bench

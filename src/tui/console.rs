@@ -54,6 +54,19 @@ pub struct Heard {
     pub pasted: bool,
 }
 
+/// Since when nothing was typed here; from the beginning on, if nothing was.
+#[derive(Default)]
+struct Silence {
+    heard: Option<Instant>,
+}
+
+impl Silence {
+    /// Something was typed: whether it was silent before for so long that it may come from somebody new.
+    fn is_broken(&mut self, now: Instant) -> bool {
+        self.heard.replace(now).is_none_or(|at| now.duration_since(at) >= SILENCE)
+    }
+}
+
 pub struct Console {
     file: File,
     saved: Termios,
@@ -63,7 +76,7 @@ pub struct Console {
     late: bool,
     parser: Parser,
     given_up_at: Option<Instant>,
-    heard: Option<Instant>,
+    silence: Silence,
     /// The tty knows its size: a VT, or a terminal emulator's pty.
     size_known: bool,
     size_due: Option<Instant>,
@@ -95,7 +108,7 @@ impl Console {
             late: false,
             parser: Parser::default(),
             given_up_at: None,
-            heard: None,
+            silence: Silence::default(),
             size_known,
             size_due: None,
             repaint: true,
@@ -261,13 +274,11 @@ impl Console {
             }
             Input::Size { .. } => {}
             Input::Key(key) => {
-                let silent = self.heard.is_none_or(|at| now.duration_since(at) >= SILENCE);
-                self.heard = Some(now);
-                self.repaint |= silent && !self.size_known;
+                self.repaint |= self.silence.is_broken(now) && !self.size_known;
                 keys.push(Heard { key, pasted: false });
             }
             Input::Pasted(c) => {
-                self.heard = Some(now);
+                self.silence.is_broken(now);
                 keys.push(Heard { key: KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE), pasted: true });
             }
         }
@@ -361,5 +372,21 @@ fn forget(file: &File) {
         if let Some(at) = taken.iter().position(|(f, ..)| device(f) == this) {
             taken.remove(at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_after_a_minute_of_silence_may_be_somebody_elses() {
+        let (mut silence, began) = (Silence::default(), Instant::now());
+        let mut key_at = |s: f32| silence.is_broken(began + Duration::from_secs_f32(s));
+        assert!(key_at(0.0), "the first");
+        assert!(!key_at(59.9));
+        assert!(!key_at(119.8), "each key begins the minute anew");
+        assert!(key_at(179.9));
+        assert!(!key_at(180.0));
     }
 }

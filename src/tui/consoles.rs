@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::attach::{Ask, Door, Guest, Told};
 use super::console::{Console, Heard};
+use super::events::Events;
 use super::keys::{self, Command};
 use super::plain;
 use super::port::Port;
@@ -171,6 +172,7 @@ impl Consoles {
     ) -> Answered<S::Answer> {
         let began = Instant::now();
         let mut last: Option<Instant> = None;
+        let mut events = Events::of::<S>();
         self.all().for_each(Console::begin);
         self.draw(screen);
         loop {
@@ -191,6 +193,7 @@ impl Consoles {
             };
             if passed >= TICK {
                 last = Some(now);
+                events.passed(passed);
                 if let Some(answer) = screen.on(Event::Tick(passed)) {
                     return Answered { answer, console: None };
                 }
@@ -210,6 +213,8 @@ impl Consoles {
             }
             self.touched |= !keys.is_empty();
             for (index, key) in &keys {
+                let console = self.slots.get(*index).map(|slot| slot.device.as_path());
+                events.key(*key, screen.takes_text(), console);
                 if let Some(answer) = self.press(screen, *index, *key) {
                     return Answered { answer, console: Some(*index) };
                 }

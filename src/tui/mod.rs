@@ -23,6 +23,7 @@ pub mod text;
 pub mod theme;
 
 mod console;
+mod events;
 mod paint;
 mod plain;
 mod port;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use crossterm::event::KeyEvent;
 
 pub use consoles::{Answered, Consoles};
-pub use paint::GIVE_BACK;
+pub use paint::{GIVE_BACK, Paint};
 pub use port::Port;
 pub use theme::Look;
 

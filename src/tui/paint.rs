@@ -27,7 +27,9 @@ const ASK_SIZE: &[u8] = b"\x1b7\x1b[999;999H\x1b[6n\x1b8";
 
 /// Collects the bytes of frames.
 pub struct Paint {
+    /// What the terminal has to be told and was not yet.
     pub out: Vec<u8>,
+    /// In cells.
     pub size: Size,
     pub look: Look,
     /// With the next clearing the terminal is asked for its size.

@@ -25,8 +25,8 @@ pub struct Terminal {
     master: File,
     pub slave: PathBuf,
     /// Open so that the line does not hang up between two users of it.
-    line: File,
-    screen: vt100::Parser,
+    pub line: File,
+    pub screen: vt100::Parser,
     pub bytes: Vec<u8>,
     /// Answers the question for its size.
     answers: bool,
@@ -49,7 +49,7 @@ impl Terminal {
         Self { master: File::from(master), slave, line, screen, bytes: Vec::new(), answers: true }
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.screen.screen().contents()
     }
 
@@ -88,7 +88,7 @@ impl Terminal {
         }
     }
 
-    fn expect(&mut self, text: &str) {
+    pub fn expect(&mut self, text: &str) {
         self.until(text, |t| t.text().contains(text));
     }
 
@@ -424,10 +424,20 @@ fn bytes_are_few_enough_for_9600_baud() {
     t.until("a whole second", |t| seconds(t) == Some(98));
     let from = t.bytes.len();
     t.until("three more", |t| seconds(t) == Some(95));
-    let idle = (t.bytes.len() - from) / 3;
-    println!("a full repaint at 80x24: {full} bytes; an idle second of the countdown: {idle} bytes");
+    let idle = &t.bytes[from..];
+    println!(
+        "a full repaint at 80x24: {full} bytes; an idle second of the countdown: {} bytes",
+        idle.len() / 3
+    );
     assert!(full <= 3 * 1024, "{full}");
-    assert!(idle <= 60, "{idle}");
+    assert_eq!(screens::printed(idle), "765", "its digits, and nothing else");
+    // A key stops it: then there is nothing to say.
+    t.press("j");
+    t.expect("Stopped");
+    t.settle();
+    let (from, began) = (t.bytes.len(), Instant::now());
+    t.until("three seconds", |_| began.elapsed() >= Duration::from_secs(3));
+    assert_eq!(t.bytes[from..].escape_ascii().to_string(), "");
     finish(&mut t, asked);
 }
 

@@ -5,6 +5,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use bootjack::tui::keys::{self, Binding};
+
+/// Each table of keys, and the section of docs/menu.md it stands in.
+const KEYS: [(&str, &str, &[Binding]); 11] = [
+    ("MENU", "The menu", keys::MENU),
+    ("PAGER", "Help, notices, details", keys::PAGER),
+    ("LOG_VIEW", "The log", keys::LOG_VIEW),
+    ("EDIT", "Changing an entry", keys::EDIT),
+    ("NETWORK", "The network", keys::NETWORK),
+    ("ADDRESS", "An address by hand", keys::ADDRESS),
+    ("LOADING", "Loading", keys::LOADING),
+    ("FAILURE", "A failure", keys::FAILURE),
+    ("JOB", "A job", keys::JOB),
+    ("PASSPHRASE", "An encrypted device", keys::PASSPHRASE),
+    ("POWER", "Power", keys::POWER),
+];
+
 /// README.md and all of docs/, with their texts.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -145,4 +162,46 @@ fn every_command_and_flag_of_the_documentation_is_in_the_help() {
         }
     }
     assert!(checked > 10, "{checked} commands seen");
+}
+
+#[test]
+fn every_key_of_every_screen_is_in_its_section() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = fs::read_to_string(root.join("src/tui/keys/mod.rs")).unwrap();
+    let tables = source.lines().filter_map(|l| l.strip_prefix("pub const ")?.split_once(": &[Binding]"));
+    let tables: BTreeSet<&str> = tables.map(|(name, _)| name).collect();
+    assert_eq!(tables, KEYS.iter().map(|(name, ..)| *name).collect(), "all tables are looked at");
+
+    let page = fs::read_to_string(root.join("docs/menu.md")).unwrap();
+    let section = |title: &str| {
+        let begin = page.find(&format!("\n## {title}\n")).unwrap_or_else(|| panic!("no section {title}"));
+        page[begin + 4..].split("\n## ").next().unwrap_or_default()
+    };
+    let rows = |text: &str| {
+        let rows = text.lines().filter(|l| l.starts_with("| `")).map(str::to_owned);
+        rows.collect::<BTreeSet<String>>()
+    };
+    let everywhere = rows(section("Keys of every screen"));
+    let mut used = BTreeSet::new();
+    for (name, title, table) in KEYS {
+        let row = |binding: &Binding| format!("| `{}` | {} |", binding.name, binding.does);
+        let (keys, mut there) = (table.iter().map(row).collect::<BTreeSet<String>>(), rows(section(title)));
+        used.extend(keys.intersection(&everywhere).cloned());
+        there.extend(keys.intersection(&everywhere).cloned());
+        assert_eq!(there, keys, "{name}, in the section {title}");
+    }
+    assert_eq!(used, everywhere, "no screen has the others");
+}
+
+#[test]
+fn every_picture_is_on_a_page() {
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screens");
+    let pages = pages();
+    let mut seen = 0;
+    for picture in fs::read_dir(pictures).unwrap() {
+        let name = picture.unwrap().file_name().into_string().unwrap();
+        assert!(pages.iter().any(|(_, text)| text.contains(&format!("screens/{name})"))), "{name}");
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen} pictures");
 }

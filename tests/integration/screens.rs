@@ -1,6 +1,7 @@
 //! Every screen at three sizes, as an operator sees it, and at all the sizes nobody should have. With `SCREENS=DIR`
 //! the pictures are written there as text, a file each.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use bootjack::archive::Image;
@@ -23,14 +24,19 @@ use bootjack::tui::menu::{Broken, Menu, MenuAnswer, MenuModel, rows};
 use bootjack::tui::network::{Awaited, Doing, Link, Network, NetworkAnswer, NicLine, Step, Tested, Verdict};
 use bootjack::tui::passphrase::{Passphrase, PassphraseAnswer};
 use bootjack::tui::power::{Power, PowerAnswer};
-use bootjack::tui::{Event, Look, Screen};
+use bootjack::tui::theme::Around;
+use bootjack::tui::{Event, Look, Paint, Screen};
 use bootjack::verify::{Sha256, Trust};
 use bootjack::volumes::{Content, Device, Locked};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::layout::Size;
 
-const SIZES: &[(u16, u16)] = &[(80, 24), (40, 12), (200, 60)];
+const SIZES: &[(u16, u16)] = &[(80, 24), (40, 12), (132, 43)];
+
+/// Bytes of a whole picture at 80x24: three seconds of a line at 9600 baud.
+const REPAINT: usize = 3 << 10;
 const MIB: u64 = 1 << 20;
 
 pub fn press(code: KeyCode) -> Event {
@@ -56,8 +62,69 @@ pub fn picture<S: Screen>(screen: &S, look: &Look, width: u16, height: u16) -> S
     (0..height).map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// A screen on its way over a serial line.
+pub struct Line(Terminal<Paint>);
+
+impl Line {
+    pub fn new(width: u16, height: u16) -> Self {
+        let size = Size { width, height };
+        Self(Terminal::new(Paint { out: vec![], size, look: Look::ASCII, ask_size: true }).unwrap())
+    }
+
+    /// What is sent for this frame.
+    pub fn frame<S: Screen>(&mut self, screen: &S) -> Vec<u8> {
+        // As full a head as there can be.
+        let around = Around { watching: 3, minute: Some(14 * 60 + 3), warnings: 12 };
+        let look = Look { around, ..Look::ASCII };
+        self.0.draw(|frame| screen.draw(frame, &look)).unwrap();
+        std::mem::take(&mut self.0.backend_mut().out)
+    }
+
+    pub fn whole<S: Screen>(&mut self, screen: &S) -> Vec<u8> {
+        self.0.clear().unwrap();
+        self.frame(screen)
+    }
+}
+
+/// What is printed of bytes for a terminal: all but its control sequences.
+pub fn printed(bytes: &[u8]) -> String {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let mut pieces = text.split('\x1b');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    let printed = pieces.fold(first, |all, piece| {
+        let end = if piece.starts_with('[') { piece.find(|c: char| c.is_ascii_alphabetic()) } else { None };
+        all + end.map_or("", |end| &piece[end + 1..])
+    });
+    printed.replace(['\r', '\n', '\x0f'], "")
+}
+
+/// What is sent is the picture, and not too much for a slow line.
+fn is_sent<S: Screen>(name: &str, screen: &S, width: u16, height: u16) {
+    let sent = Line::new(width, height).whole(screen);
+    if (width, height) == (80, 24) {
+        assert!(sent.len() <= REPAINT, "{name}: {} bytes for a whole picture", sent.len());
+    }
+    let [rows, columns] = [height, width].map(|n| NonZero::new(n).unwrap());
+    let mut emulator = vt100::Parser::new(rows, columns, 0);
+    emulator.process(&sent);
+    let mut drawn = Terminal::new(TestBackend::new(width, height)).unwrap();
+    let around = Around { watching: 3, minute: Some(14 * 60 + 3), warnings: 12 };
+    drawn.draw(|frame| screen.draw(frame, &Look { around, ..Look::MONO })).unwrap();
+    let buffer = drawn.backend().buffer();
+    for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+        let cell = emulator.screen().cell(y, x).unwrap();
+        let shown = if cell.has_contents() { cell.contents() } else { " " };
+        // The last cell is never written.
+        let expected = if (x + 1, y + 1) == (width, height) { " " } else { buffer[(x, y)].symbol() };
+        assert_eq!(shown, expected, "{name} at {width}x{height}: column {x}, row {y}");
+    }
+}
+
 /// Compares with the committed picture at each size, and survives every other size.
 fn shows<S: Screen>(name: &str, screen: &S) {
+    for (width, height) in SIZES.iter().chain(&[(200, 60)]) {
+        is_sent(name, screen, *width, *height);
+    }
     for (width, height) in SIZES {
         let picture = picture(screen, &Look::MONO, *width, *height);
         assert!(picture.is_ascii(), "{name}: a character beyond ASCII");
@@ -431,7 +498,7 @@ fn a_long_menu_scrolls_and_says_how_much_there_is() {
 }
 
 /// Two racks' worth of systems, in groups in groups.
-fn many(folded: &[&str]) -> MenuModel {
+pub fn many(folded: &[&str]) -> MenuModel {
     let groups = ["Systems / Debian", "Systems / Rocky", "Maintenance", ""];
     let mut entries: Vec<Entry> = (0..24)
         .map(|n| entry(&format!("e{n}"), &format!("Entry number {n}"), groups[n % 4], "", Boot::Shell))
@@ -861,6 +928,44 @@ fn the_pause_before_the_next_try_counts_down_and_the_try_is_called_one() {
 pub fn loading() -> Loading {
     let machine = Machine { memory_total: 2048 * MIB, memory_available: 1862 * MIB, ..Machine::default() };
     Loading::new(&plan(&catalog().entries[0], &machine).unwrap(), vec!["node7".into()])
+}
+
+#[test]
+fn no_update_of_progress_is_more_than_a_slow_line_takes() {
+    let (mut loading, mut line) = (loading(), Line::new(80, 24));
+    let location = Location::parse("http://10.0.2.2:8080/images/rescue.tar.zst").unwrap();
+    loading.report(Report::Opening { artifact: "root".into(), location: location.clone() });
+    loading.report(Report::Started { location, bytes: None });
+    line.whole(&loading);
+    let (mut sent, mut fetched) = (Vec::new(), 0);
+    // The last update of all says that it is the last, once.
+    while fetched < 53_300_000 {
+        loading.on(Event::Tick(Duration::from_millis(250)));
+        // As uneven as a network is; nothing at all for 4 s in between.
+        let goes_on = !(100..116).contains(&sent.len());
+        fetched += if goes_on { 70_001 + 39_989 * (sent.len() as u64 % 7) } else { 0 };
+        loading.report(Report::Progress { fetched, unpacked: fetched * 229 / 54, entries: fetched / 3096 });
+        sent.push(line.frame(&loading).len());
+    }
+    let (most, all) = (sent.iter().max().unwrap(), sent.iter().sum::<usize>());
+    println!("{} updates, {most} bytes at most, {} in the mean", sent.len(), all / sent.len());
+    assert!(sent.len() > 200 && *most <= 120, "{sent:?}");
+}
+
+#[test]
+fn of_a_second_of_the_countdown_only_its_digits_are_sent() {
+    let (mut menu, mut line) =
+        (Menu::new(MenuModel { timeout: Some(Duration::from_secs(100)), ..troubled() }), Line::new(80, 24));
+    menu.on(seconds(0));
+    menu.on(seconds(2));
+    line.whole(&menu);
+    for left in (11..98).rev() {
+        menu.on(seconds(1));
+        let sent = printed(&line.frame(&menu));
+        let text = left.to_string();
+        assert!(!sent.is_empty() && text.ends_with(&sent), "{left}: {sent:?}");
+        assert!(line.frame(&menu).is_empty(), "nothing changed");
+    }
 }
 
 #[test]

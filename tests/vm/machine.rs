@@ -8,7 +8,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::film::Film;
 use crate::lab::Kernel;
+use crate::picture;
 use crate::screen::Screen;
 
 /// A whole journey must be over by then, on a busy host too (seconds).
@@ -82,6 +84,8 @@ pub struct Vm {
     until: Instant,
     /// How much of the log earlier expectations have used up.
     seen: usize,
+    /// Where a recording stands still: after so many bytes, for so long.
+    held: Vec<(usize, Duration)>,
     /// Holds the sockets.
     _dir: tempfile::TempDir,
 }
@@ -145,6 +149,7 @@ impl Vm {
             line,
             until: Instant::now() + Duration::from_secs(options.patience),
             seen: 0,
+            held: Vec::new(),
             _dir: dir,
         }
     }
@@ -159,6 +164,21 @@ impl Vm {
         match found {
             Ok(end) => self.seen = end,
             Err(why) => self.give_up(&format!("{why} while waiting for {text:?}")),
+        }
+    }
+
+    /// Waits until all of these are on the screen at once, and the last one ends a line of it: with the lowest line that
+    /// changes a picture is whole, since it is painted from top to bottom.
+    pub fn see(&mut self, words: &[&str]) {
+        let found = self.wait(|screen| {
+            let text = screen.text();
+            let there = words.iter().all(|word| text.contains(word));
+            let whole = words.last().is_none_or(|last| text.lines().any(|line| line.ends_with(last)));
+            (there && whole).then_some(screen.log.len())
+        });
+        match found {
+            Ok(end) => self.seen = end,
+            Err(why) => self.give_up(&format!("{why} while waiting to see {words:?}")),
         }
     }
 
@@ -194,6 +214,25 @@ impl Vm {
     /// What is on the screen now.
     pub fn screen(&self) -> String {
         self.line.state.lock().expect("the listener lives").0.text()
+    }
+
+    /// The same with its colours, as an SVG.
+    pub fn picture(&self) -> String {
+        picture::svg(self.line.state.lock().expect("the listener lives").0.vt())
+    }
+
+    /// A recording stands still for so long here, for whoever reads it. The machine does not.
+    pub fn hold(&mut self, time: Duration) {
+        let bytes = self.line.state.lock().expect("the listener lives").0.raw.len();
+        self.held.push((bytes, time));
+    }
+
+    /// All that came until now, as one SVG that moves.
+    pub fn film(&self) -> String {
+        let state = self.line.state.lock().expect("the listener lives");
+        let (rows, columns) = state.0.vt().size();
+        let (bytes, arrived) = (&state.0.raw, &state.0.arrived);
+        Film { size: (rows.get(), columns.get()), bytes, arrived, held: &self.held }.svg()
     }
 
     /// Everything that was said.

@@ -2,11 +2,14 @@
 //! What they need is made by `make test-vm`, which also runs them, as many at a time as there are processors.
 
 mod disks;
+mod film;
 mod foreign;
 mod lab;
 mod machine;
 mod mirror;
 mod nfs;
+mod picture;
+mod rack;
 mod screen;
 mod server;
 mod shared;
@@ -17,6 +20,7 @@ mod a_boot_is_seen_and_steered_by_ssh;
 mod a_directory_boots;
 mod a_disk_that_hangs_is_left;
 mod a_foreign_modprobe_reads_our_tables;
+mod a_framebuffer_shows_the_same;
 mod a_network_is_set_and_tested_by_hand;
 mod a_password_closes_what_strangers_must_not_do;
 mod a_stalled_console_stops_no_boot;

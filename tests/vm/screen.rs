@@ -2,6 +2,7 @@
 //! gives by itself.
 
 use std::num::NonZero;
+use std::time::{Duration, Instant};
 
 /// ECMA-48 device status report: where is the cursor?
 const CURSOR_PLACE: (char, u16) = ('n', 6);
@@ -10,6 +11,9 @@ pub struct Screen {
     parser: vt100::Parser<Answers>,
     /// Every byte.
     pub raw: Vec<u8>,
+    /// How many bytes there were when.
+    pub arrived: Vec<(Duration, usize)>,
+    began: Instant,
     /// What was said as text, without escape sequences and line ends' CR.
     pub log: String,
     stripping: Stripping,
@@ -52,6 +56,8 @@ impl Screen {
         Self {
             parser: vt100::Parser::new_with_callbacks(rows, columns, 0, Answers::default()),
             raw: Vec::new(),
+            arrived: Vec::new(),
+            began: Instant::now(),
             log: String::new(),
             stripping: Stripping::Text,
         }
@@ -60,6 +66,7 @@ impl Screen {
     /// Takes what came, returns what to send back.
     pub fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.raw.extend(bytes);
+        self.arrived.push((self.began.elapsed(), self.raw.len()));
         self.parser.process(bytes);
         let text: Vec<u8> = bytes.iter().copied().filter(|&b| self.is_text(b)).collect();
         self.log.push_str(&String::from_utf8_lossy(&text));
@@ -71,6 +78,10 @@ impl Screen {
         let screen = self.parser.screen();
         let lines = screen.rows(0, screen.size().1.get()).map(|line| line.trim_end().to_owned());
         lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()
+    }
+
+    pub fn vt(&self) -> &vt100::Screen {
+        self.parser.screen()
     }
 
     fn is_text(&mut self, byte: u8) -> bool {

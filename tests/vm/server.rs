@@ -75,6 +75,11 @@ impl Server {
         assert!(!late.timed_out(), "nobody asks for {path}");
     }
 
+    /// On this host's loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self, name: &str) -> String {
         format!("http://10.0.2.2:{}/{name}", self.port)
     }
