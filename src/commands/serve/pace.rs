@@ -103,7 +103,7 @@ mod tests {
                 std::thread::park_timeout(wait);
             }
         });
-        let floor = Floor { bytes: 60 << 10, within: Duration::from_millis(500) };
+        let floor = Floor { bytes: 60 << 10, within: Duration::from_secs(2) };
         let sent = send_file(&stream, &file.into(), 0, length, &floor);
         drop(stream);
         if sent.is_ok() {
@@ -117,7 +117,7 @@ mod tests {
         let begun = Instant::now();
         let (bytes, error) = served(1, Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error} after {bytes}");
-        assert!(begun.elapsed() < Duration::from_secs(8), "it held its place for {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(20), "it held its place for {:?}", begun.elapsed());
         assert_eq!(served(1 << 20, Duration::from_millis(60)).unwrap(), 16 << 20);
     }
 }
