@@ -41,6 +41,11 @@ pub struct Machine {
     pub cmdline: String,
 }
 
+/// Bytes of memory that are available now.
+pub fn memory_available() -> u64 {
+    memory(&read("/proc/meminfo").unwrap_or_default()).1
+}
+
 impl Machine {
     /// Reads `/proc` and `/sys`. What cannot be read stays empty: nothing here is worth failing a boot for.
     pub fn probe() -> Self {

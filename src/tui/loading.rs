@@ -38,6 +38,8 @@ pub struct Loading {
     artifacts: Vec<Part>,
     /// Since the load began.
     elapsed: Duration,
+    /// Bytes of memory that are available now.
+    free: Option<u64>,
     /// When, and what happened: one line each.
     log: Vec<String>,
     /// What is done when all is here.
@@ -97,10 +99,16 @@ impl Loading {
             facts,
             artifacts,
             elapsed: Duration::ZERO,
+            free: None,
             log: Vec::new(),
             ending: None,
             over: None,
         }
+    }
+
+    /// So many bytes of memory are available now.
+    pub fn tell_free(&mut self, bytes: u64) {
+        self.free = Some(bytes);
     }
 
     /// Takes what `load` reports.
@@ -463,6 +471,7 @@ impl Screen for Loading {
         }
         let cells = usize::from(frame.area().width);
         let mut facts = vec![text::span(Duration::from_secs(self.elapsed.as_secs()))];
+        facts.extend(self.free.map(|free| format!("{} free", text::bytes(free))));
         facts.extend(self.facts.iter().cloned());
         let head = Head { title: format!("Loading \"{}\"", self.title), facts };
         let legend = page::legend(look, keys::LOADING, &[], frame.area().width);

@@ -936,6 +936,7 @@ fn no_update_of_progress_is_more_than_a_slow_line_takes() {
     let location = Location::parse("http://10.0.2.2:8080/images/rescue.tar.zst").unwrap();
     loading.report(Report::Opening { artifact: "root".into(), location: location.clone() });
     loading.report(Report::Started { location, bytes: None });
+    loading.tell_free(1862 << 20);
     line.whole(&loading);
     let (mut sent, mut fetched) = (Vec::new(), 0);
     // The last update of all says that it is the last, once.
@@ -945,6 +946,10 @@ fn no_update_of_progress_is_more_than_a_slow_line_takes() {
         let goes_on = !(100..116).contains(&sent.len());
         fetched += if goes_on { 70_001 + 39_989 * (sent.len() as u64 % 7) } else { 0 };
         loading.report(Report::Progress { fetched, unpacked: fetched * 229 / 54, entries: fetched / 3096 });
+        // As often as the boot looks.
+        if sent.len().is_multiple_of(4) {
+            loading.tell_free((1862 << 20) - fetched * 4);
+        }
         sent.push(line.frame(&loading).len());
     }
     let (most, all) = (sent.iter().max().unwrap(), sent.iter().sum::<usize>());
@@ -977,6 +982,7 @@ fn loading_an_image_says_that_nothing_is_unpacked() {
     loading.report(Report::Image(Image::Squashfs));
     loading.on(seconds(1));
     loading.report(Report::Progress { fetched: 20_000_000, unpacked: 0, entries: 0 });
+    loading.tell_free(1043 << 20);
     shows("loading-image", &loading);
 }
 

@@ -7,7 +7,7 @@ use super::source::{self, Offer};
 use super::words::Word;
 use super::worker::Story;
 use crate::answer::{self, NoAnswer};
-use crate::machine::Machine;
+use crate::machine;
 use crate::tui::passphrase::{Passphrase, PassphraseAnswer};
 use crate::verify::Password;
 
@@ -109,7 +109,7 @@ impl Story {
 
     /// Whether it is what was typed; nothing if a person did not want to wait for that.
     fn try_password(&mut self, screen: &mut Passphrase, password: &Password) -> Option<Result<bool, String>> {
-        let (needs, free) = (password.memory() + SPARE, Machine::probe().memory_available);
+        let (needs, free) = (password.memory() + SPARE, machine::memory_available());
         let typed = screen.opening();
         if free < needs {
             let [needs, free] = [needs, free].map(crate::tui::text::bytes);

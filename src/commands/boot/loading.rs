@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::second::{Outlook, console_of};
 use super::waiting;
@@ -13,12 +13,16 @@ use crate::answer::{self, Answer, NoAnswer};
 use crate::fetch::Retrying;
 use crate::handover::Handover;
 use crate::load::{self, Came, Failure, LoadError, Loader, Phase, Report, Second};
+use crate::machine;
 use crate::plan::{KexecPlan, Plan, Way};
 use crate::tui::loading::{Cancel, Loading};
 
 /// Budget of silent time for one artifact within one attempt; longer outages are the policy's to sit out. With
 /// nobody there it is no more than what is left of the policy's time.
 const ARTIFACT_RETRY_FOR: Duration = Duration::from_secs(300);
+
+/// How often the screen is told how much memory there is.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a worker does with something that came too late to be wanted.
 type Unwanted<T> = fn(T);
@@ -61,7 +65,12 @@ impl Story {
         unwanted: Unwanted<T>,
     ) -> Result<T, LoadError> {
         let mut result = None;
+        let mut looked: Option<Instant> = None;
         let answered = self.consoles.ask(screen, &mut |screen| {
+            if looked.is_none_or(|at| at.elapsed() >= LOOK) {
+                looked = Some(Instant::now());
+                screen.tell_free(machine::memory_available());
+            }
             told.try_iter().for_each(|report| screen.report(report));
             match finished.try_take() {
                 Ok(done) => {
