@@ -18,13 +18,15 @@ pub fn starred(text: &str) -> String {
 /// A line of a catalog without the value of `password`, as long as it was: somebody may have taken the password itself for
 /// what belongs there.
 pub fn valueless(line: &str) -> String {
-    let key = "password";
-    let named = line.match_indices(key).map(|(at, _)| at + key.len());
-    let value = |at: &usize| {
-        let rest = line[*at..].trim_start_matches(['"', '\'']).trim_start();
-        rest.strip_prefix('=').map(|value| line.len() - value.len())
+    // In any spelling: a slip in the key is shown with its line.
+    let named = |before: &str| {
+        let key = before.trim_end().trim_end_matches(['"', '\'']);
+        let word = key.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+        let word = word.to_ascii_lowercase();
+        word.contains("pas") || word.contains("pwd")
     };
-    let Some(from) = named.filter_map(|at| value(&at)).next() else { return line.to_owned() };
+    let value = line.match_indices('=').find(|(at, _)| named(&line[..*at]));
+    let Some(from) = value.map(|(at, _)| at + 1) else { return line.to_owned() };
     let star = |c: char| if c.is_whitespace() { c } else { '*' };
     line[..from].chars().chain(line[from..].chars().map(star)).collect()
 }
@@ -94,6 +96,8 @@ mod tests {
             ("password = \"s3cret\"", "password = ********"),
             ("menu = { title = 'x', \"password\"='s' }", "menu = { title = 'x', \"password\"=*** *"),
             ("menu.password=x y # z", "menu.password=* * * *"),
+            ("Pasword = s3cret", "Pasword = ******"),
+            ("title = 'password = x'", "title = 'password = **"),
             ("the password of a proxy", "the password of a proxy"),
         ] {
             assert_eq!(valueless(line), want);

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
 const EFIVARS: &str = "/sys/firmware/efi/efivars";
@@ -99,12 +100,20 @@ pub(super) fn choose_setup() -> anyhow::Result<()> {
     write("OsIndications", &(asked | TO_SETUP).to_le_bytes()).context("setting OsIndications")
 }
 
-fn mount_variables() -> anyhow::Result<()> {
+/// Has the firmware's variables seen, if it has any.
+///
+/// # Errors
+/// They cannot be mounted.
+pub fn mount_variables() -> anyhow::Result<()> {
     if variable("BootOrder").exists() {
         return Ok(());
     }
-    mount("efivarfs", EFIVARS, "efivarfs", MountFlags::NOSUID | MountFlags::NODEV, None)
-        .with_context(|| format!("mounting efivarfs on {EFIVARS}"))
+    match mount("efivarfs", EFIVARS, "efivarfs", MountFlags::NOSUID | MountFlags::NODEV, None) {
+        // It is there, and has no such variable.
+        Err(Errno::BUSY) => Ok(()),
+        other => other,
+    }
+    .with_context(|| format!("mounting efivarfs on {EFIVARS}"))
 }
 
 fn variable(name: &str) -> PathBuf {

@@ -20,7 +20,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 
 use crate::verify::Verified;
 pub use farewell::LastWords;
-pub use firmware::{BootEntry, Firmware};
+pub use firmware::{BootEntry, Firmware, mount_variables};
 pub use image::NotMounted;
 use init::Init;
 use kexec::Loaded;

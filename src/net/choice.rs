@@ -131,4 +131,35 @@ mod tests {
             assert_eq!(is_picky(&config(line)), first != later, "{line}");
         }
     }
+
+    #[test]
+    fn an_address_by_hand_is_nobody_elses_however_long_it_takes() {
+        let fixed = super::super::config::Static {
+            address: [10, 0, 0, 7].into(),
+            prefix: 24,
+            gateway: None,
+            nameservers: vec![],
+        };
+        let all = |config: &Config, patience| -> String {
+            let what = |n| match task(config, &link(n), patience).map(|t| t.method) {
+                Some(Method::Static(fixed)) if fixed.address.octets()[3] == 7 => 'h',
+                Some(Method::Static(_)) => 's',
+                Some(Method::Dhcp) => 'd',
+                None => '-',
+            };
+            (0..3).map(what).collect()
+        };
+        for (line, first, later) in [
+            ("", "hdd", "hdd"),
+            ("BOOTIF=01-02-00-00-00-00-01", "hdd", "hdd"),
+            ("ip=dhcp bootdev=eth2", "hdd", "hdd"),
+            ("ip=eth2:dhcp", "h-d", "hdd"),
+            ("ip=eth0:dhcp", "hdd", "hdd"),
+            ("ip=10.0.0.2:::24::eth1:none", "hs-", "hss"),
+        ] {
+            let mut config = config(line);
+            config.set_by_hand("eth0".into(), fixed.clone());
+            assert_eq!((all(&config, true), all(&config, false)), (first.into(), later.into()), "{line}");
+        }
+    }
 }

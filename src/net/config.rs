@@ -76,6 +76,18 @@ pub struct Problem {
 const LATER: &str = "comes with a later version";
 
 impl Config {
+    /// From now on this interface has this address, whatever the words say. What the others do stays what it was: the
+    /// address is nobody else's, however long it takes.
+    pub fn set_by_hand(&mut self, name: String, fixed: Static) {
+        (self.off, self.bootif, self.bootdev) = (false, None, None);
+        let rule = |interface, method| Rule { interface, method, mtu: None, mac: None, hostname: None };
+        self.rules.retain(|rule| rule.interface.as_deref() != Some(&name));
+        if self.rules.is_empty() {
+            self.rules.push(rule(None, Method::Dhcp));
+        }
+        self.rules.push(rule(Some(name), Method::Static(fixed)));
+    }
+
     /// Understands the words (`ip`, `dhcp`) of a kernel command line; others are not looked at.
     pub fn parse(words: &[(String, String)]) -> (Self, Vec<Problem>) {
         let mut config = Self::default();

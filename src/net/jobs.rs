@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ask::{Event, ask_and_keep};
 use super::choice::{self, Task};
-use super::config::{Config, Method, Rule, Static};
+use super::config::{Config, Method, Static};
 use super::lease::Lease;
 use super::link::{self, Link};
 use super::mac::Mac;
@@ -419,15 +419,12 @@ impl Jobs {
             return self.shared.note(format!("an address for {name} by hand: there is no such interface"));
         };
         log::info!("{name}: {}/{} by hand", fixed.address, fixed.prefix);
-        (self.config.off, self.config.bootif, self.config.bootdev) = (false, None, None);
-        let rule = Rule {
-            interface: Some(name),
-            method: Method::Static(fixed),
-            mtu: None,
-            mac: None,
-            hostname: None,
-        };
-        self.config.rules.insert(0, rule);
+        self.config.set_by_hand(name, fixed);
+        // One that is just being given an address would be the network before this one.
+        let others: Vec<u32> = self.jobs.keys().copied().filter(|other| *other != index).collect();
+        for other in others {
+            self.stop(other);
+        }
         if let Some((holder, _)) = self.holder.take() {
             self.shared.set_lease(None);
             self.stop(holder);

@@ -124,6 +124,16 @@ impl Consoles {
         self.slots.get(index).filter(|slot| slot.guest.is_none()).map(|slot| slot.device.as_path())
     }
 
+    /// What the console with this index is on, a guest's too: indexes change when a guest leaves.
+    pub fn device(&self, index: usize) -> Option<PathBuf> {
+        Some(self.slots.get(index)?.device.clone())
+    }
+
+    /// The index that the console on this device has now.
+    pub fn find(&self, device: &Path) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.device == device)
+    }
+
     /// Has a shell run on the terminal of a guest, by the guest, while the others go on; whether it is one.
     pub fn lend(&mut self, index: usize, about: &str) -> bool {
         let Some(slot) = self.slots.get_mut(index) else { return false };

@@ -191,7 +191,9 @@ impl Screen for Passphrase {
             // A star a letter, as many as there is room for.
             let room = cells.saturating_sub(page::LABEL + 2);
             let stars = "*".repeat(self.secret.letters().min(room));
-            lines.extend(fact("typed", &format!("{stars}_"), look.title()));
+            // What scrolls is kept by somebody: not even how long it is.
+            let stars = if look.plain { "not shown".to_owned() } else { format!("{stars}_") };
+            lines.extend(fact("typed", &stars, look.title()));
         }
         page::lines(buffer, area, lines);
     }

@@ -12,7 +12,7 @@ pub struct Look {
     pub utf8: bool,
     /// Lines and blocks are drawn; needs `utf8`.
     pub lines: bool,
-    /// No cursor to move: what is shown scrolls ([`super::plain`]).
+    /// No cursor to move: what is shown scrolls (`plain.rs`).
     pub plain: bool,
     pub around: Around,
 }

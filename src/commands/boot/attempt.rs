@@ -48,7 +48,11 @@ impl Story {
         }
         match &plan.step {
             Step::Shell => match self.shell(attempt.console) {
-                Ok(()) => Ended::Stopped,
+                Ok(true) => Ended::Stopped,
+                Ok(false) => {
+                    let why = "nobody gave the password that a shell takes";
+                    self.failed(attempt, Failure::because(Phase::Plan, &plan.id, why))
+                }
                 Err(failure) => self.failed(attempt, failure),
             },
             Step::Reboot => Ended::Loaded(Handover::reboot()),

@@ -48,7 +48,8 @@ impl Story {
         let about = said(at);
         log::info!("{about}");
         match self.shell_about(None, &about) {
-            Ok(()) => {
+            Ok(false) => log::warn!("rd.break: no shell without the password"),
+            Ok(true) => {
                 self.broken_into = true;
                 if at == BreakAt::BeforeInit {
                     log::warn!("somebody was in the root: it may be another one than was verified");

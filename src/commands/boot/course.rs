@@ -78,7 +78,8 @@ impl Course {
         if self.params.shell && self.legacy.worker == 0 {
             match hands.shell(None) {
                 // Whoever left it is there.
-                Ok(()) => self.attend(hands, true),
+                Ok(true) => self.attend(hands, true),
+                Ok(false) => {}
                 Err(failure) => {
                     let again = Some(self.asked_for());
                     return self.fail(failure, again, self.policy());

@@ -125,7 +125,8 @@ fn gateway_answers(gateway: IpAddr) -> Found {
         Err(e) if e.kind() == ErrorKind::TimedOut => {
             Found::unknown(format!("{gateway} is there, or silent: it drops what nobody asked for"))
         }
-        Err(e) => Found::bad(format!("{gateway}: {e}"), "is it the right gateway, and in this network?"),
+        // Also what a firewall on it says. Whether it leads anywhere, the next steps find out.
+        Err(e) => Found::unknown(format!("{gateway}: {e}: is it the right one, and in this network?")),
     }
 }
 

@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::source::{self, Offer};
+use super::trust::Trust;
 use super::words::Word;
 use super::worker::Story;
-use crate::answer::{self, NoAnswer};
+use crate::answer::{self, Answer, NoAnswer};
 use crate::machine;
 use crate::tui::passphrase::{Passphrase, PassphraseAnswer};
 use crate::verify::Password;
@@ -23,11 +24,13 @@ const TRIES: u32 = 3;
 /// What has to stay free beside what the hash takes.
 const SPARE: u64 = 16 << 20;
 
-/// The password of the last catalog that had one, and since when it is open.
-#[derive(Debug, Default)]
+/// The password, and since when it is open.
+#[derive(Default)]
 pub struct Guard {
     password: Option<Password>,
     opened: Option<Instant>,
+    /// A try that nobody waited for, with all the memory that it takes.
+    trying: Option<Answer<Result<bool, String>>>,
 }
 
 impl Guard {
@@ -35,20 +38,28 @@ impl Guard {
     pub fn new(known: Option<Password>) -> Self {
         let password = known.or_else(|| source::built_in().ok()?.catalog()?.password.clone());
         let mut guard = Self::default();
-        guard.learn(password.as_ref());
+        password.into_iter().for_each(|password| guard.learn(password));
         guard
     }
 
-    /// A catalog without one takes none away: whoever can put one in the way of ours must not open what ours has closed.
-    fn learn(&mut self, password: Option<&Password>) {
-        let Some(new) = password.filter(|new| self.password.as_ref() != Some(*new)) else { return };
-        (self.password, self.opened) = (Some(new.clone()), None);
-        Word::Password(new.clone()).say();
+    fn learn(&mut self, password: Password) {
+        Word::Password(password.clone()).say();
+        (self.password, self.opened) = (Some(password), None);
     }
 
-    /// What a catalog says.
+    /// What a catalog says. One that nobody signed replaces no password that is known, by another or by none: whoever can
+    /// put a catalog in the way of ours must not open what ours has closed.
     pub fn read(&mut self, offer: &Offer) {
-        self.learn(offer.catalog().and_then(|catalog| catalog.password.as_ref()));
+        let Some(new) = offer.catalog().and_then(|catalog| catalog.password.as_ref()) else { return };
+        match &self.password {
+            Some(known) if known == new => {}
+            Some(_) if !matches!(offer.trust, Some(Trust::Signed(_))) => {
+                log::warn!(
+                    "the catalog has another password, and is not signed: the one that was known stays"
+                );
+            }
+            _ => self.learn(new.clone()),
+        }
     }
 
     /// Closes what was open: something else was done.
@@ -109,6 +120,10 @@ impl Story {
 
     /// Whether it is what was typed; nothing if a person did not want to wait for that.
     fn try_password(&mut self, screen: &mut Passphrase, password: &Password) -> Option<Result<bool, String>> {
+        if self.guard.trying.as_ref().is_some_and(|last| matches!(last.try_take(), Err(NoAnswer::Yet))) {
+            return Some(Err("the last one is still being tried".into()));
+        }
+        self.guard.trying = None;
         let (needs, free) = (password.memory() + SPARE, machine::memory_available());
         let typed = screen.opening();
         if free < needs {
@@ -130,6 +145,9 @@ impl Story {
             Err(NoAnswer::Ever) => Some(PassphraseAnswer::Done),
         });
         self.touched(answered.console);
+        if tried.is_none() {
+            self.guard.trying = Some(finished);
+        }
         tried
     }
 }

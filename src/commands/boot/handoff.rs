@@ -15,7 +15,7 @@ use crate::net::Lease;
 use crate::verify::{Password, Sha256, Trust};
 
 /// Another version is not understood: both stages are the same program, unless the entry's own initrd holds another.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// All of it.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -162,7 +162,7 @@ impl HandedRoot {
     /// The version that knows what is in here: 1 has nothing but a digest over the whole to hold a root against, and would take
     /// one without for unverified.
     pub fn version(&self) -> u32 {
-        if self.pins.is_empty() && (self.sha256.is_some() || self.chunks.is_none()) { 1 } else { VERSION }
+        if self.pins.is_empty() && (self.sha256.is_some() || self.chunks.is_none()) { 1 } else { 2 }
     }
 
     /// The root as it is fetched again, or carried to `carried` with the digest it then has.

@@ -8,8 +8,8 @@ mod breaks;
 mod child;
 mod course;
 mod diagnose;
-#[doc(hidden)]
 mod guard;
+#[doc(hidden)]
 pub mod handoff;
 mod job;
 mod kernel;

@@ -201,9 +201,13 @@ fn words(line: &str) -> &str {
     after.and_then(|(_, rest)| rest.get("Nov 30 08:00:00 ".len()..)).unwrap_or(line)
 }
 
-/// Whoever only knocks is noise on a network where many do.
+/// Whoever only knocks is noise on a network where many do; who is refused is none (`user 'root', 1 fails`).
 fn level(line: &str) -> log::Level {
     let noise = ["Child connection from", "Exit before auth", "Not backgrounding", "Early exit"];
+    let refused = line.contains(" fails)") && !line.contains(" 0 fails)");
+    if refused {
+        return log::Level::Warn;
+    }
     if noise.iter().any(|noise| line.contains(noise)) { log::Level::Debug } else { log::Level::Info }
 }
 
@@ -216,6 +220,10 @@ mod tests {
         let login = "[123] Nov 30 08:00:00 Pubkey auth succeeded for 'root' from 10.0.2.2:1";
         assert_eq!(words(login), "Pubkey auth succeeded for 'root' from 10.0.2.2:1");
         assert_eq!(level(login), log::Level::Info);
+        let refused =
+            "[1] Nov 30 08:00:00 Exit before auth from <10.0.2.2:1>: (user 'root', 2 fails): Exited normally";
+        assert_eq!(level(refused), log::Level::Warn);
+        assert_eq!(level(&refused.replace("2 fails", "0 fails")), log::Level::Debug);
         assert_eq!(words("dropbear: cannot"), "dropbear: cannot");
         assert_eq!(words("[1] x"), "[1] x");
         assert_eq!(level("[1] Nov 30 08:00:00 Child connection from 10.0.2.2:1"), log::Level::Debug);

@@ -25,7 +25,7 @@ use crate::cmdline::{BreakAt, Params};
 use crate::commands::rescue;
 use crate::early::{self, Quiet};
 use crate::fetch::{Fetcher, Proxy, parse_proxy};
-use crate::handover::{Firmware, Handover, Order};
+use crate::handover::{self, Firmware, Handover, Order};
 use crate::load::{Failure, HANDOFF, Phase};
 use crate::machine::Machine;
 use crate::net::{self, Mac, Network};
@@ -139,6 +139,12 @@ impl Story {
         report::add(|report, now| report.begin(Part::Drivers, now));
         load_drivers();
         report::add(|report, now| report.end(Part::Drivers, now));
+        // Whether Secure Boot forbids a kexec is said before one is tried.
+        if Path::new("/sys/firmware/efi").is_dir()
+            && let Err(e) = handover::mount_variables()
+        {
+            log::warn!("the firmware's variables: {e:#}");
+        }
         let quiet = lower_kernel();
         let consoles = open_consoles(&params, &mut notices);
         let ssh = Ssh::start(&mut notices);
@@ -171,12 +177,12 @@ impl Story {
         }
     }
 
-    /// A shell on the console that asked for it, with the kernel's messages as they were.
+    /// A shell on the console that asked for it, with the kernel's messages as they were; whether somebody was in it.
     ///
     /// # Errors
     /// There is none in the initrd, or no console for it, or nobody may have one. Whoever does not know the password gets
     /// none, which is no error.
-    pub fn shell(&mut self, console: Option<usize>) -> Result<(), Failure> {
+    pub fn shell(&mut self, console: Option<usize>) -> Result<bool, Failure> {
         self.shell_about(console, "")
     }
 
@@ -184,7 +190,7 @@ impl Story {
     ///
     /// # Errors
     /// As of [`Story::shell`].
-    pub fn shell_about(&mut self, console: Option<usize>, about: &str) -> Result<(), Failure> {
+    pub fn shell_about(&mut self, console: Option<usize>, about: &str) -> Result<bool, Failure> {
         if self.params.forbids_shell() {
             return Err(Failure::because(
                 Phase::Worker,
@@ -192,11 +198,14 @@ impl Story {
                 "panic=, rd.shell=0 or bootjack.shell=0 forbids it",
             ));
         }
+        let asked = console.and_then(|index| self.consoles.device(index));
         if !self.may("a shell") {
-            return Ok(());
+            return Ok(false);
         }
+        // Others may have left meanwhile, and the numbers with them.
+        let console = asked.and_then(|device| self.consoles.find(&device));
         if console.is_some_and(|index| self.consoles.lend(index, about)) {
-            return Ok(());
+            return Ok(true);
         }
         let Some(tty) = self.consoles.path(console.unwrap_or(0)).map(Path::to_owned) else {
             return Err(Failure::because(Phase::Worker, "shell", "there is no console for it"));
@@ -210,7 +219,7 @@ impl Story {
         let status =
             ended.map_err(|e| Failure::new(Phase::Worker, format!("shell on {}", tty.display()), e))?;
         log::info!("the shell on {} ended: {status}", tty.display());
-        Ok(())
+        Ok(true)
     }
 
     /// Gives back what was taken, for what comes next: volumes and arrays that were put together, disks, consoles. Links
@@ -305,7 +314,7 @@ impl Hands for Story {
         ended
     }
 
-    fn shell(&mut self, console: Option<usize>) -> Result<(), Failure> {
+    fn shell(&mut self, console: Option<usize>) -> Result<bool, Failure> {
         Self::shell(self, console)
     }
 

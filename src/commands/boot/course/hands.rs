@@ -46,11 +46,11 @@ pub trait Hands {
     /// One attempt at an entry, from its plan to its end.
     fn boot(&mut self, attempt: &Attempt) -> Ended<Self::Loaded>;
 
-    /// A shell on that console, until it ends.
+    /// A shell on that console, until it ends; whether somebody was in it, and not only asked for the password.
     ///
     /// # Errors
     /// There is none, or no console for it.
-    fn shell(&mut self, console: Option<usize>) -> Result<(), Failure>;
+    fn shell(&mut self, console: Option<usize>) -> Result<bool, Failure>;
 
     /// Whether a person may do what takes the catalog's password, if it has one; asks for it then.
     fn may(&mut self, what: &str) -> bool;

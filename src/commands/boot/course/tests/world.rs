@@ -374,7 +374,12 @@ impl Hands for World {
         ended
     }
 
-    fn shell(&mut self, _: Option<usize>) -> Result<(), Failure> {
+    fn shell(&mut self, _: Option<usize>) -> Result<bool, Failure> {
+        if self.setting.locked {
+            // Asked for its password, and nobody is there.
+            self.now += Duration::from_secs(60);
+            return Ok(false);
+        }
         self.model.asks_for_shell();
         self.now += self.chance.within(300);
         // What follows the failure of the first shell is what was asked for, not what failed.
@@ -382,7 +387,7 @@ impl Hands for World {
             return Err(Failure::because(Phase::Worker, "shell", "there is none"));
         }
         self.in_a_shell();
-        Ok(())
+        Ok(true)
     }
 
     fn may(&mut self, _: &str) -> bool {
