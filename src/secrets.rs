@@ -15,6 +15,20 @@ pub fn starred(text: &str) -> String {
     without(text, |password| "*".repeat(password.chars().count()))
 }
 
+/// A line of a catalog without the value of `password`, as long as it was: somebody may have taken the password itself for
+/// what belongs there.
+pub fn valueless(line: &str) -> String {
+    let key = "password";
+    let named = line.match_indices(key).map(|(at, _)| at + key.len());
+    let value = |at: &usize| {
+        let rest = line[*at..].trim_start_matches(['"', '\'']).trim_start();
+        rest.strip_prefix('=').map(|value| line.len() - value.len())
+    };
+    let Some(from) = named.filter_map(|at| value(&at)).next() else { return line.to_owned() };
+    let star = |c: char| if c.is_whitespace() { c } else { '*' };
+    line[..from].chars().chain(line[from..].chars().map(star)).collect()
+}
+
 fn without(text: &str, stars: impl Fn(&str) -> String) -> String {
     let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = authority(rest) {
@@ -71,6 +85,18 @@ mod tests {
             let starred = starred(text);
             assert_eq!(starred.chars().count(), text.chars().count(), "{starred}");
             assert!(!starred.contains("ecret"), "{starred}");
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_password_is_never_shown() {
+        for (line, want) in [
+            ("password = \"s3cret\"", "password = ********"),
+            ("menu = { title = 'x', \"password\"='s' }", "menu = { title = 'x', \"password\"=*** *"),
+            ("menu.password=x y # z", "menu.password=* * * *"),
+            ("the password of a proxy", "the password of a proxy"),
+        ] {
+            assert_eq!(valueless(line), want);
         }
     }
 

@@ -8,6 +8,7 @@ use super::entry::{self, Defaults, ROOT_SIZE};
 use super::table::{At, Table};
 use super::{Carry, Fstab, MirrorOrder, kexec, quantity};
 use crate::fetch::{self, Location, MOST_CONNECTIONS};
+use crate::verify::Password;
 
 pub(super) const DEFAULTS_KEYS: &[&str] =
     &["cmdline", "root_size", "init", "init_args", "carry", "modules", "fstab", "arch"];
@@ -22,6 +23,7 @@ pub(super) const MENU_KEYS: &[&str] = &[
     "mirrors",
     "connections",
     "folded",
+    "password",
 ];
 /// `[menu]` as written.
 #[derive(Default)]
@@ -37,6 +39,7 @@ pub(super) struct Menu {
     pub(super) mirrors: MirrorOrder,
     pub(super) connections: u8,
     pub(super) folded: Vec<At<String>>,
+    pub(super) password: Option<Password>,
 }
 
 impl Menu {
@@ -56,10 +59,21 @@ impl Menu {
             on_failure: menu.text("on_failure").map(owned),
             base: menu_base(&menu, base),
             folded: menu.texts("folded").unwrap_or_default().into_iter().map(owned).collect(),
+            password: password(&menu),
             mirrors: menu.read("mirrors", "\"spread\"", mirrors).map(|(order, _)| order).unwrap_or_default(),
             connections: connections(&menu).unwrap_or(1),
         }
     }
+}
+
+fn password(menu: &Table) -> Option<Password> {
+    let (text, place) = menu.text("password")?;
+    let read = Password::parse(text);
+    read.inspect_err(|why| {
+        let hint = "printf %s PASSWORD | argon2 \"$(openssl rand -hex 8)\" -id -m 16 -t 3 -p 1 -e prints one";
+        menu.page.error(&place, format!("\"password\" {why}"), Some(hint.into()));
+    })
+    .ok()
 }
 
 fn connections(menu: &Table) -> Option<u8> {

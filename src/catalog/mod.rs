@@ -20,7 +20,7 @@ mod written;
 use std::time::Duration;
 
 use crate::fetch::{Location, Pin};
-use crate::verify::{Sha256, Trust};
+use crate::verify::{Password, Sha256, Trust};
 use crate::volumes::Tag;
 
 pub use age::expired;
@@ -53,6 +53,8 @@ pub struct Catalog {
     pub on_failure: Action,
     /// `menu.folded`: groups that are closed until somebody opens them.
     pub folded: Vec<String>,
+    /// `menu.password`: who may have a shell, change an entry, or leave the machine by the screen for that.
+    pub password: Option<Password>,
     /// `menu.mirrors`.
     pub mirrors: MirrorOrder,
     /// In the order written, without the refused ones.
@@ -82,6 +84,7 @@ impl Catalog {
             retry_for: Duration::from_secs(600),
             on_failure: Action::Reboot,
             folded: Vec::new(),
+            password: None,
             mirrors: MirrorOrder::default(),
             entries: Vec::new(),
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::places::Placed;
 use crate::order;
-use crate::secrets::{hidden, starred};
+use crate::secrets::{hidden, starred, valueless};
 
 /// Whether a problem stops something from booting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -56,7 +56,7 @@ impl Problem {
         let start = floor(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |n| n + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |n| start + n);
-        let line_text = &*starred(&text[line_start..line_end]);
+        let line_text = &*starred(&valueless(&text[line_start..line_end]));
         let end = floor(text, span.end).clamp(start, line_end);
         let before = text[line_start..start].chars().count();
         let long = line_text.chars().nth(LINE_SHOWN).is_some();

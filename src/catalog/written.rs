@@ -136,6 +136,7 @@ fn read(page: &Page, base: &Location) -> Option<(Catalog, Vec<Name>)> {
         title: menu.title.unwrap_or_else(|| "bootjack".into()),
         timeout: menu.timeout,
         mirrors: menu.mirrors,
+        password: menu.password,
         folded: menu.folded.into_iter().map(|(group, _)| group).collect(),
         idle: menu.idle.unwrap_or(Duration::from_secs(5 * 60)),
         retry_for: menu.retry_for.unwrap_or(Duration::from_secs(10 * 60)),
@@ -247,6 +248,7 @@ mod tests {
             retry_for: Duration::from_secs(600),
             on_failure: Action::Reboot,
             folded: vec![],
+            password: None,
             mirrors: crate::catalog::MirrorOrder::InOrder,
             entries: vec![a],
         };

@@ -34,10 +34,21 @@ enum State {
     Opening,
 }
 
+/// What is asked for, in words.
+#[derive(Clone, Copy, Debug)]
+struct Asks {
+    title: &'static str,
+    what: &'static str,
+    opening: &'static str,
+}
+
+const DEVICE: Asks = Asks { title: "Encrypted device", what: "passphrase", opening: "Opening it" };
+const PASSWORD: Asks = Asks { title: "Password", what: "password", opening: "Trying it" };
+
 /// The screen.
 #[derive(Debug)]
 pub struct Passphrase {
-    title: &'static str,
+    asks: Asks,
     facts: Vec<String>,
     /// What the device is called: labels and values.
     device: Vec<(&'static str, String)>,
@@ -62,7 +73,8 @@ impl Passphrase {
 
     /// The same, of a device of which it is not known yet whether it is encrypted.
     pub fn looking_at(named: &str, at_most: Duration, facts: Vec<String>) -> Self {
-        Self { title: "Looking at a device", ..Self::looking_for(named, at_most, facts) }
+        let asks = Asks { title: "Looking at a device", ..DEVICE };
+        Self { asks, ..Self::looking_for(named, at_most, facts) }
     }
 
     /// The question for a device's passphrase, with so many tries.
@@ -72,6 +84,12 @@ impl Passphrase {
         Self::of(device, tries, patience, facts)
     }
 
+    /// The question for the catalog's password, which `what` takes.
+    pub fn for_password(what: &str, tries: u32, patience: Duration, facts: Vec<String>) -> Self {
+        let what = vec![("for", what.to_owned())];
+        Self { asks: PASSWORD, ..Self::of(what, tries, Some(patience), facts) }
+    }
+
     fn of(
         device: Vec<(&'static str, String)>,
         tries: u32,
@@ -79,8 +97,7 @@ impl Passphrase {
         facts: Vec<String>,
     ) -> Self {
         let (secret, state, since) = (Secret::default(), State::Asking, Duration::ZERO);
-        let title = "Encrypted device";
-        Self { title, facts, device, tries: (1, tries), refused: None, secret, state, since, patience }
+        Self { asks: DEVICE, facts, device, tries: (1, tries), refused: None, secret, state, since, patience }
     }
 
     /// What was typed, to be tried now: keys mean nothing meanwhile.
@@ -125,9 +142,9 @@ impl Passphrase {
         let left = |most: Duration| whole(most.saturating_sub(self.since) + Duration::from_millis(999));
         match (&self.state, self.patience) {
             (State::Looking(most), _) => format!("Waiting for the device, {} more", left(*most)),
-            (State::Opening, _) => format!("Opening it, for {}", whole(self.since)),
+            (State::Opening, _) => format!("{}, for {}", self.asks.opening, whole(self.since)),
             (State::Asking, Some(patience)) => format!("If nobody types: giving up in {}", left(patience)),
-            (State::Asking, None) => "Type the passphrase, then Enter".into(),
+            (State::Asking, None) => format!("Type the {}, then Enter", self.asks.what),
         }
     }
 }
@@ -152,7 +169,7 @@ impl Screen for Passphrase {
 
     fn draw(&self, frame: &mut Frame, look: &Look) {
         let cells = usize::from(frame.area().width);
-        let head = Head { title: self.title.into(), facts: self.facts.clone() };
+        let head = Head { title: self.asks.title.into(), facts: self.facts.clone() };
         let legend = page::legend(look, keys::PASSPHRASE, &[], frame.area().width);
         let mut area = page::frame(frame, look, &head, legend);
         let buffer = frame.buffer_mut();

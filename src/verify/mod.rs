@@ -3,6 +3,7 @@
 
 pub mod chunks;
 pub mod digest;
+pub mod password;
 pub mod signature;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::io::Read;
 
 pub use chunks::{ChunkList, Seal};
 pub use digest::{Hashing, ParseDigestError, Seeing, Sha256};
+pub use password::Password;
 
 /// What was made from a stream whose digest matched, or that was allowed to go unverified.
 ///

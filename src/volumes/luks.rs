@@ -51,6 +51,11 @@ impl Secret {
         self.0.clear();
     }
 
+    /// What was typed, as UTF-8.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Letters in it.
     pub fn letters(&self) -> usize {
         self.0.iter().filter(|byte| *byte & 0xc0 != 0x80).count()

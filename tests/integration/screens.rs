@@ -198,6 +198,7 @@ pub fn catalog() -> Catalog {
         retry_for: Duration::from_secs(600),
         on_failure: Action::Reboot,
         folded: vec![],
+        password: None,
         mirrors: MirrorOrder::InOrder,
         entries: vec![
             entry(

@@ -21,6 +21,7 @@ mod a_disk_that_hangs_is_left;
 mod a_foreign_modprobe_reads_our_tables;
 mod a_framebuffer_shows_the_same;
 mod a_network_is_set_and_tested_by_hand;
+mod a_password_closes_what_strangers_must_not_do;
 mod a_stalled_console_stops_no_boot;
 mod an_entry_is_changed_for_one_boot;
 mod archive_on_a_shared_directory;

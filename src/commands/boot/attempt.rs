@@ -141,6 +141,7 @@ impl Story {
             lease,
             attended: attempt.attended,
             policy: attempt.policy.clone(),
+            password: self.guard.password().cloned(),
             attempt: attempt.attempt,
             catalog: attempt.catalog.cloned(),
             params: self.params.clone(),

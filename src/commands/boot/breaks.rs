@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::course::Attempt;
+use super::guard::Guard;
 use super::words::Word;
 use super::worker::Story;
 use crate::cmdline::BreakAt;
@@ -12,7 +13,11 @@ use crate::commands::rescue;
 
 /// The shell before everything: there is no screen yet, and the kernel's messages go on. One that cannot be had is a
 /// notice. Says whether somebody was in it.
-pub fn before_anything(notices: &mut Vec<String>) -> bool {
+pub fn before_anything(guard: &Guard, notices: &mut Vec<String>) -> bool {
+    if guard.password().is_some() {
+        notices.push("rd.break: no shell before there is a screen to ask for the password on".into());
+        return false;
+    }
     let active = fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
     // The last one is /dev/console (Documentation/ABI/testing/sysfs-tty); tty0 is whatever is in front.
     let name = active.split_whitespace().last().map(|name| if name == "tty0" { "tty1" } else { name });

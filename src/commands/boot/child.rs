@@ -127,6 +127,7 @@ impl Worker {
                 Ok(Word::Attended(now)) => legacy.attended = now,
                 Ok(Word::Booting { id, policy }) => legacy.booting = Some((id, policy)),
                 Ok(Word::Failing(since)) => legacy.failing_since = since,
+                Ok(Word::Password(password)) => legacy.password = Some(password),
                 Ok(Word::Failed(failure)) => self.failure = Some(failure),
                 Ok(Word::Order(order)) => self.order = Some(order),
                 Err(e) => log::error!("the worker said {:?}: {e}", String::from_utf8_lossy(&line)),

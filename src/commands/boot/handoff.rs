@@ -12,7 +12,7 @@ use crate::catalog::{Artifact, Boot, Entry, Fstab, Root, RootSize};
 use crate::fetch::{Location, Pin};
 use crate::load::HANDOFF;
 use crate::net::Lease;
-use crate::verify::{Sha256, Trust};
+use crate::verify::{Password, Sha256, Trust};
 
 /// Another version is not understood: both stages are the same program, unless the entry's own initrd holds another.
 pub const VERSION: u32 = 2;
@@ -34,6 +34,9 @@ pub struct Handoff {
     /// `proxy=` with its password: the command line of the second stage has it without.
     pub proxy: Option<String>,
     pub root: HandedRoot,
+    /// The hash of the catalog's password.
+    #[serde(default)]
+    pub password: Option<Password>,
     /// Whether `/lib/modules` of the initrd holds modules for the root.
     pub modules: bool,
     /// The report of the first stage.

@@ -9,6 +9,7 @@ mod child;
 mod course;
 mod diagnose;
 #[doc(hidden)]
+mod guard;
 pub mod handoff;
 mod job;
 mod kernel;

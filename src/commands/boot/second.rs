@@ -18,7 +18,7 @@ use crate::handover::kernel::Kernel;
 use crate::load::{CARRIED, Failure, Fetched, Phase, ROOT};
 use crate::net::Lease;
 use crate::plan::Way;
-use crate::verify::{Sha256, Trust};
+use crate::verify::{Password, Sha256, Trust};
 
 /// All that is known when a kexec begins.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Outlook {
     pub lease: Option<Lease>,
     pub attended: bool,
     pub policy: Policy,
+    /// What a shell takes there, too.
+    pub password: Option<Password>,
     pub attempt: u32,
     pub catalog: Option<Location>,
     /// What the running kernel's command line came to.
@@ -112,6 +114,7 @@ impl Outlook {
             lease: self.lease.clone(),
             proxy: self.proxy(),
             root: handed,
+            password: self.password.clone(),
             modules: self.kexec.modules.is_some(),
             report: self.reported(came, way).map_err(|e| failed(format!("the report: {e}")))?,
         };
@@ -243,6 +246,7 @@ mod tests {
             lease: None,
             attended: true,
             policy: Policy { retry_for: Duration::from_secs(60), on_failure: Action::Reboot },
+            password: None,
             attempt: 2,
             catalog: None,
             params: Params::default(),

@@ -97,7 +97,7 @@ pub fn get(
     Ok(Offer { notices, ..offer }.with(&story.notices))
 }
 
-fn built_in() -> Result<Offer, Failure> {
+pub fn built_in() -> Result<Offer, Failure> {
     let origin = Location::Initramfs(BUILT_IN.into());
     match fs::read(BUILT_IN) {
         Ok(bytes) => {

@@ -216,11 +216,13 @@ impl Life {
             reboot_for_ever(&mut self.watchdog);
         }
         self.short_lives = if lived < SHORT_LIFE { self.short_lives + 1 } else { 0 };
+        // Nobody is here who could ask for it.
+        let may_have_shell = self.may_have_shell && self.legacy.password.is_none();
         match self.short_lives {
             0 | 1 => {}
             2..SHORT_LIVES => pause(Duration::from_secs(1 << self.short_lives), &mut self.watchdog),
-            _ if self.may_have_shell && last_resort(&mut self.watchdog) => self.rounds = 0,
-            _ if !self.may_have_shell => {
+            _ if may_have_shell && last_resort(&mut self.watchdog) => self.rounds = 0,
+            _ if !may_have_shell => {
                 pause(Duration::from_secs(60), &mut self.watchdog);
                 self.rounds += 1;
             }

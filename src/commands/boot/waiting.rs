@@ -81,6 +81,9 @@ impl Story {
 
     /// What a person types, if that is an address.
     fn address_by_hand(&mut self) {
+        if !self.may("giving an address") {
+            return;
+        }
         let names = self.network.status().into_iter().map(|nic| nic.name).collect();
         let mut screen = Address::new(names, self.header());
         let answered = self.consoles.ask(&mut screen, &mut |_| None);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::catalog::Action;
 use crate::handover::Order;
 use crate::load::Failure;
+use crate::verify::Password;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -23,6 +24,8 @@ pub enum Word {
     Booting { id: String, policy: Policy },
     /// How the story stands, as often as that changes.
     Failing(Standing),
+    /// What a shell takes from now on: there is none without it, after a death neither.
+    Password(Password),
     /// Why it cannot even begin; it exits.
     Failed(Failure),
     /// The last word: it exits, and this is to be done.
@@ -48,6 +51,9 @@ pub struct Legacy {
     pub attended: bool,
     /// The entry that was being booted, and what its catalog says of failures.
     pub booting: Option<(String, Policy)>,
+    /// What a shell takes.
+    #[serde(default)]
+    pub password: Option<Password>,
     /// How the story stood.
     pub failing_since: Standing,
 }

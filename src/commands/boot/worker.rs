@@ -13,6 +13,7 @@ use super::beginning::{
 };
 use super::breaks;
 use super::course::{Attempt, Course, End, Ended, Hands, Restart, Start, Wanted};
+use super::guard::Guard;
 use super::handoff::Handoff;
 use super::report::{self, Part};
 use super::source::{self, NoOffer, Offer};
@@ -46,6 +47,7 @@ pub struct Story {
     /// The keys of the initrd, if it has any: then a catalog that is fetched has to be signed.
     pub keyring: Option<Keyring>,
     pub consoles: Consoles,
+    pub guard: Guard,
     pub ssh: Ssh,
     /// What a person should know of the beginning: words that mean nothing, certificates that could not be read.
     pub notices: Vec<String>,
@@ -121,9 +123,11 @@ impl Story {
             }
             report::begin(handoff);
         }
-        let first = Legacy::read().worker == 0;
-        let broken_into =
-            first && params.break_at.contains(&BreakAt::Start) && breaks::before_anything(&mut notices);
+        let legacy = Legacy::read();
+        let handed = handoff.as_ref().and_then(|handoff| handoff.password.clone());
+        let guard = Guard::new(legacy.password.or(handed));
+        let breaks = legacy.worker == 0 && params.break_at.contains(&BreakAt::Start);
+        let broken_into = breaks && breaks::before_anything(&guard, &mut notices);
         Word::Doing("bringing up the network".into()).say();
         let (config, problems) = net::Config::parse(&params.network);
         let complaints: Vec<String> = problems.iter().map(network_complaint).collect();
@@ -150,6 +154,7 @@ impl Story {
             fetcher,
             keyring,
             consoles,
+            guard,
             ssh,
             notices,
             handoff,
@@ -169,7 +174,8 @@ impl Story {
     /// A shell on the console that asked for it, with the kernel's messages as they were.
     ///
     /// # Errors
-    /// There is none in the initrd, or no console for it, or nobody may have one.
+    /// There is none in the initrd, or no console for it, or nobody may have one. Whoever does not know the password gets
+    /// none, which is no error.
     pub fn shell(&mut self, console: Option<usize>) -> Result<(), Failure> {
         self.shell_about(console, "")
     }
@@ -185,6 +191,9 @@ impl Story {
                 "shell",
                 "panic=, rd.shell=0 or bootjack.shell=0 forbids it",
             ));
+        }
+        if !self.may("a shell") {
+            return Ok(());
         }
         if console.is_some_and(|index| self.consoles.lend(index, about)) {
             return Ok(());
@@ -250,7 +259,12 @@ impl Hands for Story {
                 Err(NoOffer::Left) => {}
             }
         });
+        got.iter().for_each(|offer| self.guard.read(offer));
         got
+    }
+
+    fn may(&mut self, what: &str) -> bool {
+        Self::may(self, what)
     }
 
     fn model(&mut self, offer: &Offer) -> MenuModel {
@@ -282,7 +296,10 @@ impl Hands for Story {
 
     fn boot(&mut self, attempt: &Attempt) -> Ended<Handover> {
         report::add(|report, now| report.end(Part::Menu, now));
-        self.attempt(attempt)
+        // Of a shell, it is asked for on the way.
+        let ended = self.attempt(attempt);
+        self.guard.close();
+        ended
     }
 
     fn shell(&mut self, console: Option<usize>) -> Result<(), Failure> {

@@ -99,6 +99,9 @@ impl Course {
     /// The boot of an entry as a person wants it; absent: as it is in the catalog, or not at all.
     pub(super) fn edit(&mut self, hands: &mut impl Hands, boot: Boot) -> Option<Goal> {
         let mut screen = Edit::new(&boot.entry, hands.machine(), IDLE, hands.facts())?;
+        if !hands.may("changing an entry") {
+            return None;
+        }
         hands.say(Word::Doing(format!("changing {}", boot.entry.id)));
         let answered = hands.ask(&mut screen, Edit::tell);
         self.attend(hands, answered.console.is_some());
@@ -115,6 +118,9 @@ impl Course {
 
     /// How a person wants to leave the machine; absent: not at all.
     pub(super) fn power(&mut self, hands: &mut impl Hands) -> Option<Goal> {
+        if !hands.may("leaving the machine") {
+            return None;
+        }
         let mut screen = Power::new(hands.firmware().as_ref(), IDLE, hands.facts());
         hands.say(Word::Doing("asking how to leave the machine".into()));
         let answered = hands.ask(&mut screen, Power::tell);

@@ -52,6 +52,9 @@ pub trait Hands {
     /// There is none, or no console for it.
     fn shell(&mut self, console: Option<usize>) -> Result<(), Failure>;
 
+    /// Whether a person may do what takes the catalog's password, if it has one; asks for it then.
+    fn may(&mut self, what: &str) -> bool;
+
     /// Shows the network until a person has seen enough.
     fn look_at_network(&mut self);
 

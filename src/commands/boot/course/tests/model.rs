@@ -73,6 +73,7 @@ pub struct Model {
     emergency: Option<Action>,
     rd_shell: Option<bool>,
     forbids_shell: bool,
+    locked: bool,
     timeout: Option<Duration>,
     longest: Duration,
     second: Option<Second>,
@@ -149,6 +150,7 @@ impl Model {
             panic: params.panic,
             emergency: params.emergency.clone().map(Action::from),
             rd_shell: params.rd_shell,
+            locked: setting.locked,
             forbids_shell: setting.orders.iter().any(|order| {
                 order == "bootjack.shell=0"
                     || order == "rd.shell=0"
@@ -317,6 +319,7 @@ impl Model {
                 self.failing = Duration::from_secs(uptime - self.failing_since.unwrap_or(uptime));
             }
             Shown::Edit if self.forbids_shell => self.fault("an entry is changed, and shells are forbidden"),
+            Shown::Edit | Shown::Power if self.locked => self.fault("nobody gave the password"),
             Shown::Network | Shown::Edit | Shown::Power => {}
         }
     }

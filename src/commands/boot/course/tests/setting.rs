@@ -39,6 +39,8 @@ pub struct Setting {
     pub tick: Duration,
     /// Whether the firmware can be asked for anything.
     pub uefi: bool,
+    /// There is a password, and nobody knows it.
+    pub locked: bool,
 }
 
 impl Setting {
@@ -53,6 +55,7 @@ impl Setting {
         Self {
             params: Params::parse(&cmdline),
             uefi: cmdline.len().is_multiple_of(2),
+            locked: cmdline.len().is_multiple_of(3),
             cmdline,
             orders: vec![],
             remote: (!chance.one_in(6)).then(|| catalog(chance)),
@@ -191,6 +194,7 @@ fn catalog(chance: &mut Chance) -> Catalog {
         idle: Duration::from_secs(chance.of(&[20, 300])),
         retry_for: Duration::from_secs(chance.of(&[0, 8, 60, 600])),
         folded: vec![],
+        password: None,
         mirrors: crate::catalog::MirrorOrder::InOrder,
         on_failure: match chance.below(8) {
             0 | 1 => Action::Reboot,

@@ -385,6 +385,10 @@ impl Hands for World {
         Ok(())
     }
 
+    fn may(&mut self, _: &str) -> bool {
+        !self.setting.locked
+    }
+
     fn look_at_network(&mut self) {
         let awaited = Awaited { over: true, ..Awaited::default() };
         self.ask(&mut Network::new(awaited, vec![]), |_, _| {});
@@ -401,7 +405,7 @@ impl Hands for World {
             Word::Booting { id, policy } => self.legacy.booting = Some((id, policy)),
             Word::Failing(standing) => self.legacy.failing_since = standing,
             Word::Doing(_) => {}
-            Word::Failed(_) | Word::Order(_) => unreachable!("not the course's to say"),
+            Word::Failed(_) | Word::Order(_) | Word::Password(_) => unreachable!("not the course's to say"),
         }
     }
 
