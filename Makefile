@@ -120,7 +120,7 @@ $(LAB)/bootjack-gnu: $(SOURCES)
 	lab/build.sh $@ quick x86_64-unknown-linux-gnu
 
 screens: ## pictures of all screens, and the recording of a boot, from real machines into docs/screens
-	@JOURNEY="screens pxe_rom_to_login framebuffer" lab/test.sh vm
+	@JOURNEY="screens pxe_rom_to_login framebuffer a_password" lab/test.sh vm
 	@mkdir -p docs/screens && cp target/screens/*.svg target/screens/*.png docs/screens && ls -l docs/screens
 
 bench: $(BIN) $(LAB)/cloud/vmlinuz $(LAB)/generic/vmlinuz $(LAB)/debian.tar ## measures what docs/performance.md says (BENCH_RUNS=n rounds)

@@ -1251,6 +1251,16 @@ fn a_passphrase_that_nobody_types_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn a_password_is_asked_for_with_what_it_is_for() {
+    let patience = Duration::from_secs(60);
+    let mut screen = Passphrase::for_password("a shell", 3, patience, vec!["node7".into()]);
+    assert_eq!(type_keys(&mut screen, "sesame"), None);
+    let seen = picture(&screen, &Look::MONO, 80, 24);
+    assert!(!seen.contains("sesame") && seen.contains("a shell"), "{seen}");
+    shows("password", &screen);
+}
+
+#[test]
 fn a_device_that_is_waited_for_is_named_with_the_time_it_has() {
     let named = "rd.luks.uuid=5b4c2f0e";
     let mut screen = Passphrase::looking_for(named, Duration::from_secs(30), vec!["node7".into()]);

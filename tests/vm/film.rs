@@ -11,8 +11,12 @@ use crate::picture::{self, HEIGHT, MARGIN};
 /// How much faster it all goes than it went, except where somebody is to read: the machine was an emulated one.
 const HASTE: u32 = 3;
 
-/// What comes in less time is one frame.
-const FRAME: Duration = Duration::from_millis(250);
+/// What comes in less time is one frame: the first of these with which it is not too large. A busy host lets more be seen.
+const FRAMES: [Duration; 3] =
+    [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1)];
+
+/// Bytes that a page can be asked to load for it.
+pub const LARGEST: usize = 200_000;
 
 /// Waits are no longer than this.
 const WAIT: Duration = Duration::from_millis(600);
@@ -39,7 +43,7 @@ struct Frame {
 }
 
 impl Film<'_> {
-    fn frames(&self) -> Vec<Frame> {
+    fn frames(&self, least: Duration) -> Vec<Frame> {
         let [rows, columns] = [self.size.0, self.size.1].map(|n| NonZero::new(n).expect("a size"));
         let mut parser = vt100::Parser::new(rows, columns, 0);
         let (mut frames, mut from, mut passed) = (Vec::<Frame>::new(), 0, Duration::ZERO);
@@ -50,7 +54,7 @@ impl Film<'_> {
             let held =
                 self.held.iter().filter(|(bytes, _)| from < *bytes && bytes <= to).map(|held| held.1).max();
             from = *to;
-            if passed < FRAME && held.is_none() {
+            if passed < least && held.is_none() {
                 continue;
             }
             let seen = std::mem::take(&mut passed).max(held.unwrap_or_default());
@@ -65,7 +69,12 @@ impl Film<'_> {
 
     /// The whole of it. Where nothing moves, by wish of the reader too, the frame held longest is seen.
     pub fn svg(&self) -> String {
-        let frames = self.frames();
+        let all = FRAMES.map(|least| self.svg_of(&self.frames(least)));
+        let fits = all.iter().find(|svg| svg.len() < LARGEST);
+        fits.unwrap_or(&all[FRAMES.len() - 1]).clone()
+    }
+
+    fn svg_of(&self, frames: &[Frame]) -> String {
         // So far apart that none is seen at the margin of another.
         let height = u32::from(self.size.0 * HEIGHT + 2 * MARGIN);
         let all: Duration = frames.iter().map(|frame| frame.seen).sum();
@@ -87,7 +96,7 @@ impl Film<'_> {
             all.as_secs_f64()
         );
         let body =
-            format!("<g id=\"film\" transform=\"translate(0 -{still})\">\n{}</g>\n", reel(&frames, height));
+            format!("<g id=\"film\" transform=\"translate(0 -{still})\">\n{}</g>\n", reel(frames, height));
         picture::sheet((self.size.1, self.size.0), &style, &body)
     }
 }
@@ -124,7 +133,7 @@ fn a_film_shows_what_came_when_and_stands_still_where_it_is_held() {
         arrived: &[(at(0), 1), (at(10), 5), (at(400), 8), (at(200_000), 18)],
         held: &[(5, at(2500))],
     };
-    let frames = film.frames();
+    let frames = film.frames(FRAMES[0]);
     let seen: Vec<Duration> = frames.iter().map(|frame| frame.seen).collect();
     assert_eq!(seen, [at(2500), WAIT, END]);
     assert!(frames[1].rows[1].contains(">two<") && frames[2].rows[1].is_empty(), "{frames:?}");
@@ -134,4 +143,5 @@ fn a_film_shows_what_came_when_and_stands_still_where_it_is_held() {
     assert_eq!(svg.matches("href=\"#r0\"").count(), 3);
     assert!(svg.contains("30.86%{transform:translateY(-50px)}38.27%{transform:translateY(-100px)}"), "{svg}");
     assert!(svg.contains("8.1s steps(1,end) infinite"), "{svg}");
+    assert!(film.frames(FRAMES[2]).len() < frames.len(), "longer frames are fewer");
 }

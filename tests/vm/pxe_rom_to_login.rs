@@ -7,10 +7,7 @@ use std::time::Duration;
 use crate::lab::{Initrd, Kernel, Root};
 use crate::machine::{ENTER, Options, Vm};
 use crate::server::{Answer, Server};
-use crate::{picture, rack};
-
-/// Bytes that a page can be asked to load for it.
-const RECORDING: usize = 200_000;
+use crate::{film, picture, rack};
 
 #[test]
 fn from_the_pxe_rom_to_a_login() {
@@ -45,7 +42,7 @@ fn from_the_pxe_rom_to_a_login() {
     vm.expect("# ");
     vm.type_keys("findmnt -no FSTYPE / && systemctl is-system-running --wait\r");
     vm.expect("tmpfs");
-    let film = vm.film();
-    picture::keep("boot.svg", &film);
-    assert!(film.len() < RECORDING, "{} bytes", film.len());
+    let recording = vm.film();
+    picture::keep("boot.svg", &recording);
+    assert!(recording.len() < film::LARGEST, "{} bytes", recording.len());
 }
