@@ -263,7 +263,8 @@ impl Running {
         };
         let log = self.lines.last(LAST_LINES);
         if end != End::Exit(0) {
-            log.iter().for_each(|line| log::error!("job {}: {line}", self.entry));
+            // That it failed is the error; these are what it said of that.
+            log.iter().for_each(|line| log::info!("job {}: {line}", self.entry));
         }
         let (bytes_of_output, left_running) = (self.bytes, self.left_running);
         Outcome { end, elapsed, log, bytes_of_output, left_running }

@@ -105,7 +105,12 @@ impl Ssh {
         let mut pause = PAUSE;
         loop {
             let begun = Instant::now();
-            let ended = server().with_context(|| format!("starting {SERVER}"))?;
+            // Too little memory for a process, while a root is unpacked, goes by.
+            let ended = match server() {
+                Ok(status) => status.to_string(),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(e).context(SERVER),
+                Err(e) => e.to_string(),
+            };
             if self.over.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -161,12 +166,17 @@ fn server() -> io::Result<ExitStatus> {
     let mut child = sys::spawn_tied(&mut command)?;
     if let Some(said) = child.stderr.take() {
         // Not awaited: those who are logged in have it, too, and stay when the server ends.
-        thread::Builder::new().name("ssh words".into()).spawn(move || {
+        let listen = move || {
             for line in BufReader::new(said).split(b'\n').map_while(io::Result::ok) {
                 let line = String::from_utf8_lossy(&line);
                 log::log!(level(&line), "ssh: {}", words(&line));
             }
-        })?;
+        };
+        if let Err(e) = thread::Builder::new().name("ssh words".into()).spawn(listen) {
+            child.kill()?;
+            child.wait()?;
+            return Err(e);
+        }
     }
     child.wait()
 }
