@@ -25,6 +25,9 @@ pub struct Pager {
     seen: Cell<(usize, usize)>,
 }
 
+/// Cells of a key in the help, with the space before it.
+const KEY: usize = 15;
+
 #[derive(Clone, Debug)]
 enum Body {
     Text(Vec<String>),
@@ -123,9 +126,13 @@ impl Pager {
             Body::Keys(table, without) => table
                 .iter()
                 .filter(|b| !without.contains(&b.command))
-                .map(|b| {
-                    let name = Span::styled(format!(" {:<14}", b.name), look.key());
-                    Line::from(vec![name, Span::raw(b.does)])
+                .flat_map(|b| {
+                    let does = text::wrap(b.does, cells.saturating_sub(KEY + 1)).into_iter().enumerate();
+                    does.map(|(at, part)| {
+                        let name = if at == 0 { b.name } else { "" };
+                        let name = Span::styled(format!(" {name:<w$}", w = KEY - 1), look.key());
+                        Line::from(vec![name, Span::raw(part)])
+                    })
                 })
                 .collect(),
             Body::Log(_) => Vec::new(),

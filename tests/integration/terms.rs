@@ -9,7 +9,7 @@ use vt100::Color;
 
 use crate::console::Terminal;
 
-/// TERM, and whether such a terminal has colours. What is said to a `dumb` one is no picture.
+/// TERM, and whether such a terminal has colours. What is said to a `dumb` one is no picture: below.
 const KINDS: [(&str, bool); 4] = [("linux", true), ("xterm", true), ("vt220", false), ("vt100", false)];
 
 /// Entries that are the same on every machine, of every kind of look.
@@ -156,4 +156,24 @@ fn whoever_wants_no_colours_gets_none() {
     let colours = |s: &String| s.ends_with('m') && s.split([';', '[', 'm']).any(|n| n.len() == 2);
     assert_eq!(sequences(&without.bytes).iter().find(|s| colours(s)), None);
     assert!(sequences(&with.bytes).iter().any(colours));
+}
+
+#[test]
+fn a_dumb_terminal_gets_lines_and_no_sequence_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("catalog.toml"), CATALOG).unwrap();
+    let mut t = Terminal::new(80, 24);
+    let mut child = start(&t, dir.path(), &[("TERM", "dumb")]);
+    let text = |t: &Terminal| String::from_utf8(t.bytes.clone()).unwrap();
+    t.until("the keys", |t| text(t).contains("Keys: "));
+    assert!(text(&t).contains("\r\n> * 1  A shell"), "{}", text(&t));
+    t.press("2");
+    t.until("the second", |t| text(t).contains(">   2  Power off"));
+    t.press("\r");
+    t.until("its end", |_| child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(0), "chosen");
+    t.settle();
+    assert!(!t.bytes.contains(&0x1b) && t.bytes.is_ascii(), "{}", text(&t));
+    // What was chosen, as ever.
+    assert!(text(&t).contains("poweroff") || text(&t).contains("Power off"), "{}", text(&t));
 }
