@@ -32,7 +32,8 @@ fn a_server_that_is_killed_in_the_middle_goes_on_where_it_was() {
     let mut vm = Vm::boot(&Options { initrd: &initrd.path(), append: &words, ..Options::default() });
     mirror.wait_for(ROOT / 3);
     mirror.kill();
-    vm.expect("going on after");
+    // Of the reason only a part may stand in a line.
+    vm.expect("try 1 failed");
     mirror.start();
     boots(&mut vm);
     let part = part_of(&mirror.log()).unwrap_or_else(|| panic!("no part was asked for: {}", mirror.log()));
