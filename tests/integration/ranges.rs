@@ -14,7 +14,7 @@ use bootjack::verify::{ChunkList, Sha256};
 
 use crate::fetch::at;
 use crate::odd_server::{Odd, Request, Stream, answer, head, silence};
-use crate::resume::{SIZE, body, chunks, fetch, stopped_while_reading};
+use crate::resume::{SIZE, body, chunks, fetch, read_on, stopped_while_reading};
 
 /// Bytes of a chunk of [`chunks`].
 const CHUNK: usize = 100_000;
@@ -420,18 +420,7 @@ fn a_stop_is_heard_while_all_stall_and_no_connection_stays() {
             }
             let _gone = stream.write_all(&all[wanted]);
         });
-        let fetcher = Fetcher::new(&Config::default()).unwrap();
-        let location = [at(&server.url("/r"))];
-        let go_on = |_| ControlFlow::Continue(());
-        let done = drive(&location, Duration::from_secs(600), &go_on, |attempt| {
-            let mut source = attempt.open(&fetcher, &terms)?;
-            let mut bytes = vec![0; CHUNK];
-            source.reader.read_exact(&mut bytes).unwrap();
-            tell(source.flow.clone());
-            let error = source.reader.read(&mut bytes).unwrap_err();
-            Err::<(), _>(Attempt::Fatal(error.to_string()))
-        });
-        done.map_err(|why| why.to_string())
+        read_on(&server.url("/r"), &terms, CHUNK, tell)
     });
     assert!(took < Duration::from_millis(250), "{took:?}");
     assert!(together.most() >= 3 && together.are_gone(), "{} connections", together.most());

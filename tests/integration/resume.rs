@@ -593,6 +593,21 @@ pub fn stopped_while_reading(
     at.saturating_duration_since(stopped)
 }
 
+/// Reads so many bytes, tells how to stop it, and reads on; what that comes to.
+pub fn read_on(url: &str, terms: &Terms, first: usize, tell: &dyn Fn(Flow)) -> Result<(), String> {
+    let fetcher = Fetcher::new(&Config::default()).unwrap();
+    let go_on = |_| ControlFlow::Continue(());
+    let done = drive(&[at(url)], Duration::from_secs(600), &go_on, |attempt| {
+        let mut source = attempt.open(&fetcher, terms)?;
+        let mut bytes = vec![0; first];
+        source.reader.read_exact(&mut bytes).unwrap();
+        tell(source.flow.clone());
+        let error = source.reader.read(&mut bytes).unwrap_err();
+        Err::<(), _>(Attempt::Fatal(error.to_string()))
+    });
+    done.map_err(|why| why.to_string())
+}
+
 #[test]
 fn a_stop_is_heard_while_a_mirror_stalls_and_while_the_next_try_is_waited_for() {
     type Then = fn(&mut dyn Stream);
@@ -608,18 +623,7 @@ fn a_stop_is_heard_while_a_mirror_stalls_and_while_the_next_try_is_waited_for() 
                 // Nobody is asked before a minute has passed.
                 _ => answer(stream, "503 Later", &["retry-after: 60"], b""),
             });
-            let fetcher = Fetcher::new(&Config::default()).unwrap();
-            let location = [at(&server.url("/r"))];
-            let go_on = |_| ControlFlow::Continue(());
-            let done = drive(&location, Duration::from_secs(600), &go_on, |attempt| {
-                let mut source = attempt.open(&fetcher, &Terms { digest: true, ..Terms::default() })?;
-                let mut bytes = vec![0; 300_000];
-                source.reader.read_exact(&mut bytes).unwrap();
-                tell(source.flow.clone());
-                let error = source.reader.read(&mut bytes).unwrap_err();
-                Err::<(), _>(Attempt::Fatal(error.to_string()))
-            });
-            done.map_err(|why| why.to_string())
+            read_on(&server.url("/r"), &Terms { digest: true, ..Terms::default() }, 300_000, tell)
         });
         assert!(took < Duration::from_millis(250), "{took:?}");
     }
@@ -639,17 +643,7 @@ fn a_stop_is_heard_while_what_is_there_already_is_passed_over() {
                 silence(stream);
             }
         });
-        let fetcher = Fetcher::new(&Config::default()).unwrap();
-        let go_on = |_| ControlFlow::Continue(());
-        let done = drive(&[at(&server.url("/r"))], Duration::from_secs(600), &go_on, |attempt| {
-            let mut source = attempt.open(&fetcher, &terms)?;
-            let mut bytes = vec![0; 300_000];
-            source.reader.read_exact(&mut bytes).unwrap();
-            tell(source.flow.clone());
-            let error = source.reader.read(&mut bytes).unwrap_err();
-            Err::<(), _>(Attempt::Fatal(error.to_string()))
-        });
-        done.map_err(|why| why.to_string())
+        read_on(&server.url("/r"), &terms, 300_000, tell)
     });
     assert!(took < Duration::from_millis(500), "{took:?}");
 }
